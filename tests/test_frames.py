@@ -1,0 +1,203 @@
+"""Frames against their defining equations and the bounds of Welch and Rankin."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ufm.frames import (
+    coherence,
+    general_orthogonal_frame,
+    helmert,
+    orthogonal_frame,
+    signed_coherence,
+    simplex_etf,
+    tightness,
+    welch_bound,
+)
+
+GOLDEN = (1 + 5**0.5) / 2
+ICOSAHEDRON = np.array([[0, 0, 1, 1, GOLDEN, -GOLDEN], [1, -1, GOLDEN, -GOLDEN, 0, 0], [GOLDEN, GOLDEN, 0, 0, 1, 1]])
+
+
+def random_frame(dim, vectors, seed=0):
+    return np.random.default_rng(seed).standard_normal((dim, vectors))
+
+
+def numpy_cosines(frame):
+    unit = frame / np.sqrt((frame**2).sum(0))
+    return np.array([unit[:, j] @ unit[:, k] for j in range(unit.shape[1]) for k in range(j)])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+def test_helmert_is_an_orthonormal_basis_of_the_complement_of_the_ones(classes):
+    Q = np.asarray(helmert(classes))
+    np.testing.assert_allclose(Q.T @ Q, np.eye(classes - 1), atol=1e-14)
+    np.testing.assert_allclose(Q @ Q.T, np.eye(classes) - 1 / classes, atol=1e-14)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+@pytest.mark.parametrize("extra", [0, 1, 5])
+def test_simplex_columns_are_unit_vectors_at_cosine_minus_one_over_classes_less_one(classes, extra):
+    U = np.asarray(simplex_etf(classes, classes - 1 + extra))
+    assert U.shape == (classes - 1 + extra, classes)
+    expected = np.full((classes, classes), -1 / (classes - 1))
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(U.T @ U, expected, atol=1e-14)
+    np.testing.assert_allclose(U.sum(axis=1), 0, atol=1e-13)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_simplex_meets_the_bounds_of_welch_and_rankin_and_is_tight(classes):
+    U = simplex_etf(classes)
+    assert U.shape == (classes - 1, classes)
+    np.testing.assert_allclose(signed_coherence(U), -1 / (classes - 1), rtol=1e-14)
+    np.testing.assert_allclose(coherence(U), welch_bound(classes, classes - 1), rtol=1e-14)
+    np.testing.assert_allclose(tightness(U), 0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dim", [None, 5, 9])
+def test_orthogonal_frame_is_orthonormal(dim):
+    U = np.asarray(orthogonal_frame(5, dim))
+    assert U.shape == (dim or 5, 5)
+    np.testing.assert_array_equal(U.T @ U, np.eye(5))
+
+
+@pytest.mark.parametrize("dim", [None, 4, 9])
+def test_general_orthogonal_frame_has_the_given_lengths_and_no_overlap(dim):
+    norms = np.array([3.0, 0.0, 0.5, 1e-3])
+    U = np.asarray(general_orthogonal_frame(norms, dim))
+    assert U.shape == (dim or 4, 4)
+    np.testing.assert_array_equal(U.T @ U, np.diag(norms**2))
+
+
+@pytest.mark.parametrize(
+    "vectors, dim, bound",
+    [
+        (3, 2, 1 / 2),
+        (6, 3, 1 / 5**0.5),
+        (16, 6, 1 / 3),
+        (28, 7, 1 / 3),
+        (1000, 512, 0.03089),
+        (1000, 100, 0.0949),
+        (100, 22, 0.1892),
+        (162, 21, 0.2042),
+        (100000, 5000, 0.01378),
+    ],
+)
+def test_welch_bound_takes_its_published_values(vectors, dim, bound):
+    assert isinstance(welch_bound(vectors, dim), float)
+    np.testing.assert_allclose(welch_bound(vectors, dim), bound, rtol=0, atol=1e-15 if bound > 0.3 else 5.1e-5)
+
+
+def test_welch_bound_vanishes_as_soon_as_orthogonal_vectors_fit():
+    assert [welch_bound(vectors, 4) for vectors in (1, 3, 4)] == [0.0, 0.0, 0.0]
+    assert welch_bound(5, 4) == 0.25
+
+
+def test_welch_bound_forbids_the_default_threshold_of_equiangular_basis_vectors():
+    assert welch_bound(1000, 512) > 0.002
+
+
+def test_the_six_lines_of_the_icosahedron_are_an_equiangular_tight_frame():
+    np.testing.assert_allclose(coherence(ICOSAHEDRON), welch_bound(6, 3), rtol=1e-14)
+    np.testing.assert_allclose(tightness(ICOSAHEDRON), 0, atol=1e-14)
+    assert tightness(ICOSAHEDRON[:, :5]) > 0.1
+
+
+@pytest.mark.parametrize("dim, vectors", [(2, 3), (4, 7), (8, 4)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_coherences_are_the_largest_cosines_and_never_beat_their_bounds(dim, vectors, seed):
+    frame = random_frame(dim, vectors, seed)
+    cosines = numpy_cosines(frame)
+    np.testing.assert_allclose(coherence(frame), np.abs(cosines).max(), rtol=1e-13)
+    np.testing.assert_allclose(signed_coherence(frame), cosines.max(), rtol=1e-13)
+    assert coherence(frame) >= welch_bound(vectors, dim)
+    assert signed_coherence(frame) >= -1 / (vectors - 1)
+
+
+def test_flipping_a_vector_changes_the_signed_coherence_only():
+    frame = np.asarray(simplex_etf(4))
+    flipped = frame * np.array([1.0, 1.0, 1.0, -1.0])
+    np.testing.assert_allclose(coherence(flipped), coherence(frame), rtol=1e-14)
+    np.testing.assert_allclose([signed_coherence(frame), signed_coherence(flipped)], [-1 / 3, 1 / 3], rtol=1e-14)
+
+
+@pytest.mark.parametrize("dim, vectors", [(4, 7), (7, 3)])
+def test_tightness_is_the_excess_of_the_frame_potential(dim, vectors):
+    frame = random_frame(dim, vectors)
+    potential = ((frame.T @ frame) ** 2).sum() / (frame**2).sum() ** 2
+    np.testing.assert_allclose(tightness(frame), np.sqrt(dim**2 * potential - dim), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dim, vectors", [(5, 5), (9, 2)])
+def test_orthogonal_frames_are_as_tight_as_so_few_vectors_can_be(dim, vectors):
+    least = np.sqrt(dim * (dim - vectors) / vectors)
+    np.testing.assert_allclose(tightness(orthogonal_frame(vectors, dim)), least, rtol=1e-14)
+    assert tightness(random_frame(dim, vectors)) > least
+
+
+@pytest.mark.parametrize("measure", [coherence, signed_coherence, tightness])
+def test_frame_measures_do_not_change_under_rotations_permutations_and_scale(measure):
+    frame = random_frame(4, 7)
+    rotation = np.linalg.qr(random_frame(4, 4, seed=1))[0]
+    for image in (rotation @ frame, frame[:, ::-1], 1e3 * frame):
+        np.testing.assert_allclose(measure(image), measure(frame), rtol=1e-13)
+
+
+@pytest.mark.parametrize("measure", [coherence, signed_coherence, tightness])
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_tiny_and_huge_float32_frames_neither_underflow_nor_overflow(measure, scale):
+    frame = jnp.asarray(random_frame(4, 7), jnp.float32)
+    answer = measure(frame * jnp.float32(scale))
+    assert answer.dtype == jnp.float32
+    np.testing.assert_allclose(answer, measure(frame), rtol=1e-5)
+
+
+def test_a_zero_vector_is_orthogonal_to_all_others():
+    frame = general_orthogonal_frame(jnp.array([1.0, 0.0, 2.0]))
+    assert coherence(frame) == 0 and signed_coherence(frame) == 0
+    np.testing.assert_allclose(tightness(jnp.zeros((4, 3))), 2.0)
+
+
+def test_frames_have_the_dtype_that_is_asked_for():
+    assert helmert(4).dtype == simplex_etf(4).dtype == orthogonal_frame(4).dtype == jnp.zeros(()).dtype
+    assert helmert(4, jnp.float32).dtype == jnp.float32
+    assert simplex_etf(4, dtype=jnp.float32).dtype == orthogonal_frame(4, dtype=jnp.float32).dtype == jnp.float32
+    assert general_orthogonal_frame(jnp.ones(3, jnp.float32)).dtype == jnp.float32
+    assert general_orthogonal_frame([1, 2, 3]).dtype == jnp.zeros(()).dtype
+    np.testing.assert_allclose(simplex_etf(100, dtype=jnp.float32), simplex_etf(100), atol=1e-7)
+
+
+def test_frame_measures_jit_and_vmap():
+    frames = jnp.stack([random_frame(4, 7, seed) for seed in range(3)])
+    for measure in (coherence, signed_coherence, tightness):
+        batched = jax.jit(jax.vmap(measure))(frames)
+        np.testing.assert_allclose(batched, [measure(frame) for frame in frames], rtol=1e-13)
+    lengths = jnp.arange(1.0, 7.0).reshape(2, 3)
+    grams = jax.jit(jax.vmap(lambda norms: general_orthogonal_frame(norms, 4)))(lengths)
+    np.testing.assert_array_equal(jnp.diagonal(grams, axis1=1, axis2=2), lengths)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: simplex_etf(5, 3), "dim must be at least classes - 1 = 4 for a simplex, got 3"),
+        (lambda: simplex_etf(1), "classes must be a whole number of at least 2, got 1"),
+        (lambda: simplex_etf(3, 2.0), "dim must be a whole number of at least 1, got 2.0"),
+        (lambda: helmert(2.5), "classes must be a whole number of at least 2, got 2.5"),
+        (lambda: orthogonal_frame(5, 4), "dim must be at least classes = 5 for an orthogonal frame, got 4"),
+        (lambda: orthogonal_frame(0), "classes must be a whole number of at least 1, got 0"),
+        (lambda: general_orthogonal_frame([1.0, -1.0]), "norms must be finite and at least 0, got"),
+        (lambda: general_orthogonal_frame(np.ones((2, 2))), r"norms must have shape \(classes,\), got \(2, 2\)"),
+        (lambda: general_orthogonal_frame([1.0, 1.0], 1), "dim must be at least classes = 2 for an orthogonal frame"),
+        (lambda: welch_bound(0, 3), "vectors must be a whole number of at least 1, got 0"),
+        (lambda: welch_bound(3, 0), "dim must be a whole number of at least 1, got 0"),
+        (lambda: coherence(np.ones((3, 1))), r"frame must have shape \(dim, at least 2 vectors\), got \(3, 1\)"),
+        (lambda: signed_coherence(np.ones(3)), r"frame must have shape .* got \(3,\)"),
+        (lambda: tightness(np.ones(3)), r"frame must have shape .* got \(3,\)"),
+    ],
+)
+def test_bad_frames_are_refused_in_a_sentence(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

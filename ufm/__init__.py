@@ -1,0 +1,31 @@
+"""ufm: the laboratory for the theory of neural collapse.
+
+Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
+"""
+
+from ufm.certify import Certificate, certify
+from ufm.losses import Loss
+from ufm.objective import Params, initialize, logits, objective
+from ufm.problem import Problem
+from ufm.solve import Solution, Status, solve
+from ufm.theory.catalogue import catalogue, predict
+from ufm.theory.prediction import Prediction
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Certificate",
+    "Loss",
+    "Params",
+    "Prediction",
+    "Problem",
+    "Solution",
+    "Status",
+    "catalogue",
+    "certify",
+    "initialize",
+    "logits",
+    "objective",
+    "predict",
+    "solve",
+]

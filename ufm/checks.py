@@ -1,0 +1,85 @@
+"""Refusals: sentences that name the argument, the value given and what is allowed.
+
+Values under a JAX transformation are not known yet: they skip the value checks here, never the shape checks.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether any leaf of the values is a tracer, whose number is not known yet."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def refuse(name: str, value: Any, allowed: str) -> None:
+    """Raise the ValueError that every refusal of ufm is: argument, what is allowed, value given."""
+    shown = np.array2string(np.asarray(value), threshold=8) if isinstance(value, jax.Array) else repr(value)
+    raise ValueError(f"{name} must be {allowed}, got {shown}")
+
+
+def check_choice(name: str, value: Any, allowed: tuple) -> None:
+    """Refuse a value outside a short list of choices."""
+    if value not in allowed:
+        refuse(name, value, "one of " + ", ".join(repr(choice) for choice in allowed))
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Refuse anything but a whole number of at least `least`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        refuse(name, value, f"a whole number of at least {least}")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Refuse numbers that are not finite and above zero (traced values pass)."""
+    _check_numbers(name, value, "finite and above 0", lambda x: np.isfinite(x) & (x > 0))
+
+
+def check_non_negative(name: str, value: Any) -> None:
+    """Refuse numbers that are not finite and at least zero (traced values pass)."""
+    _check_numbers(name, value, "finite and at least 0", lambda x: np.isfinite(x) & (x >= 0))
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Refuse NaN and infinities (traced values pass)."""
+    _check_numbers(name, value, "finite", np.isfinite)
+
+
+def check_shape(name: str, value: Any, shape: tuple) -> None:
+    """Refuse an array of another shape."""
+    if jnp.shape(value) != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {jnp.shape(value)}")
+
+
+def common_float_dtype(*values: Any) -> Any:
+    """The floating dtype shared by the arrays among the values; JAX's default float where there is none.
+
+    Raises:
+      ValueError: where two floating dtypes meet, since one of them would be cast silently.
+    """
+    dtypes = {x.dtype for x in jax.tree.leaves(values) if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)}
+    if len(dtypes) > 1:
+        raise ValueError(f"the arrays must share one floating dtype, got {', '.join(sorted(map(str, dtypes)))}")
+    dtype = dtypes.pop() if dtypes else jnp.result_type(float)
+    return jax.dtypes.canonicalize_dtype(dtype)
+
+
+def check_tolerance(tolerance: float, dtype: Any) -> None:
+    """Refuse a tolerance that arithmetic in `dtype` cannot reach."""
+    floor = 4 * float(jnp.finfo(dtype).eps)
+    if not is_traced(tolerance) and not float(tolerance) >= floor:
+        refuse("tolerance", float(tolerance), f"at least {floor:.1e} in {jnp.dtype(dtype).name} (use float64 for less)")
+
+
+def _check_numbers(name: str, value: Any, allowed: str, good: Any) -> None:
+    if is_traced(value):
+        return
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        refuse(name, value, allowed)
+    if not np.all(good(numbers)):
+        refuse(name, value, allowed)

@@ -1,0 +1,127 @@
+"""Per-column losses loss(z, y) of K logits and K targets, with the flags that say which tools apply.
+
+A loss that is `convex` in z can be certified; one whose convex conjugate is known gets the tight certificate.
+Any user function of (logits, target) becomes a loss by `Loss(name, function, convex=...)`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import xlogy
+
+from ufm.checks import refuse
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A function of one column of logits and one column of targets, and what is known about it.
+
+    Args:
+      name: how tables and messages call it.
+      value: (z, y) -> scalar, both of shape (K,).
+      conjugate: (theta, y) -> sup_z <theta, z> - value(z, y), +inf outside its domain; None where unknown.
+      convex: whether `value` is convex in z (unknown functions are taken as not convex).
+      shift_invariant: whether value(z + s 1, y) = value(z, y) for every s.
+      targets: which targets make sense: "any", "unit" (entries in [0, 1]), "distribution" (non-negative, sum one)
+        or "one-hot".
+    """
+
+    name: str
+    value: Callable[[jax.Array, jax.Array], jax.Array]
+    conjugate: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    convex: bool = False
+    shift_invariant: bool = False
+    targets: str = "any"
+
+    def infimum(self, target: jax.Array) -> jax.Array:
+        """inf_z value(z, y) = -conjugate(0, y); zero is assumed where the conjugate is unknown."""
+        if self.conjugate is None:
+            return jnp.zeros((), target.dtype)
+        return -self.conjugate(jnp.zeros_like(target), target)
+
+
+def squared_error(z: jax.Array, y: jax.Array) -> jax.Array:
+    """|z - y|^2 / 2, the loss called MSE throughout the field."""
+    return 0.5 * jnp.sum((z - y) ** 2)
+
+
+def cross_entropy(z: jax.Array, y: jax.Array) -> jax.Array:
+    """-sum_k y_k log softmax(z)_k for sum(y) = 1, in the margin form that is exact down to underflow.
+
+    With t the class of the largest target and u = z - z_t,
+
+        loss = softplus(logsumexp_{j != t} u_j) - sum_{j != t} y_j u_j,
+
+    whose gradient sums to zero exactly and does not vanish once exp(-margin) drops below the machine epsilon,
+    as the gradient of log_softmax does (Prieto et al. 2025).
+    """
+    top = jnp.arange(z.shape[0]) == jnp.argmax(y)
+    u = z - jnp.sum(jnp.where(top, z, 0))
+    others = jax.nn.logsumexp(jnp.where(top, -jnp.inf, u))
+    return jnp.logaddexp(others, jnp.zeros_like(others)) - jnp.sum(jnp.where(top, 0, y * u))
+
+
+def one_vs_all_logistic(z: jax.Array, y: jax.Array) -> jax.Array:
+    """sum_k y_k softplus(-z_k) + (1 - y_k) softplus(z_k): K independent binary cross-entropies."""
+    return jnp.sum(y * jax.nn.softplus(-z) + (1 - y) * jax.nn.softplus(z))
+
+
+def squared_hinge(z: jax.Array, y: jax.Array) -> jax.Array:
+    """sum_{j != t} max(0, 1 + z_j - z_t)^2 / 2 with t the true class: the squared Weston-Watkins hinge."""
+    top = jnp.arange(z.shape[0]) == jnp.argmax(y)
+    violation = jax.nn.relu(1 + z - jnp.sum(jnp.where(top, z, 0)))
+    return 0.5 * jnp.sum(jnp.where(top, 0, violation**2))
+
+
+def _squared_error_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.sum(theta * y) + 0.5 * jnp.sum(theta**2)
+
+
+def _cross_entropy_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+    """-entropy(y + theta) where y + theta is a distribution."""
+    return _negative_entropy(y + theta)
+
+
+def _one_vs_all_logistic_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+    p = y + theta
+    return _negative_entropy(p) + _negative_entropy(1 - p)
+
+
+def _negative_entropy(p: jax.Array) -> jax.Array:
+    """sum p log p, +inf where an entry is below zero by more than rounding."""
+    inside = jnp.all(p >= -8 * jnp.finfo(p.dtype).eps)
+    positive = jnp.maximum(p, 0)
+    return jnp.where(inside, jnp.sum(xlogy(positive, jnp.where(positive > 0, positive, 1))), jnp.inf)
+
+
+def _squared_hinge_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+    top = jnp.arange(theta.shape[0]) == jnp.argmax(y)
+    inside = jnp.all(top | (theta >= 0))
+    return jnp.where(inside, jnp.sum(jnp.where(top, 0, 0.5 * theta**2 - theta)), jnp.inf)
+
+
+LOSSES = {
+    "mse": Loss("mse", squared_error, _squared_error_conjugate, convex=True),
+    "ce": Loss("ce", cross_entropy, _cross_entropy_conjugate, convex=True, shift_invariant=True, targets="distribution"),
+    "logistic": Loss("logistic", one_vs_all_logistic, _one_vs_all_logistic_conjugate, convex=True, targets="unit"),
+    "squared_hinge": Loss(
+        "squared_hinge", squared_hinge, _squared_hinge_conjugate, convex=True, shift_invariant=True, targets="one-hot"
+    ),
+}
+
+
+def get_loss(loss: "str | Loss | Callable") -> Loss:
+    """The Loss behind a name, a Loss itself, or a plain function of (logits, target) taken as not convex.
+
+    Raises:
+      ValueError: for a name that is not in `LOSSES`.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if callable(loss):
+        return Loss(getattr(loss, "__name__", "custom"), loss)
+    if not isinstance(loss, str) or loss not in LOSSES:
+        refuse("loss", loss, "a ufm.Loss, a function of (logits, target), or one of " + ", ".join(map(repr, LOSSES)))
+    return LOSSES[loss]

@@ -1,0 +1,113 @@
+"""Params and the objective: the one function that every closed form, solver and flow is about."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ufm.checks import check_positive
+from ufm.problem import Problem
+
+
+class Params(NamedTuple):
+    """A point of a problem.
+
+    weights: the trainable (W_1, ..., W_M), W_1 next to the features, W_M of K rows.
+    H: (d_1, C), one column a feature vector times the square root of its multiplicity.
+    b: (K,), or None where the problem has no bias.
+    """
+
+    weights: tuple[jax.Array, ...]
+    H: jax.Array
+    b: jax.Array | None
+
+
+def weight_shapes(problem: Problem) -> tuple[tuple[int, int], ...]:
+    """Shapes of the trainable weights, W_1 first."""
+    outputs = (*problem.widths[1:], problem.classes)
+    return tuple((outputs[i], problem.widths[i]) for i in range(problem.trainable))
+
+
+def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
+    """scale * W_M ... W_1, K x d_1, multiplied from the classifier down so that a layer costs O(K d^2)."""
+    product = problem.classifier
+    for W in reversed(weights):
+        product = W if product is None else product @ W
+    return problem.scale * product
+
+
+def logits(problem: Problem, params: Params) -> jax.Array:
+    """Logits of every column, z_c = scale * W_M ... W_1 h_c / sqrt(m_c) + a_c b, of shape (K, C)."""
+    z = end_to_end(problem, params.weights) @ (params.H / jnp.sqrt(problem.multiplicity)[None, :])
+    if params.b is None:
+        return z
+    return z + params.b[:, None] * problem.intercept[None, :]
+
+
+def column_weights(problem: Problem) -> jax.Array:
+    """(C,) weights w_c m_c / N of the columns in the data term."""
+    return problem.weight * problem.multiplicity / problem.samples
+
+
+def data_term(problem: Problem, z: jax.Array) -> jax.Array:
+    """sum_c w_c m_c loss(z_c, y_c) / N at logits z of shape (K, C)."""
+    losses = jax.vmap(problem.loss.value, in_axes=1)(z, problem.targets)
+    return jnp.sum(column_weights(problem) * losses)
+
+
+def penalty(problem: Problem, params: Params) -> jax.Array:
+    """sum_m l2_W[m]/2 |W_m|^2 + l2_H/2 |H|^2 + l2_b/2 |b|^2 + beta/2 |H - H0|^2."""
+    total = 0.5 * problem.l2_H * jnp.sum(params.H**2)
+    for l2, W in zip(problem.l2_W, params.weights, strict=True):
+        total += 0.5 * l2 * jnp.sum(W**2)
+    if params.b is not None:
+        total += 0.5 * problem.l2_b * jnp.sum(params.b**2)
+    if problem.H0 is not None:
+        total += 0.5 * problem.beta * jnp.sum((params.H - problem.H0) ** 2)
+    return total
+
+
+def objective(problem: Problem, params: Params) -> jax.Array:
+    """The value f of the problem at params, a scalar (formula in `ufm.problem`).
+
+    Args:
+      problem: the problem.
+      params: weights, H of shape (d_1, C) and b of shape (K,) or None.
+
+    Returns:
+      f, in the problem's dtype.
+    """
+    return data_term(problem, logits(problem, params)) + penalty(problem, params)
+
+
+def gradient_norm(problem: Problem, params: Params) -> jax.Array:
+    """Euclidean norm of the gradient of the objective over all parameters."""
+    gradient = jax.grad(lambda p: objective(problem, p))(params)
+    return jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
+
+
+def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:
+    """A random start: every entry of the weights, of H (column coordinates) and of b is N(0, scale^2).
+
+    On the sphere the features, and trained classifier rows, are normalised to it; non-negative features are |H|.
+
+    Raises:
+      ValueError: if scale is not above 0.
+    """
+    check_positive("scale", scale)
+    shapes = (*weight_shapes(problem), (problem.widths[0], problem.columns))
+    keys = jax.random.split(key, len(shapes) + 1)
+    *weights, H = (scale * jax.random.normal(k, s, problem.dtype) for k, s in zip(keys[1:], shapes, strict=True))
+    b = None if problem.bias == "none" else scale * jax.random.normal(keys[0], (problem.classes,), problem.dtype)
+    return to_domain(problem, Params(tuple(weights), H, b))
+
+
+def to_domain(problem: Problem, params: Params) -> Params:
+    """The nearest direction of params inside the domain: normalised on the sphere, |H| where non-negative."""
+    if problem.features == "nonnegative":
+        return params._replace(H=jnp.abs(params.H))
+    if problem.features == "sphere":
+        H = params.H * (jnp.sqrt(problem.multiplicity) / jnp.linalg.norm(params.H, axis=0))[None, :]
+        weights = tuple(W / jnp.linalg.norm(W, axis=1, keepdims=True) for W in params.weights)
+        return params._replace(weights=weights, H=H)
+    return params

@@ -1,0 +1,253 @@
+"""The minimiser: L-BFGS from many starts, one compiled program, with a status for every run.
+
+Under jit a failure is a status, never an exception and never a silent wrong number.
+"""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from ufm.checks import check_choice, check_count, check_shape, check_tolerance
+from ufm.objective import Params, end_to_end, objective, to_domain, weight_shapes
+from ufm.problem import Problem
+from ufm.standard_form import random_standard_starts, standard_point
+
+_MEMORY = 12
+_PATIENCE = 60
+
+
+class Status(IntEnum):
+    """How a minimisation ended; `text` says it in words."""
+
+    CONVERGED = 0
+    MAX_STEPS = 1
+    STALLED = 2
+    NON_FINITE = 3
+
+    @property
+    def text(self) -> str:
+        """The status in words, with what to do about it."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    Status.CONVERGED: "converged: the gradient norm is below tolerance * min(1, value)",
+    Status.MAX_STEPS: "stopped at max_steps before the tolerance: allow more steps or a larger tolerance",
+    Status.STALLED: "stalled above the tolerance: rounding hides further progress (a larger tolerance would accept it)",
+    Status.NON_FINITE: "the value or gradient became infinite or NaN: check the scale of the start and of the targets",
+}
+
+
+class Solution(NamedTuple):
+    """The best point found.
+
+    params: in the problem's own columns and widths. value: f there. gradient_norm: |grad f| there.
+    steps: L-BFGS steps over all runs. status: the `Status` of the run that won.
+    rank: numerical rank of the logit matrix without its bias. start_values: (starts,) value reached from each start.
+    """
+
+    params: Params
+    value: jax.Array
+    gradient_norm: jax.Array
+    steps: jax.Array
+    status: jax.Array
+    rank: jax.Array
+    start_values: jax.Array
+
+
+def solve(
+    problem: Problem,
+    start: jax.Array | Params,
+    *,
+    starts: int | None = None,
+    columns: str = "merged",
+    tolerance: float | None = None,
+    max_steps: int = 10_000,
+) -> Solution:
+    """Minimise a problem by L-BFGS, from random starts or from given params.
+
+    Random starts run in an exactly equivalent small problem: every width d becomes K + C (only the subspace that
+    weights and columns span matters; a start inside it stays inside), and with columns="merged" equal columns become
+    one (exact for the minimum of a convex loss, see `ufm.reduce.merge_columns`; used only where it is exact). Use
+    columns="raw" to keep every column free to differ. Given params keep their columns; squared-error problems and
+    wide features are compressed by `compress_columns` and `narrow_features`, which L-BFGS commutes with.
+
+    Models with M >= 2 trained layers have true local minima: several O(1) starts, small ones, and restarts from the
+    best point with its weakest directions removed are tried, and the lowest value wins. That is a search, not a proof:
+    see `rank` and `start_values`, and `ufm.certify`. No random start is exactly zero, which is always critical.
+
+    Args:
+      problem: the problem; jit, vmap and lax.map go through all its numbers.
+      start: a key for random starts, or Params to start from (one run).
+      starts: how many random starts; by default 1 where every local minimum is global, else 8.
+      columns: "merged" or "raw".
+      tolerance: on |grad f| / min(1, f); by default 1e-10 in float64 and 1e-4 in float32.
+      max_steps: L-BFGS steps a run.
+
+    Returns:
+      Solution.
+
+    Raises:
+      ValueError: naming the argument, the value and what is allowed; a tolerance that the dtype cannot reach.
+    """
+    check_choice("columns", columns, ("merged", "raw"))
+    check_count("max_steps", max_steps, 1)
+    if tolerance is None:
+        tolerance = 1e-10 if problem.dtype == jnp.float64 else 1e-4
+    check_tolerance(tolerance, problem.dtype)
+    given = isinstance(start, Params)
+    benign = problem.loss.convex and problem.features == "free" and problem.trainable <= 1
+    if starts is None:
+        starts = 1 if benign or given else 8
+    check_count("starts", starts, 1)
+    if given:
+        _check_params(problem, start)
+        small, points, lift = standard_point(problem, start)
+    else:
+        merge = columns == "merged" and problem.loss.convex and problem.features == "free" and problem.H0 is None
+        small, points, lift = random_standard_starts(problem, start, starts, merge)
+    prunings = 0 if benign or given or problem.features != "free" else min(problem.classes - 1, 8)
+    best, steps, values = _search(small, points, jnp.asarray(tolerance, problem.dtype), jnp.asarray(max_steps), prunings)
+    rank = _rank(end_to_end(small, best.params.weights) @ best.params.H)
+    return Solution(lift(best.params), best.value, best.gradient_norm, steps, best.status, rank, values)
+
+
+class _Run(NamedTuple):
+    params: Params
+    value: jax.Array
+    gradient_norm: jax.Array
+    steps: jax.Array
+    status: jax.Array
+
+
+@jax.jit(static_argnums=4)
+def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: jax.Array, prunings: int):
+    """The best of the runs from stacked points, then from the best point with 1, 2, ... directions removed."""
+    starts = points.H.shape[0]
+    first = jax.tree.map(lambda x: x[0], points)
+    infinity = jnp.asarray(jnp.inf, problem.dtype)
+    nothing = _Run(first, infinity, infinity, jnp.asarray(0), jnp.asarray(int(Status.NON_FINITE)))
+
+    def attempt(carry, job):
+        best, dropped, steps = carry
+        index, fresh = job
+        start = jax.tree.map(lambda x: x[index], points)
+        if prunings:
+            pruned = _without_weakest(problem, best.params, dropped)
+            start = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start, pruned)
+        run = _minimise(problem, start, tolerance, max_steps)
+        better = (run.value < best.value) | jnp.isinf(best.value)
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), run, best)
+        return (best, jnp.where(better | fresh, 1, dropped + 1), steps + run.steps), run.value
+
+    jobs = jnp.arange(starts + prunings)
+    (best, _, steps), values = lax.scan(
+        attempt, (nothing, jnp.asarray(1), jnp.asarray(0)), (jnp.minimum(jobs, starts - 1), jobs < starts)
+    )
+    return best, steps, values[:starts]
+
+
+def _minimise(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> _Run:
+    """L-BFGS with a zoom line search on flat coordinates; keeps the point of the smallest gradient seen."""
+    chart, coordinates, metric = _chart(problem, start)
+
+    def value(x):
+        return objective(problem, chart(x))
+
+    solver = optax.lbfgs(memory_size=_MEMORY, linesearch=optax.scale_by_zoom_linesearch(max_linesearch_steps=30))
+    value_and_gradient = optax.value_and_grad_from_state(value)
+
+    def proceed(loop):
+        _, _, steps, _, (_, best_value, best_norm), idle = loop
+        unfinished = best_norm > tolerance * jnp.minimum(1, jnp.abs(best_value))
+        return unfinished & (steps < max_steps) & (idle < _PATIENCE) & jnp.isfinite(best_value + best_norm)
+
+    def advance(loop):
+        x, state, steps, lowest, (best_x, best_value, best_norm), idle = loop
+        f, g = value_and_gradient(x, state=state)
+        updates, state = solver.update(g, state, x, value=f, grad=g, value_fn=value)
+        x = optax.apply_updates(x, updates)
+        f, g = optax.tree.get(state, "value"), optax.tree.get(state, "grad")
+        norm = jnp.linalg.norm(g / metric)
+        finite = jnp.isfinite(f) & jnp.isfinite(norm)
+        # far from the minimum the value decides, near it (where values tie) the gradient does
+        eps = 4 * jnp.finfo(x.dtype).eps
+        lower = f < lowest - eps * jnp.abs(lowest)
+        keep = finite & (lower | ((f <= lowest + eps * jnp.abs(lowest)) & (norm < best_norm)))
+        progress = lower | (keep & (norm < 0.9 * best_norm))
+        best = jax.tree.map(lambda a, b: jnp.where(keep, a, b), (x, f, norm), (best_x, best_value, best_norm))
+        return x, state, steps + 1, jnp.fmin(f, lowest), best, jnp.where(progress, 0, idle + 1)
+
+    f, g = jax.value_and_grad(value)(coordinates)
+    best = (coordinates, f, jnp.linalg.norm(g / metric))
+    loop = (coordinates, solver.init(coordinates), jnp.asarray(0), f, best, jnp.asarray(0))
+    _, _, steps, _, (x, f, norm), idle = lax.while_loop(proceed, advance, loop)
+    status = jnp.where(
+        norm <= tolerance * jnp.minimum(1, jnp.abs(f)),
+        int(Status.CONVERGED),
+        jnp.where(steps >= max_steps, int(Status.MAX_STEPS), int(Status.STALLED)),
+    )
+    status = jnp.where(jnp.isfinite(f + norm), status, int(Status.NON_FINITE))
+    return _Run(chart(x), f, norm, steps, status)
+
+
+def _chart(problem: Problem, start: Params):
+    """Free flat coordinates of the domain: the map to params, the start's coordinates, and d params / d coordinates.
+
+    Free features: factors scaled so that all ridges become equal to c, which is the natural preconditioner. Non-negative
+    features: H = coordinates^2. Sphere: normalised coordinates.
+    """
+    ridges = jnp.where(jnp.all(problem.ridges > 0), problem.ridges, 1)
+    scales = jnp.sqrt(jnp.exp(jnp.mean(jnp.log(ridges))) / ridges)
+    if problem.features != "free":
+        scales = jnp.ones_like(scales)
+    factors = Params(tuple(scales[1:]), scales[0], jnp.ones((), problem.dtype))
+    per_entry = jax.tree.map(lambda s, x: jnp.full_like(x, 1) * s, factors, start)
+    metric, unravel = ravel_pytree(per_entry)
+    if problem.features == "nonnegative":
+        start = start._replace(H=jnp.sqrt(start.H))
+
+    def chart(x):
+        p = unravel(x * metric)
+        if problem.features == "nonnegative":
+            return p._replace(H=p.H**2)
+        return to_domain(problem, p)
+
+    return chart, ravel_pytree(start)[0] / metric, metric
+
+
+def _without_weakest(problem: Problem, params: Params, dropped: jax.Array) -> Params:
+    """Params with the `dropped` weakest singular directions of the logit matrix projected out of both ends."""
+    U, s, Vt = jnp.linalg.svd(end_to_end(problem, params.weights) @ params.H, full_matrices=False)
+    keep = (jnp.arange(s.shape[0]) < _rank_of(s) - dropped).astype(s.dtype)
+    top = (U * keep[None, :]) @ (U.T @ params.weights[-1])
+    return params._replace(weights=(*params.weights[:-1], top), H=((params.H @ Vt.T) * keep[None, :]) @ Vt)
+
+
+def _rank(matrix: jax.Array) -> jax.Array:
+    return _rank_of(jnp.linalg.svd(matrix, compute_uv=False))
+
+
+def _rank_of(singular_values: jax.Array) -> jax.Array:
+    """Singular values above 1e-5 of the largest (1e-3 in float32), with an absolute floor for a vanishing matrix."""
+    relative = 1e-5 if singular_values.dtype == jnp.float64 else 1e-3
+    return jnp.sum(singular_values > jnp.maximum(relative * singular_values[0], relative))
+
+
+def _check_params(problem: Problem, params: Params) -> None:
+    shapes = weight_shapes(problem)
+    if len(params.weights) != len(shapes):
+        raise ValueError(f"params.weights must hold {len(shapes)} matrices, got {len(params.weights)}")
+    for i, (W, shape) in enumerate(zip(params.weights, shapes, strict=True)):
+        check_shape(f"params.weights[{i}]", W, shape)
+    check_shape("params.H", params.H, (problem.widths[0], problem.columns))
+    if (params.b is None) != (problem.bias == "none"):
+        expected = "None" if problem.bias == "none" else f"an array of shape ({problem.classes},)"
+        raise ValueError(f'params.b must be {expected} where bias="{problem.bias}"')
+
+

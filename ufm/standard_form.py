@@ -1,0 +1,126 @@
+"""The small problem that `solve` really runs, and the way back to the user's own.
+
+Bias modes become one ("none" has zero intercepts, "free" a zero ridge), and widths become K + C where features are
+free: a start padded with zero coordinates keeps them exactly zero, so a narrow model is a padded one, and a wide one
+needs only the K + C coordinates that weights and columns span. Problems of one K, C, depth and loss then share one
+compiled program.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import reduce as fold
+
+import jax
+import jax.numpy as jnp
+
+from ufm.checks import is_traced
+from ufm.objective import Params, initialize
+from ufm.problem import Problem
+from ufm.reduce import Reduced, compress_columns, merge_columns, narrow_features
+
+_START_SCALES = (1.0, 1.0, 0.6, 1.5, 1.0, 0.3, 1.0, 0.01)
+
+
+def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge: bool) -> Reduced:
+    """Standard form of the problem with `starts` stacked random params; the lift takes one of them back.
+
+    A factor with ridge l gets Gaussian entries for which its singular values are of order sqrt(c/l) mean(m)^(1/2L), the
+    size they have where singular values of the logit matrix are of order sqrt(mean(m)); the starts' scales vary around it.
+    """
+    own = problem.collapsed() if merge else problem
+    small = _share_bias(own)
+    if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
+        size = problem.classes + own.columns
+        small = dataclasses.replace(small, widths=(size,) * len(problem.widths))
+    drawn = dataclasses.replace(small, widths=tuple(map(min, problem.widths, small.widths)))
+    factors = problem.trainable + 1
+    positive = jnp.all(problem.ridges > 0)
+    ridges = jnp.where(positive, problem.ridges, 1)
+    c = jnp.exp(jnp.mean(jnp.log(ridges)))
+    size = jnp.mean(own.multiplicity) ** (1 / (2 * factors)) / jnp.sqrt(1.0 * max(drawn.widths))
+    factor_scales = (jnp.sqrt(c / ridges) * size).astype(problem.dtype)
+
+    def draw(key, scale):
+        p = initialize(drawn, key, 1.0)
+        if problem.features == "free":
+            weights = tuple(scale * factor_scales[i + 1] * W for i, W in enumerate(p.weights))
+            p = Params(weights, scale * factor_scales[0] * p.H, p.b)
+        p = _resize(small, p)
+        return p._replace(b=jnp.zeros_like(p.b) if problem.bias == "none" else 0.1 * p.b)
+
+    scales = jnp.asarray((_START_SCALES * (starts // len(_START_SCALES) + 1))[:starts], problem.dtype)
+    points = jax.vmap(draw)(jax.random.split(key, starts), scales)
+
+    def lift(p: Params) -> Params:
+        p = _own_bias(problem, p)
+        if not merge:
+            return _resize(problem, p)
+        merged = merge_columns(problem, _zeros(problem))
+        return merged.lift(_resize(own, p))
+
+    return Reduced(small, points, lift)
+
+
+def standard_point(problem: Problem, params: Params) -> Reduced:
+    """Standard form with one given point, compressed by the reductions that L-BFGS commutes with from any start."""
+    steps: list[Callable[[Params], Params]] = []
+    own, point = problem, params
+    equal_weights = not is_traced(problem.weight) and bool(jnp.all(problem.weight == problem.weight[0]))
+    centre = problem.widths[0] if problem.H0 is not None else 0
+    if problem.loss.name == "mse" and problem.features == "free" and equal_weights:
+        if problem.columns > problem.widths[0] + problem.classes + 1 + centre:
+            own, point, back = compress_columns(own, point)
+            steps.append(back)
+    above = own.widths[1] if len(own.widths) > 1 else own.classes
+    if problem.features == "free" and own.widths[0] > above + own.columns * (2 if own.H0 is not None else 1):
+        own, point, back = narrow_features(own, point)
+        steps.append(back)
+    small = _share_bias(own)
+    b = jnp.zeros((problem.classes,), problem.dtype) if point.b is None else point.b
+    points = jax.tree.map(lambda x: x[None], point._replace(b=b))
+    return Reduced(small, points, lambda p: fold(lambda q, back: back(q), reversed(steps), _own_bias(problem, p)))
+
+
+def _share_bias(problem: Problem) -> Problem:
+    """Every bias mode as "ridge": without a bias the intercepts are 0 and the ridge 1, free is a ridge of 0."""
+    absent = problem.bias == "none"
+    return dataclasses.replace(
+        problem,
+        bias="ridge",
+        intercept=jnp.zeros_like(problem.intercept) if absent else problem.intercept,
+        l2_b=jnp.ones_like(problem.l2_b) if absent else problem.l2_b,
+        groups=(1,) * problem.columns,
+        design="general",
+    )
+
+
+def _own_bias(problem: Problem, params: Params) -> Params:
+    return params._replace(b=None) if problem.bias == "none" else params
+
+
+def _resize(problem: Problem, params: Params) -> Params:
+    """Params cropped or zero-padded to the widths of the problem, where the coordinates in question are zero."""
+    outputs = (*problem.widths[1:], problem.classes)
+    weights = tuple(_fit(W, (outputs[i], problem.widths[i])) for i, W in enumerate(params.weights))
+    return params._replace(weights=weights, H=_fit(params.H, (problem.widths[0], params.H.shape[1])))
+
+
+def _fit(x: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    kept = x[: shape[0], : shape[1]]
+    return jnp.pad(kept, [(0, shape[i] - kept.shape[i]) for i in range(2)])
+
+
+def _zeros(problem: Problem) -> Params:
+    return Params((), jnp.zeros((problem.widths[0], problem.columns), problem.dtype), None)
+
+
+def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Params]:
+    """The problem with shared bias and widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
+    small = _share_bias(problem)
+    if problem.classifier is None and problem.H0 is None:
+        size = problem.classes + problem.columns
+        small = dataclasses.replace(small, widths=tuple(max(size, d) for d in problem.widths))
+    b = jnp.zeros((problem.classes,), problem.dtype) if params.b is None else params.b
+    point = params._replace(b=b)
+    ones = jax.tree.map(jnp.ones_like, point)
+    return small, _resize(small, point), _resize(small, ones)

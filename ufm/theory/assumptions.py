@@ -1,0 +1,58 @@
+"""What theorems assume of a problem, in words that complete "it needs ..."."""
+
+from collections.abc import Callable
+
+from ufm.checks import is_traced
+from ufm.problem import Problem
+from ufm.theory.theorem import Assumption
+
+
+def has_loss(*names: str) -> Assumption:
+    """The loss is one of these."""
+    return Assumption("the loss " + " or ".join(names), lambda p: p.loss.name in names)
+
+
+def has_bias(*modes: str) -> Assumption:
+    """The bias mode is one of these."""
+    return Assumption("bias mode " + " or ".join(modes), lambda p: p.bias in modes)
+
+
+def has_depth(text: str, test: Callable[[int], bool]) -> Assumption:
+    """The number of trained weight matrices M passes a test, said in `text`."""
+    return Assumption(text, lambda p: test(len(p.widths)))
+
+
+def has_classes(text: str, test: Callable[[int], bool]) -> Assumption:
+    """The number of classes K passes a test, said in `text`."""
+    return Assumption(text, lambda p: test(p.classes))
+
+
+def is_wide(missing: int) -> Assumption:
+    """Every width is at least K - missing."""
+    text = "every width at least K" + (f" - {missing}" if missing else "")
+    return Assumption(text, lambda p: min(p.widths) >= p.classes - missing)
+
+
+ONE_LAYER = has_depth("one weight matrix (M = 1)", lambda m: m == 1)
+DEEP = has_depth("at least two weight matrices (M >= 2)", lambda m: m >= 2)
+
+BALANCED = Assumption("equal classes with one-hot targets and unit weights", lambda p: p.design == "balanced")
+CLASS_SYMMETRIC = Assumption(
+    "equal classes whose targets have one own-class and one other-class value, and unit weights",
+    lambda p: p.design in ("balanced", "smoothed"),
+)
+ONE_HOT = Assumption(
+    "one-hot classes (of any sizes) with unit weights", lambda p: p.design in ("balanced", "imbalanced")
+)
+
+
+def _is_plain(p: Problem) -> bool:
+    return p.features == "free" and p.classifier is None and p.H0 is None
+
+
+def _is_penalised(p: Problem) -> bool:
+    return is_traced(p.ridges) or bool((p.ridges > 0).all())
+
+
+PLAIN = Assumption("free features, a trained classifier and no proximity term", _is_plain)
+PENALISED = Assumption("ridges above zero on every factor", _is_penalised)

@@ -1,0 +1,96 @@
+"""The registry: every THEOREMS tuple of every module below ufm/theory, found by walking the folders.
+
+Adding a theorem to a file is all it takes; its family is the folder it lives in.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from functools import cache
+
+import ufm.theory
+from ufm.checks import refuse
+from ufm.problem import Problem
+from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import STATUSES, Theorem
+
+
+@cache
+def catalogue() -> dict[str, Theorem]:
+    """All theorems by id, in the order of their families and files."""
+    found: dict[str, Theorem] = {}
+    for module in pkgutil.walk_packages(ufm.theory.__path__, "ufm.theory."):
+        for theorem in getattr(importlib.import_module(module.name), "THEOREMS", ()):
+            if theorem.id in found or theorem.status not in STATUSES:
+                raise RuntimeError(f"theorem {theorem.id!r} in {module.name}: repeated id or unknown status")
+            found[theorem.id] = theorem
+    return found
+
+
+@cache
+def families() -> dict[str, tuple[str, ...]]:
+    """Ids of the theorems of each family, which is the folder a theorem's file is in."""
+    grouped: dict[str, list[str]] = {}
+    for theorem_id, theorem in catalogue().items():
+        grouped.setdefault(family_of(theorem), []).append(theorem_id)
+    return {family: tuple(ids) for family, ids in grouped.items()}
+
+
+def family_of(theorem: Theorem) -> str:
+    """The folder below ufm/theory that holds the theorem, from the module that defines its closed form."""
+    return theorem.predict.__module__.split(".")[2]
+
+
+def select(names: tuple[str, ...] = (), family: str | None = None) -> list[Theorem]:
+    """Theorems by id and family; all of them for no names.
+
+    Raises:
+      ValueError: for an unknown name or family, with the nearest ones.
+    """
+    known = catalogue()
+    for name in names:
+        if name not in known:
+            refuse("theorem", name, f"a theorem's id, such as {_nearest(name, known)} (`ufm theorems` lists all)")
+    if family is not None and family not in families():
+        refuse("family", family, "one of " + ", ".join(families()))
+    chosen = [known[name] for name in names] if names else list(known.values())
+    return [theorem for theorem in chosen if family is None or family_of(theorem) == family]
+
+
+def predict(problem: Problem) -> Prediction:
+    """The minimum of a problem in closed form, by the theorem of the catalogue that applies to it.
+
+    A proved theorem is preferred to a numerical one, and one with more assumptions to a more general one.
+
+    Args:
+      problem: jit, vmap and grad go through all its numbers.
+
+    Returns:
+      Prediction, signed with the theorem's id.
+
+    Raises:
+      ValueError: outside every theorem, saying which assumption of the nearest ones fails.
+
+    Example:
+      >>> p = Problem.balanced(classes=4, per_class=100, widths=(64,), l2_W=5e-4, l2_H=5e-4)
+      >>> print(f"{predict(p).value:.4f}", predict(p).theorem)
+      0.0198 mse-balanced-deep
+    """
+    theorems = [theorem for theorem in catalogue().values() if theorem.minimiser]
+    failing = {theorem.id: theorem.failing(problem) for theorem in theorems}
+    applicable = [theorem for theorem in theorems if not failing[theorem.id]]
+    if not applicable:
+        nearest = sorted(theorems, key=lambda theorem: len(failing[theorem.id]))[:3]
+        reasons = "; ".join(f"{t.id} needs {' and '.join(a.text for a in failing[t.id])}" for t in nearest)
+        raise ValueError(
+            f"no theorem of the catalogue gives the minimum of {problem}: {reasons}. "
+            "Use ufm.solve to search for it and ufm.certify to bound it."
+        )
+    best = max(applicable, key=lambda theorem: (theorem.status == "holds", len(theorem.assumes)))
+    prediction = best.predict(problem)
+    label = prediction.label if best.status == "holds" or prediction.label == "best-known" else best.status
+    return prediction.named(best.id, label)
+
+
+def _nearest(name: str, known: dict[str, Theorem]) -> str:
+    return ", ".join(map(repr, difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)[:3]))

@@ -1,0 +1,1 @@
+"""Cross-entropy and other convex losses: one layer, deep linear models, duality."""

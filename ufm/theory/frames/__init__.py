@@ -1,0 +1,1 @@
+"""Bounds on frames: how far apart K unit vectors can be."""

@@ -1,0 +1,79 @@
+"""What two minimisers of one problem share whatever the rotations between them: the geometry that `verify` compares."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ufm import metrics
+from ufm.objective import Params, end_to_end, gradient_norm, objective
+from ufm.problem import Problem
+
+_LARGEST_HESSIAN = 1200
+
+
+class Examination(NamedTuple):
+    """A point of a problem, seen through invariants.
+
+    value, gradient_norm: of the objective. curvature: smallest eigenvalue of its Hessian (+inf where it is too large).
+    singular_values: (L, min(K, G)) of H, W_1, ..., W_M. class_gram: (G, G) of the class means. classifier_gram: (K, K) of
+    W_M...W_1. logits: (K, G) of the classes. bias: (K,). nc1, nc3: of the features and W_M...W_1.
+    """
+
+    value: jax.Array
+    gradient_norm: jax.Array
+    curvature: jax.Array
+    singular_values: jax.Array
+    class_gram: jax.Array
+    classifier_gram: jax.Array
+    logits: jax.Array
+    bias: jax.Array
+    nc1: jax.Array
+    nc3: jax.Array
+
+
+@partial(jax.jit, static_argnums=3)
+def examine(problem: Problem, params: Params, active: Params, groups: tuple[int, ...]) -> Examination:
+    """Examine a point in standard form (see `ufm.standard_form.padded_point`).
+
+    Args:
+      problem: in standard form. params: the point. active: 1 where a coordinate belongs to the problem, 0 where it pads.
+      groups: lengths of the runs of columns that form a class.
+    """
+    labels = jnp.repeat(jnp.arange(len(groups)), jnp.asarray(groups), total_repeat_length=sum(groups))
+    features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
+    means = metrics.class_means(features, labels, len(groups), problem.multiplicity)
+    classifier = end_to_end(problem, params.weights)
+    b = params.b * jnp.max(jnp.abs(problem.intercept))
+    z = classifier @ means + b[:, None]
+    if problem.loss.shift_invariant:
+        b = b - jnp.mean(b)
+        z = z - jnp.mean(z, axis=0, keepdims=True)
+    top = min(problem.classes, len(groups))
+    factors = (params.H, *params.weights)
+    return Examination(
+        value=objective(problem, params),
+        gradient_norm=gradient_norm(problem, params),
+        curvature=_smallest_curvature(problem, params, active),
+        singular_values=jnp.stack([jnp.linalg.svd(A, compute_uv=False)[:top] for A in factors]),
+        class_gram=means.T @ means,
+        classifier_gram=classifier @ classifier.T,
+        logits=z,
+        bias=b,
+        nc1=metrics.nc1(features, labels, len(groups), problem.multiplicity),
+        nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity)
+        if problem.classes == len(groups)
+        else jnp.zeros((), problem.dtype),
+    )
+
+
+def _smallest_curvature(problem: Problem, params: Params, active: Params) -> jax.Array:
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    if flat.size > _LARGEST_HESSIAN:
+        return jnp.asarray(jnp.inf, problem.dtype)
+    mask = jax.flatten_util.ravel_pytree(active)[0]
+    gradient = jax.grad(lambda x: objective(problem, unravel(x)))
+    hessian = jax.lax.map(lambda e: jax.jvp(gradient, (flat,), (e,))[1], jnp.eye(flat.size, dtype=flat.dtype))
+    masked = hessian * mask[:, None] * mask[None, :] + jnp.diag(1 - mask)
+    return jnp.linalg.eigvalsh(masked)[0]

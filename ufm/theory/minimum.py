@@ -1,0 +1,118 @@
+"""Theorems about the minimum of a problem: one measurement and one body of evidence for all of them.
+
+The measurement knows nothing of the theorem: each class is split into two columns of half its samples, which start at
+independent random points, so that within-class collapse is something to be found.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ufm.certify import Certificate, certificate_kind, certify
+from ufm.objective import Params, gradient_norm, objective
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.solve import Solution, solve
+from ufm.standard_form import padded_point
+from ufm.theory.invariants import Examination, examine
+from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import Check, Theorem, relative_error
+
+_PARTS = 2
+
+
+class Measured(NamedTuple):
+    """A measured minimum: the split problem it was found in, the solution, its geometry and its certificate."""
+
+    problem: Problem
+    solution: Solution
+    geometry: Examination
+    certificate: Certificate
+
+
+def measured_minimum(problem: Problem, key: jax.Array, starts: int | None = None) -> Measured:
+    """Minimise from random uncollapsed starts, then examine and certify what was found."""
+    split = split_problem(problem)
+    solution = solve(split, key, columns="raw", starts=starts)
+    geometry = examine_point(split, solution.params)
+    return Measured(split, solution, geometry, certify(split, solution.params))
+
+
+def split_problem(problem: Problem) -> Problem:
+    """Two columns a class, and no width above the K + C that classes and columns can use (R2, exact for any loss)."""
+    split = problem if set(problem.groups) == {_PARTS} else split_columns(problem, _PARTS)
+    size = split.classes + split.columns
+    widths = tuple(min(d, size) for d in split.widths)
+    return split if widths == split.widths else dataclasses.replace(split, widths=widths)
+
+
+def examine_point(problem: Problem, params: Params) -> Examination:
+    """The invariants of a point, in the padded form that problems of one K, C, M and loss share."""
+    return examine(*padded_point(problem, params), problem.groups)
+
+
+def minimum_evidence(predict: Callable[[Problem], Prediction], geometry_tolerance: float = 1e-6) -> Callable:
+    """Evidence for a predicted minimum: agreement, stationarity of the predicted point, certificate of the measured one.
+
+    Geometry is compared through rotation invariants, and where the minimiser is not unique through singular values alone.
+    """
+    predict_split = jax.jit(predict)
+
+    def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
+        own = measured.problem is problem
+        expected = examine_point(measured.problem, (predicted if own else predict_split(measured.problem)).params)
+        found = measured.geometry
+        p, m = float(predicted.value), float(found.value)
+        unit = max(abs(p), float(np.finfo(float).tiny))
+        at_prediction = expected.value if own else _objective(problem, predicted.params)
+        gradient = expected.gradient_norm if own else _gradient_norm(problem, predicted.params)
+        checks = [
+            Check("agreement", "value", abs(m - p) / unit, 1e-9),
+            Check("agreement", "never below", max(p - m, 0.0) / unit, 1e-11),
+            Check("agreement", "geometry", _geometry_error(expected, found, bool(predicted.unique)), geometry_tolerance),
+            Check("stationarity", "value", relative_error(p, at_prediction), 1e-11),
+            Check("stationarity", "gradient", float(gradient), 1e-11),
+            Check("stationarity", "curvature", max(-float(expected.curvature), 0.0), 1e-9),
+        ]
+        if predicted.rank > 0:  # with all features at zero their variability is 0/0; geometry has measured the zeros
+            checks.append(Check("agreement", "NC1", float(found.nc1), 1e-9))
+        if is_certified_tightly(measured.problem):
+            checks.append(Check("certificate", "gap", float(measured.certificate.relative_gap), 1e-7))
+        return checks
+
+    return evidence
+
+
+def is_certified_tightly(problem: Problem) -> bool:
+    """Whether the dual bound is tight: one layer wide enough for the rank of every candidate minimiser."""
+    missing = 1 if problem.bias == "free" or problem.loss.shift_invariant else 0
+    return certificate_kind(problem) == "duality" and min(problem.widths) >= problem.classes - missing
+
+
+def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
+    """A Theorem about the minimum of problems, measured by `measured_minimum` and served by `ufm.predict`."""
+    tolerance = fields.pop("geometry_tolerance", 1e-6)
+    return Theorem(
+        predict=predict,
+        measure=fields.pop("measure", measured_minimum),
+        evidence=minimum_evidence(predict, tolerance),
+        minimiser=True,
+        **fields,
+    )
+
+
+def _geometry_error(expected: Examination, found: Examination, unique: bool) -> float:
+    names = ("singular_values", "class_gram", "classifier_gram", "logits", "bias") if unique else ("singular_values",)
+    errors = []
+    for name in names:
+        p, m = np.asarray(getattr(expected, name)), np.asarray(getattr(found, name))
+        size = max(float(np.max(np.abs(p))), 1e-2)
+        errors.append(float(np.max(np.abs(p - m))) / size)
+    return max(errors)
+
+
+_objective = jax.jit(objective)
+_gradient_norm = jax.jit(gradient_norm)

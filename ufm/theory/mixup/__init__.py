@@ -1,0 +1,1 @@
+"""Mixup: features that are optimal for mixed labels."""

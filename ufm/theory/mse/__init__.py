@@ -1,0 +1,1 @@
+"""Mean squared error: minimisers, thresholds and landscape of (deep) linear models."""

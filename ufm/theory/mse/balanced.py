@@ -1,0 +1,107 @@
+"""Balanced squared error on M linear layers: orthogonal frame, simplex, and between (Dang et al. 2023; Zhou et al. 2022).
+
+All directions share t (see `spectrum`), with mu = n. Without a bias Zbar = t P for a projector P of rank min(K, d's); a free
+bias takes the mean direction away and leaves the simplex; a ridge on the bias fills it partly (t0 <= t).
+"""
+
+import jax.numpy as jnp
+
+from ufm.frames import helmert
+from ufm.problem import Problem
+from ufm.theory.assumptions import BALANCED, DEEP, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.mse.cases import balanced_cases, draw_balanced
+from ufm.theory.mse.spectrum import minimise_direction
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+
+
+def predict_without_bias(problem: Problem) -> Prediction:
+    """f* = (R/2K)(1-t)(1+Mt) + (K-R)/(2K), Zbar = t P_R, beta = N c / n^(M/(M+1)), R = min(K, d_1, ..., d_M)."""
+    K = problem.classes
+    return _spread(problem, jnp.eye(K, dtype=problem.dtype), jnp.ones((K,), problem.dtype), gap=None)
+
+
+def predict_free_bias(problem: Problem) -> Prediction:
+    """The same t on the K - 1 directions orthogonal to 1, and b = 1/K: Zbar = t (I - J) where all widths allow."""
+    basis = helmert(problem.classes, dtype=problem.dtype)
+    return _spread(problem, basis, jnp.ones((problem.classes - 1,), problem.dtype), gap=None)
+
+
+def predict_ridge_bias(problem: Problem) -> Prediction:
+    """Zbar = t (I - J) + t0 J and b = (1-t0)/(K(1+l2_b)), t0 from the mean direction of weight l2_b/(1+l2_b)."""
+    K = problem.classes
+    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
+    basis = jnp.concatenate([helmert(K, dtype=problem.dtype), mean], axis=1)
+    gamma = jnp.ones((K,), problem.dtype).at[-1].set(problem.l2_b / (1 + problem.l2_b))
+    return _spread(problem, basis, gamma, gap=gamma[-1])
+
+
+def _spread(problem: Problem, basis, gamma, gap) -> Prediction:
+    """Minimise each direction of an orthonormal basis with mu = n; the first R of them fit through the widths."""
+    K, size = problem.classes, gamma.shape[0]
+    n = problem.counts
+    mu = jnp.full((size,), 1, problem.dtype) * jnp.mean(n)
+    found = minimise_direction(mu, gamma, problem.samples, effective_c(problem), len(problem.widths))
+    rank = min(size, *problem.widths)
+    empty = gamma * mu / (2 * problem.samples)
+    value = jnp.sum(found.value[:rank]) + jnp.sum(empty[rank:])
+    b = jnp.zeros((K,), problem.dtype)
+    if problem.bias == "free":
+        b = jnp.full((K,), 1 / K, problem.dtype)
+    elif problem.bias == "ridge":
+        mean_t = found.t[-1] if rank == K else jnp.zeros((), problem.dtype)
+        b = jnp.full((K,), 1, problem.dtype) * (1 - mean_t) / (K * (1 + problem.l2_b))
+    U = basis[:, :rank]
+    flat_directions = size if gap is None else size - 1
+    unique = (rank >= flat_directions) | ~jnp.any(found.alive)
+    return from_triples(problem, U, jnp.sqrt(mu[:rank]) * found.t[:rank], U, b, value, unique=unique)
+
+
+_DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
+_ZHOU = "Zhou, Li, Ding, You, Qu, Zhu 2022, On the optimization landscape of neural collapse under MSE loss, arXiv 2203.01238"
+_SHARED = (has_loss("mse"), BALANCED, PLAIN, PENALISED)
+
+THEOREMS = (
+    minimum_theorem(
+        id="mse-balanced-deep",
+        status="holds",
+        claim="Balanced MSE without bias on M linear layers: logits are t times a projector of rank min(K, widths); with "
+        "all widths at least K every layer is an orthogonal frame; below the tie everything collapses to zero.",
+        source=_DANG,
+        assumes=(*_SHARED, has_bias("none")),
+        predict=predict_without_bias,
+        cases=lambda: balanced_cases("none"),
+        draw=lambda rng: draw_balanced(rng, "none"),
+    ),
+    minimum_theorem(
+        id="mse-balanced-deep-freebias",
+        status="holds",
+        claim="Balanced MSE with an unpenalised bias on M linear layers: b = 1/K and the simplex ETF in every layer.",
+        source=_DANG,
+        assumes=(*_SHARED, has_bias("free")),
+        predict=predict_free_bias,
+        cases=lambda: balanced_cases("free"),
+        draw=lambda rng: draw_balanced(rng, "free"),
+    ),
+    minimum_theorem(
+        id="mse-balanced-ridgebias",
+        status="holds",
+        claim="Balanced MSE, one layer, ridge on the bias: t (I - J) + t0 J, between simplex (small l2_b) and orthogonal "
+        "frame (l2_b to infinity); t0 > 0 only above an explicit l2_b.",
+        source=_ZHOU + "; threshold derived",
+        assumes=(*_SHARED, has_bias("ridge"), ONE_LAYER),
+        predict=predict_ridge_bias,
+        cases=lambda: balanced_cases("ridge", depths=(1,)),
+        draw=lambda rng: draw_balanced(rng, "ridge", depths=(1,)),
+    ),
+    minimum_theorem(
+        id="mse-balanced-ridgebias-deep",
+        status="numerical",
+        claim="The same aligned form minimises balanced MSE with a ridge on the bias for M >= 2 layers.",
+        source=_ZHOU + "; deep case derived",
+        assumes=(*_SHARED, has_bias("ridge"), DEEP),
+        predict=predict_ridge_bias,
+        cases=lambda: balanced_cases("ridge", depths=(2, 3)),
+        draw=lambda rng: draw_balanced(rng, "ridge", depths=(2, 3)),
+    ),
+)

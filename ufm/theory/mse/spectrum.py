@@ -1,0 +1,72 @@
+"""One singular direction of the squared error with L = M + 1 factors: root, threshold, value.
+
+    phi(sigma) = gamma/(2N) (sqrt(mu) - sigma)^2 + (L/2) c sigma^(2/L),   sigma = sqrt(mu) t
+    stationary:  (1 - t) t^((M-1)/(M+1)) = beta := N c / (gamma mu^(M/(M+1))),   value gamma mu/(2N) (1 - t)(1 + M t)
+
+M = 1: t = (1 - beta)_+. M >= 2: the largest root is a local minimum below beta_spinodal and global below beta_tie, where t
+jumps from (M-1)/M to 0; zero is always a strict local minimum. (Dang et al. 2023 in the variable x^M = t/(1-t).)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ufm.roots import increasing_root
+
+
+class Direction(NamedTuple):
+    """t in [0, 1), the value phi, and whether the direction is alive (t > 0)."""
+
+    t: jax.Array
+    value: jax.Array
+    alive: jax.Array
+
+
+def beta_tie(depth: int) -> float:
+    """The beta up to which a direction is alive: 1 for M = 1, else ((M-1)/M)^((M-1)/(M+1)) / M."""
+    return ((depth - 1) / depth) ** ((depth - 1) / (depth + 1)) / depth if depth > 1 else 1.0
+
+
+def beta_spinodal(depth: int) -> float:
+    """The beta up to which a non-zero local minimum exists, (M+1)/(2M) ((M-1)/(2M))^((M-1)/(M+1))."""
+    p = (depth - 1) / (depth + 1)
+    return (depth + 1) / (2 * depth) * ((depth - 1) / (2 * depth)) ** p if depth > 1 else 1.0
+
+
+def largest_root(beta: jax.Array, depth: int) -> jax.Array:
+    """1 - t for the largest root t of (1 - t) t^((M-1)/(M+1)) = beta, in the variable log(1 - t); beta < beta_spinodal.
+
+    Returning 1 - t keeps full relative precision for small ridges, where t is 1 to rounding.
+    """
+    if depth == 1:
+        return jnp.minimum(beta, 1)
+    p = (depth - 1) / (depth + 1)
+
+    def equation(u: jax.Array, log_beta: jax.Array) -> jax.Array:
+        return u + p * jnp.log1p(-jnp.exp(u)) - log_beta
+
+    log_beta = jnp.log(beta)
+    top = jnp.full_like(log_beta, jnp.log((depth + 1) / (2 * depth)))
+    solve = jnp.vectorize(lambda lb, hi: increasing_root(equation, jnp.minimum(lb, hi), hi, lb))
+    return jnp.exp(solve(log_beta, top))
+
+
+def minimise_direction(mu: jax.Array, gamma: jax.Array, samples: jax.Array, c: jax.Array, depth: int) -> Direction:
+    """The global minimum of phi for every entry of mu > 0 (formulas in the module docstring).
+
+    Args:
+      mu: (R,) squared singular values of the targets. gamma: (R,) weights. samples: N. c: geometric mean ridge.
+      depth: M.
+
+    Returns:
+      Direction of (R,) arrays.
+    """
+    zero = jnp.zeros_like(mu)
+    present = mu > 0
+    beta = samples * c / (gamma * jnp.where(present, mu, 1) ** (depth / (depth + 1)))
+    alive = present & (beta < beta_tie(depth))
+    rest = largest_root(jnp.where(alive, beta, 0.5 * beta_tie(depth)), depth)
+    t = jnp.where(alive, 1 - rest, zero)
+    empty = gamma * mu / (2 * samples)
+    return Direction(t, empty * jnp.where(alive, rest * (1 + depth * t), 1), alive)

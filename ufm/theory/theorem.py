@@ -1,0 +1,137 @@
+"""Theorem: a pair of pure functions that must agree, with what is needed to check and cite it.
+
+    predict(case)        the closed form, or a scalar equation solved to machine precision
+    measure(case, key)   what optimisation, a flow, or finite differences finds
+
+A case is whatever both take: a Problem, or any other pytree. `evidence` turns the two answers into checks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+STATUSES = {
+    "holds": "proved, and confirmed by every measurement",
+    "numerical": "confirmed by every measurement; no proof known to us",
+    "refuted": "contradicted by a counterexample that anyone can evaluate",
+    "diagnostic": "measured and reported, not asserted",
+}
+
+
+class Check(NamedTuple):
+    """One number of evidence: it passes when error <= tolerance (a NaN fails).
+
+    kind: "agreement", "stationarity" or "certificate".
+    """
+
+    kind: str
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the tolerance."""
+        return bool(self.error <= self.tolerance)
+
+
+class Assumption(NamedTuple):
+    """A condition on problems, in words and as a predicate."""
+
+    text: str
+    test: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """One catalogue entry.
+
+    Args:
+      id: its name on the command line.
+      status: a key of `STATUSES`.
+      claim: one sentence. source: authors, year, title or arXiv number. notes: what else a reader should know.
+      predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
+      cases: () -> {label: case}, both sides of every threshold.
+      draw: numpy Generator -> a random case, or None where the cases are all there is.
+      evidence: (case, predicted, measured) -> list of Check; for `refuted` entries a check that fails is the refutation.
+      assumes: what must hold of a Problem for `predict` to answer.
+      minimiser: whether predict returns the `Prediction` of a problem's minimum, which `ufm.predict` may serve.
+    """
+
+    id: str
+    status: str
+    claim: str
+    source: str
+    predict: Callable[[Any], Any]
+    measure: Callable[[Any, jax.Array], Any]
+    cases: Callable[[], dict[str, Any]]
+    evidence: Callable[[Any, Any, Any], list[Check]]
+    draw: Callable[[np.random.Generator], Any] | None = None
+    assumes: tuple[Assumption, ...] = ()
+    minimiser: bool = False
+    notes: str = ""
+
+    def failing(self, case: Any) -> list[Assumption]:
+        """The assumptions that a problem does not meet."""
+        return [assumption for assumption in self.assumes if not assumption.test(case)]
+
+
+def agreement(tolerance: float, scale: float | None = None, **tolerances: float) -> Callable:
+    """Evidence that two pytrees of the same structure agree, leaf by leaf, relative to each leaf's largest entry.
+
+    Args:
+      tolerance: allowed max |predicted - measured| / scale, where scale is the leaf's largest predicted magnitude.
+      scale: a fixed scale in its place, for leaves predicted to be zero.
+      **tolerances: another tolerance for the leaf of that name (dictionary key or field).
+    """
+
+    def evidence(case: Any, predicted: Any, measured: Any) -> list[Check]:
+        del case
+        leaves, structure = jax.tree_util.tree_flatten_with_path(predicted)
+        others, other_structure = jax.tree_util.tree_flatten_with_path(measured)
+        if structure != other_structure:
+            raise ValueError(f"predicted and measured must have one structure, got {structure} and {other_structure}")
+        checks = []
+        for (path, p), (_, m) in zip(leaves, others, strict=True):
+            name = jax.tree_util.keystr(path, simple=True, separator=".") or "value"
+            checks.append(Check("agreement", name, relative_error(p, m, scale), tolerances.get(name, tolerance)))
+        return checks
+
+    return evidence
+
+
+def lower_bound(tolerance: float, kind: str = "agreement") -> Callable:
+    """Evidence that every measured leaf is at least the predicted one, up to `tolerance` relative."""
+
+    def evidence(case: Any, predicted: Any, measured: Any) -> list[Check]:
+        del case
+        p, m = np.asarray(predicted), np.asarray(measured)
+        shortfall = np.max(np.maximum(p - m, 0) / np.maximum(np.abs(p), np.finfo(p.dtype).tiny))
+        excess = np.where(np.isfinite(m).all(), shortfall, np.nan)
+        return [Check(kind, "never below the bound", float(excess), tolerance)]
+
+    return evidence
+
+
+def relative_error(predicted: Any, measured: Any, scale: float | None = None) -> float:
+    """max |predicted - measured| / max |predicted| (absolute where everything predicted is zero)."""
+    p, m = np.asarray(predicted, dtype=float), np.asarray(measured, dtype=float)
+    if p.shape != m.shape:
+        raise ValueError(f"predicted and measured must have one shape, got {p.shape} and {m.shape}")
+    if p.size == 0:
+        return 0.0
+    size = float(np.max(np.abs(p))) if scale is None else scale
+    return float(np.max(np.abs(p - m))) / (size if size > 0 else 1.0)
+
+
+def key_of(seed: int, *names: Any) -> jax.Array:
+    """A key that depends on a seed and names alone, not on the order in which things run."""
+    key = jax.random.key(seed)
+    for name in names:
+        key = jax.random.fold_in(key, int.from_bytes(str(name).encode(), "little") % (2**31 - 1))
+    return key
+
+
