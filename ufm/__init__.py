@@ -7,9 +7,12 @@ from ufm.certify import Certificate, certify
 from ufm.losses import Loss
 from ufm.objective import Params, initialize, logits, objective
 from ufm.problem import Problem
+from ufm.report import Report
 from ufm.solve import Solution, Status, solve
 from ufm.theory.catalogue import catalogue, predict
 from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import Theorem
+from ufm.verify import verify
 
 __version__ = "0.1.0"
 
@@ -19,8 +22,10 @@ __all__ = [
     "Params",
     "Prediction",
     "Problem",
+    "Report",
     "Solution",
     "Status",
+    "Theorem",
     "catalogue",
     "certify",
     "initialize",
@@ -28,4 +33,5 @@ __all__ = [
     "objective",
     "predict",
     "solve",
+    "verify",
 ]

@@ -36,7 +36,8 @@ def helmert(classes: int, dtype: Any = None) -> jax.Array:
     Source: Helmert (1876).
     """
     check_count("classes", classes, 2)
-    return jnp.asarray(_helmert(classes), dtype)
+    i, j = np.arange(classes)[:, None], np.arange(1.0, classes)[None, :]
+    return jnp.asarray(np.where(i < j, 1, np.where(i == j, -j, 0)) / np.sqrt(j * (j + 1)), dtype)
 
 
 def simplex_etf(classes: int, dim: int | None = None, dtype: Any = None) -> jax.Array:
@@ -66,8 +67,8 @@ def simplex_etf(classes: int, dim: int | None = None, dtype: Any = None) -> jax.
     check_count("dim", dim, 1)
     if dim < classes - 1:
         refuse("dim", dim, f"at least classes - 1 = {classes - 1} for a simplex")
-    U = math.sqrt(classes / (classes - 1)) * _helmert(classes).T
-    return jnp.asarray(np.pad(U, ((0, dim - classes + 1), (0, 0))), dtype)
+    U = math.sqrt(classes / (classes - 1)) * helmert(classes, dtype).T
+    return jnp.pad(U, ((0, dim - classes + 1), (0, 0)))
 
 
 def orthogonal_frame(classes: int, dim: int | None = None, dtype: Any = None) -> jax.Array:
@@ -91,9 +92,7 @@ def orthogonal_frame(classes: int, dim: int | None = None, dtype: Any = None) ->
 
 
 def general_orthogonal_frame(norms: jax.Array, dim: int | None = None) -> jax.Array:
-    """General orthogonal frame (GOF): orthogonal vectors of given, possibly unequal or zero, lengths.
-
-    U^T U = diag(norms^2).
+    """General orthogonal frame (GOF): orthogonal vectors of given lengths, U^T U = diag(norms^2); zero is allowed.
 
     Args:
       norms: shape (K,), at least zero; its dtype is the dtype of the answer (whole numbers: JAX's default float).
@@ -124,8 +123,7 @@ def welch_bound(vectors: int, dim: int) -> float:
     """Welch's bound: K unit vectors in d dimensions have a pair with |cosine| of at least this.
 
     sqrt((K - d) / (d (K - 1))) for K > d, otherwise 0. Equality holds exactly for equiangular tight frames. Real
-    ones need K <= d (d + 1) / 2; beyond, 1 / sqrt(d) is a sharper bound. It is about lines (absolute cosines):
-    for signed cosines the bound is -1/(K-1), met by the simplex.
+    ones need K <= d (d + 1) / 2; beyond, 1 / sqrt(d) is sharper. Signed cosines have another: `signed_coherence`.
 
     Args:
       vectors: K, at least 1.
@@ -180,7 +178,7 @@ def signed_coherence(frame: jax.Array) -> jax.Array:
 
 
 def tightness(frame: jax.Array) -> jax.Array:
-    """Distance to a tight frame, |U U^T / A - I|_F with A = |U|_F^2 / d, which is K/d for unit columns.
+    """Distance to a tight frame: |U U^T / A - I|_F with A = |U|_F^2 / d, which is K/d for unit columns.
 
     Zero exactly for tight frames of all d dimensions; at least sqrt(d (d - K) / K) for K <= d, reached by
     orthogonal columns of equal length; sqrt(d) for the zero frame.
@@ -196,12 +194,12 @@ def tightness(frame: jax.Array) -> jax.Array:
 
     Source: Benedetto and Fickus (2003).
     """
-    return _tightness(_matrix(frame))
-
-
-def _helmert(classes: int) -> np.ndarray:
-    i, j = np.arange(classes)[:, None], np.arange(1.0, classes)[None, :]
-    return np.where(i < j, 1, np.where(i == j, -j, 0)) / np.sqrt(j * (j + 1))
+    frame = _matrix(frame)
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(frame)))
+    frame = frame / jnp.where(largest > 0, largest, 1)
+    A = jnp.sum(frame**2) / frame.shape[0]
+    frame_operator = jnp.matmul(frame, frame.T, precision=HIGHEST)
+    return jnp.linalg.norm(frame_operator / jnp.where(A > 0, A, 1) - jnp.eye(frame.shape[0], dtype=frame.dtype))
 
 
 def _matrix(frame: jax.Array) -> jax.Array:
@@ -220,13 +218,3 @@ def _cosines(frame: jax.Array, diagonal: int) -> jax.Array:
     frame = frame / jnp.sqrt(jnp.where(squares > 0, squares, 1))
     gram = jnp.matmul(frame.T, frame, precision=HIGHEST)
     return jnp.where(jnp.eye(gram.shape[0], dtype=bool), diagonal, gram)
-
-
-@jax.jit
-def _tightness(frame: jax.Array) -> jax.Array:
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(frame)))
-    frame = frame / jnp.where(largest > 0, largest, 1)
-    dim = frame.shape[0]
-    A = jnp.sum(frame**2) / dim
-    frame_operator = jnp.matmul(frame, frame.T, precision=HIGHEST)
-    return jnp.linalg.norm(frame_operator / jnp.where(A > 0, A, 1) - jnp.eye(dim, dtype=frame.dtype))

@@ -48,7 +48,7 @@ def simplex_distance(gram: jax.Array) -> jax.Array:
     Source: Papyan, Han and Donoho (2020); Zhu et al. (2021).
     """
     gram, K = _square(gram)
-    return _distance(gram, np.eye(K) - 1 / K)
+    return _distance(gram, np.asarray(np.eye(K) - 1 / K, gram.dtype))
 
 
 def orthogonal_distance(gram: jax.Array) -> jax.Array:
@@ -66,7 +66,7 @@ def orthogonal_distance(gram: jax.Array) -> jax.Array:
     Source: Dang et al. (2023).
     """
     gram, K = _square(gram)
-    return _distance(gram, np.eye(K))
+    return _distance(gram, np.eye(K, dtype=gram.dtype))
 
 
 def general_orthogonal_distance(gram: jax.Array, norms_squared: jax.Array) -> jax.Array:
@@ -87,7 +87,7 @@ def general_orthogonal_distance(gram: jax.Array, norms_squared: jax.Array) -> ja
     gram, K = _square(gram)
     check_non_negative("norms_squared", norms_squared)
     check_shape("norms_squared", norms_squared, (K,))
-    return _distance(gram, jnp.diag(jnp.asarray(norms_squared)))
+    return _distance(gram, jnp.diag(jnp.asarray(norms_squared, gram.dtype)))
 
 
 def nc3(
@@ -192,17 +192,17 @@ def numerical_rank(matrix: jax.Array, tolerance: float | None = None) -> jax.Arr
       tolerance: relative, at least zero; None is eps max(a, b) of the dtype.
 
     Returns:
-      Whole-number scalar; the zero matrix has rank 0.
+      Whole-number scalar; 0 for the zero matrix.
 
     Raises:
-      ValueError: if matrix is not two-dimensional, or tolerance is negative.
+      ValueError: if matrix is not a matrix of floats, or tolerance is negative.
 
     >>> numerical_rank(jnp.diag(jnp.array([1.0, 1e-3, 1e-9])), tolerance=1e-6).item()
     2
     """
     matrix = jnp.asarray(matrix)
-    if matrix.ndim != 2:
-        raise ValueError(f"matrix must have two axes, got shape {matrix.shape}")
+    if matrix.ndim != 2 or matrix.size == 0 or not jnp.issubdtype(matrix.dtype, jnp.floating):
+        raise ValueError(f"matrix must be floats of shape (a, b), got {matrix.dtype} {matrix.shape}")
     if tolerance is None:
         tolerance = float(jnp.finfo(matrix.dtype).eps) * max(matrix.shape)
     check_non_negative("tolerance", tolerance)
@@ -223,15 +223,15 @@ def _nc4(W: jax.Array, b: jax.Array, features: jax.Array, labels: jax.Array, s: 
 
 def _square(gram: Any) -> tuple[jax.Array, int]:
     gram = jnp.asarray(gram)
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] < 2:
-        raise ValueError(f"gram must have shape (K, K) with K at least 2, got {gram.shape}")
+    square = gram.ndim == 2 and gram.shape[0] == gram.shape[1] >= 2
+    if not square or not jnp.issubdtype(gram.dtype, jnp.floating):
+        raise ValueError(f"gram must be floats of shape (K, K) with K at least 2, got {gram.dtype} {gram.shape}")
     return gram, gram.shape[0]
 
 
 @jax.jit
 def _distance(x: jax.Array, target: jax.Array) -> jax.Array:
-    """|x/|x| - target/|target|| in the dtype of x."""
-    return jnp.linalg.norm(_unit(x) - _unit(target.astype(x.dtype)))
+    return jnp.linalg.norm(_unit(x) - _unit(target))
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -41,7 +41,7 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     factor_scales = (jnp.sqrt(c / ridges) * size).astype(problem.dtype)
 
     def draw(key, scale):
-        p = initialize(drawn, key, 1.0)
+        p = _resize(drawn, initialize(small, key, 1.0))
         if problem.features == "free":
             weights = tuple(scale * factor_scales[i + 1] * W for i, W in enumerate(p.weights))
             p = Params(weights, scale * factor_scales[0] * p.H, p.b)

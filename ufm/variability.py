@@ -21,7 +21,6 @@ import numpy as np
 from ufm.checks import check_choice, check_count, check_positive, check_shape, is_traced, refuse
 
 HIGHEST = jax.lax.Precision.HIGHEST
-GLOBAL_MEANS = ("samples", "classes")
 
 
 class Scatter(NamedTuple):
@@ -135,7 +134,8 @@ def nc1_trace_ratio(
 
     Source: Tirer, Huang and Niles-Weed (2023).
     """
-    return _trace_ratio(scatter(features, labels, classes, multiplicity, global_mean))
+    s = scatter(features, labels, classes, multiplicity, global_mean)
+    return _ratio(jnp.sum(s.shares[None, :] * s.deviations**2), jnp.sum(s.centred**2) / classes)
 
 
 def cdnv(features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None) -> jax.Array:
@@ -170,7 +170,7 @@ def scatter(features: jax.Array, labels: jax.Array, classes: int, multiplicity: 
     Raises:
       ValueError: as for `class_means`, or for an unknown global mean.
     """
-    check_choice("global_mean", global_mean, GLOBAL_MEANS)
+    check_choice("global_mean", global_mean, ("samples", "classes"))
     return _scatter(*_checked(features, labels, classes, multiplicity), classes, global_mean)
 
 
@@ -201,13 +201,11 @@ def _checked(features: Any, labels: Any, classes: int, multiplicity: Any) -> tup
 def _moments(features: jax.Array, labels: jax.Array, multiplicity: jax.Array, classes: int) -> tuple[jax.Array, ...]:
     """Class means, shares of the samples, one-hot labels; all NaN where a label is out of range."""
     # NaN for all samples: XLA turns the product of one NaN with a one-hot zero into zero.
-    in_range = jnp.all((labels >= 0) & (labels < classes))
-    shares = jnp.where(in_range, multiplicity / jnp.sum(multiplicity), jnp.nan)
+    shares = jnp.where(jnp.all((labels >= 0) & (labels < classes)), multiplicity / jnp.sum(multiplicity), jnp.nan)
     members = jax.nn.one_hot(labels, classes, dtype=features.dtype)
     parts = shares[:, None] * members
     total = jnp.sum(parts, axis=0)[None, :]
-    # The second pass averages residuals, and so removes the rounding of the first. A product is twice as fast as
-    # a segment sum, and deterministic on accelerators.
+    # The second pass removes the rounding of the first. Products are faster than segment sums, and deterministic.
     first = jnp.matmul(features, parts, precision=HIGHEST) / total
     return first + jnp.matmul(features - first[:, labels], parts, precision=HIGHEST) / total, shares, members
 
@@ -235,11 +233,6 @@ def _nc1(s: Scatter) -> jax.Array:
     scaled = jnp.matmul(jnp.linalg.pinv(coordinates, rtol=rtol), s.deviations, precision=HIGHEST)
     equal_means = jnp.where(jnp.any(s.deviations != 0), jnp.inf, jnp.zeros_like(a[0]))
     return jnp.where(jnp.any(s.centred != 0), jnp.sum(s.shares[None, :] * scaled**2), equal_means)
-
-
-@jax.jit
-def _trace_ratio(s: Scatter) -> jax.Array:
-    return _ratio(jnp.sum(s.shares[None, :] * s.deviations**2), jnp.sum(s.centred**2) / s.centred.shape[1])
 
 
 @jax.jit

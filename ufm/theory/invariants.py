@@ -61,7 +61,7 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
         classifier_gram=classifier @ classifier.T,
         logits=z,
         bias=b,
-        nc1=metrics.nc1(features, labels, len(groups), problem.multiplicity),
+        nc1=metrics.nc1_trace_ratio(features, labels, len(groups), problem.multiplicity),
         nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity)
         if problem.classes == len(groups)
         else jnp.zeros((), problem.dtype),

@@ -1,0 +1,90 @@
+"""The command line: `ufm verify` and `ufm theorems`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import jax
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; exit code 0 for success, 1 for a failed verification, 2 for input that was refused."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        return options.run(options)
+    except ValueError as error:
+        print(f"ufm: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ufm", description="The laboratory for the theory of neural collapse.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    verify = commands.add_parser("verify", help="hold closed forms against measured minima")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="ids of theorems (default: all)")
+    verify.add_argument("--family", help="only this family, a folder of ufm/theory")
+    verify.add_argument("--cases", type=int, default=0, metavar="N", help="random cases a theorem, on top of the fixed ones")
+    verify.add_argument("--seed", type=int, default=0, metavar="S", help="seed of random cases and starts")
+    verify.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    verify.add_argument("--cache", action="store_true", help="keep compiled programs in the user's cache between runs")
+    verify.set_defaults(run=_verify)
+
+    theorems = commands.add_parser("theorems", help="list the catalogue, or explain one entry")
+    theorems.add_argument("name", nargs="?", metavar="NAME", help="id of a theorem")
+    theorems.set_defaults(run=_theorems)
+    return parser
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ufm.verify import verify
+
+    if options.json is not None and not options.json.resolve().parent.is_dir():
+        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
+    if options.cache:
+        _keep_compiled_programs()
+    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("compiling", total=None)
+
+        def show(theorem_id: str, done: int, total: int) -> None:
+            bar.update(task, description=theorem_id, completed=done, total=total)
+
+        report = verify(*options.names, family=options.family, cases=options.cases, seed=options.seed, progress=show)
+    Console(width=None if sys.stdout.isatty() else 140).print(report)
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    if report.environment["canary"] != "sings":
+        from ufm.canary import ADVICE
+
+        print(f"ufm: nothing was certified: {ADVICE}", file=sys.stderr)
+    return 0 if report.ok else 1
+
+
+def _theorems(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from ufm.theory.listing import catalogue_table, explanation
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(catalogue_table() if options.name is None else explanation(options.name))
+    return 0
+
+
+def _keep_compiled_programs() -> None:
+    from jaxlib import version
+
+    folder = Path.home() / ".cache" / "ufm" / f"jaxlib-{version.__version__}"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

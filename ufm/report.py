@@ -1,0 +1,188 @@
+"""Report: what verification found, entry by entry, as values, text, HTML and JSON."""
+
+import html
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ufm.theory.theorem import Check, Theorem
+
+KINDS = ("agreement", "stationarity", "certificate")
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The checks of one case, or the sentence of the error that stopped it."""
+
+    label: str
+    checks: tuple[Check, ...]
+    seconds: float
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed, and there was one."""
+        return not self.error and bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def refutes(self) -> bool:
+        """Whether the claim fails here by a finite amount."""
+        finite = all(math.isfinite(check.error) for check in self.checks)
+        return not self.error and finite and any(not check.passed for check in self.checks)
+
+    @property
+    def reported(self) -> bool:
+        """Whether every number was measured."""
+        return not self.error and bool(self.checks) and all(math.isfinite(check.error) for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One theorem with the results of all its cases."""
+
+    theorem: Theorem
+    results: tuple[CaseResult, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the entry, compilation included."""
+        return sum(result.seconds for result in self.results)
+
+    @property
+    def verdict(self) -> str:
+        """The status that the evidence supports: the entry's own, or "fails"."""
+        status = self.theorem.status
+        if status == "refuted":
+            good = all(result.refutes for result in self.results)
+        elif status == "diagnostic":
+            good = all(result.reported for result in self.results)
+        else:
+            good = all(result.passed for result in self.results)
+        return status if good and self.results else "fails"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict equals the catalogue's status."""
+        return self.verdict == self.theorem.status
+
+    def worst(self, kind: str) -> Check | None:
+        """The check of a kind that came closest to its tolerance, or exceeded it most."""
+        checks = [check for result in self.results for check in result.checks if check.kind == kind]
+        return max(checks, key=lambda c: math.inf if math.isnan(c.error) else c.error / c.tolerance, default=None)
+
+    @property
+    def failures(self) -> list[str]:
+        """One sentence for every case that does not support the status."""
+        if self.ok:
+            return []
+        good = {"refuted": "refutes", "diagnostic": "reported"}.get(self.theorem.status, "passed")
+        lines = []
+        for result in self.results:
+            if not getattr(result, good):
+                checks = [f"{c.name} {c.error:.2e} (allowed {c.tolerance:.0e})" for c in result.checks if not c.passed]
+                lines.append(f"{self.theorem.id} [{result.label}]: {result.error or ', '.join(checks) or 'not refuted'}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Report:
+    """All entries, where they were measured, and how long it took. Prints as a table, shows as HTML in Jupyter."""
+
+    entries: tuple[Entry, ...]
+    environment: dict[str, str]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every verdict equals its catalogue status, on a compiler that can be trusted."""
+        return bool(self.entries) and self.environment["canary"] == "sings" and all(entry.ok for entry in self.entries)
+
+    @property
+    def summary(self) -> str:
+        """One line: how many entries and cases, how many stand, how long it took."""
+        cases = sum(len(entry.results) for entry in self.entries)
+        counts: dict[str, int] = {}
+        for entry in self.entries:
+            counts[entry.verdict] = counts.get(entry.verdict, 0) + 1
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        close = "every verdict equals its status" if self.ok else "NOT every verdict equals its status"
+        return f"{len(self.entries)} entries, {cases} cases: {verdicts}; {close} ({self.seconds:.1f} s)"
+
+    def rows(self) -> list[list[str]]:
+        """The table's cells: id, status, verdict, cases, worst number of each kind of evidence, seconds."""
+        rows = []
+        for entry in self.entries:
+            cells = [entry.theorem.id, entry.theorem.status, entry.verdict, str(len(entry.results))]
+            rows.append(cells + [_cell(entry.worst(kind)) for kind in KINDS] + [f"{entry.seconds:.1f}"])
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the environment and every check of every case (infinities and NaN as text)."""
+        return {
+            "environment": self.environment,
+            "seconds": round(self.seconds, 3),
+            "ok": self.ok,
+            "entries": [
+                {
+                    "id": entry.theorem.id,
+                    "status": entry.theorem.status,
+                    "verdict": entry.verdict,
+                    "source": entry.theorem.source,
+                    "cases": [
+                        {
+                            "case": result.label,
+                            "seconds": round(result.seconds, 3),
+                            "error": result.error,
+                            "checks": [
+                                {"kind": c.kind, "name": c.name, "error": _plain(c.error), "allowed": _plain(c.tolerance)}
+                                for c in result.checks
+                            ],
+                        }
+                        for result in entry.results
+                    ],
+                }
+                for entry in self.entries
+            ],
+        }
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=132)
+        console.print(self)
+        return console.file.getvalue()
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title="Closed forms against measured minima", title_justify="left", show_edge=False)
+        for name in HEADER:
+            table.add_column(name, justify="left" if name in HEADER[:3] else "right", no_wrap=True)
+        for cells, entry in zip(self.rows(), self.entries, strict=True):
+            table.add_row(*cells, style=None if entry.ok else "bold red")
+        failures = [Text(line, style="red") for entry in self.entries for line in entry.failures]
+        where = Text(" | ".join(f"{name} {value}" for name, value in self.environment.items()), style="dim")
+        return Group(table, *failures, where, Text(self.summary, style="bold green" if self.ok else "bold red"))
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in HEADER)
+        body = "".join(
+            f'<tr{"" if entry.ok else " style=color:#b00020"}>' + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
+            for row, entry in zip(self.rows(), self.entries, strict=True)
+        )
+        failures = "".join(f"<p>{html.escape(line)}</p>" for entry in self.entries for line in entry.failures)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{failures}<p>{html.escape(self.summary)}</p>"
+
+
+HEADER = ("theorem", "status", "verdict", "cases", *KINDS, "seconds")
+
+
+def _cell(check: Check | None) -> str:
+    return "" if check is None else f"{check.error:.0e} {check.name}"
+
+
+def _plain(x: float) -> float | str:
+    return x if math.isfinite(x) else str(x)

@@ -1,0 +1,52 @@
+"""The catalogue as text: a table for people, one entry explained, and the README's Markdown table."""
+
+from typing import Any
+
+from ufm.theory.catalogue import families, family_of, select
+from ufm.theory.theorem import STATUSES
+
+
+def catalogue_table() -> Any:
+    """A rich table of every entry: id, family, status, claim."""
+    from rich.table import Table
+
+    table = Table(show_edge=False, title="The catalogue (`ufm theorems NAME` explains one)", title_justify="left")
+    for name in ("theorem", "family", "status", "claim"):
+        table.add_column(name, no_wrap=name != "claim")
+    for theorem in select():
+        table.add_row(theorem.id, family_of(theorem), theorem.status, theorem.claim)
+    return table
+
+
+def explanation(name: str) -> str:
+    """One entry in full: claim, status, assumptions, source, notes, cases, and the formula of its closed form.
+
+    Raises:
+      ValueError: for an unknown id.
+    """
+    (theorem,) = select((name,))
+    lines = [
+        f"{theorem.id} ({family_of(theorem)})",
+        f"Claim: {theorem.claim}",
+        f"Status: {theorem.status}, that is {STATUSES[theorem.status]}",
+    ]
+    if theorem.assumes:
+        lines.append("Assumes: " + "; ".join(assumption.text for assumption in theorem.assumes))
+    lines.append(f"Source: {theorem.source}")
+    if theorem.notes:
+        lines.append(f"Notes: {theorem.notes}")
+    lines.append("Cases: " + ", ".join(theorem.cases()) + ("; random cases by --cases" if theorem.draw else ""))
+    formula = " ".join((theorem.predict.__doc__ or "").split())
+    return "\n".join([*lines, f"Closed form ({theorem.predict.__module__}.{theorem.predict.__name__}): {formula}"])
+
+
+def markdown_table() -> str:
+    """The README's table, a row a theorem by family; `tests/test_readme.py` keeps the README in step with it."""
+    lines = ["| id | claim | source | status |", "| --- | --- | --- | --- |"]
+    for ids in families().values():
+        lines += [f"| `{t.id}` | {_cell(t.claim)} | {_cell(t.source)} | {t.status} |" for t in select(ids)]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,90 @@
+"""Imbalanced squared error on M linear layers: general orthogonal frame and minority collapse (Dang et al. 2023).
+
+Without a bias each class is its own singular direction, mu_k = n_k: class k is alive iff n_k is among the R = min(K, widths)
+largest and above n_crit = N (N prod l2)^(1/M) M^2 / (M-1)^((M-1)/M). A free bias mixes classes: mu_j are the eigenvalues of
+diag(n) - n n^T / N, and b = n/N always.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from ufm.problem import Problem
+from ufm.theory.assumptions import ONE_HOT, PENALISED, PLAIN, has_bias, has_loss
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.mse.long_tails import draw_imbalanced, imbalanced_cases
+from ufm.theory.mse.spectrum import minimise_direction
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+
+
+def critical_size(problem: Problem) -> jax.Array:
+    """n_crit: classes of at most this size collapse to zero (M = 1: N^2 l2_W l2_H), scalar."""
+    M, N = len(problem.widths), problem.samples
+    jump = M**2 / (M - 1) ** ((M - 1) / M) if M > 1 else 1.0
+    return N * (N * effective_c(problem) ** (M + 1)) ** (1 / M) * jump
+
+
+def predict_without_bias(problem: Problem) -> Prediction:
+    """Zbar = diag(t_k), f* = sum_alive n_k/(2N) (1-t_k)(1+M t_k) + sum_dead n_k/(2N), beta_k = N c / n_k^(M/(M+1))."""
+    K, n = problem.classes, problem.counts
+    rank = min(K, *problem.widths)
+    order = jnp.argsort(-n, stable=True)
+    found = minimise_direction(n, jnp.ones_like(n), problem.samples, effective_c(problem), len(problem.widths))
+    fits = jnp.zeros((K,), bool).at[order[:rank]].set(True)
+    value = jnp.sum(jnp.where(fits, found.value, n / (2 * problem.samples)))
+    U = jax.nn.one_hot(order[:rank], K, dtype=problem.dtype).T
+    sigma = (jnp.sqrt(n) * found.t)[order[:rank]]
+    unique = _no_tie_at_the_cut(n[order], rank, found.alive[order])
+    return from_triples(
+        problem, U, sigma, U, jnp.zeros_like(n), value, alive=fits & found.alive, unique=unique
+    )
+
+
+def predict_free_bias(problem: Problem) -> Prediction:
+    """Directions (mu_j, u_j) = eigenpairs of diag(n) - n n^T/N, v_j = (diag(n)^(1/2) (I - q q^T))^T u_j / sqrt(mu_j), b = n/N."""
+    K, n, N = problem.classes, problem.counts, problem.samples
+    rank = min(K - 1, *problem.widths)
+    mu, U = jnp.linalg.eigh(jnp.diag(n) - n[:, None] * n[None, :] / N)
+    mu, U = mu[::-1][: K - 1], U[:, ::-1][:, : K - 1]
+    found = minimise_direction(mu, jnp.ones_like(mu), N, effective_c(problem), len(problem.widths))
+    value = jnp.sum(found.value[:rank]) + jnp.sum(mu[rank:]) / (2 * N)
+    q = jnp.sqrt(n / N)
+    T = jnp.diag(jnp.sqrt(n)) @ (jnp.eye(K, dtype=n.dtype) - q[:, None] * q[None, :])
+    V = T.T @ U[:, :rank] / jnp.sqrt(mu[:rank])[None, :]
+    unique = _no_tie_at_the_cut(mu, rank, found.alive)
+    return from_triples(problem, U[:, :rank], jnp.sqrt(mu[:rank]) * found.t[:rank], V, n / N, value, unique=unique)
+
+
+def _no_tie_at_the_cut(mu: jax.Array, rank: int, alive: jax.Array) -> jax.Array:
+    """Whether the directions kept are strictly the largest, or the first one left out is dead anyway (mu descending)."""
+    if rank >= mu.shape[0]:
+        return jnp.asarray(True)
+    return (mu[rank - 1] > mu[rank] * (1 + 1e-9)) | ~alive[rank]
+
+
+_DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
+_SHARED = (has_loss("mse"), ONE_HOT, PLAIN, PENALISED)
+
+THEOREMS = (
+    minimum_theorem(
+        id="mse-imbalanced-deep",
+        status="holds",
+        claim="Imbalanced MSE without bias on M linear layers: class means form a general orthogonal frame; classes no "
+        "larger than n_crit, or beyond the width, vanish (continuously for M = 1, by a jump for M >= 2).",
+        source=_DANG,
+        assumes=(*_SHARED, has_bias("none")),
+        predict=predict_without_bias,
+        cases=lambda: imbalanced_cases("none"),
+        draw=lambda rng: draw_imbalanced(rng, "none"),
+    ),
+    minimum_theorem(
+        id="mse-imbalanced-freebias-deep",
+        status="holds",
+        claim="Imbalanced MSE with an unpenalised bias on M linear layers: b = n/N, and thresholds act on the eigenvalues of "
+        "diag(n) - n n^T/N, whose directions mix classes.",
+        source="Derived; cf. Liu 2024, arXiv 2411.17278, and " + _DANG,
+        assumes=(*_SHARED, has_bias("free")),
+        predict=predict_free_bias,
+        cases=lambda: imbalanced_cases("free"),
+        draw=lambda rng: draw_imbalanced(rng, "free"),
+    ),
+)

@@ -1,0 +1,116 @@
+"""Tirer and Bruna's extended UFM, in their normalisation: three bias modes, and two linear layers (ICML 2022).
+
+    f = 1/(2Kn) |W H + b 1^T - Y|^2 + lW/(2K) |W|^2 + lH/(2Kn) |H|^2 (+ l2_b/2 |b|^2),    c = sqrt(lW lH)
+
+so that l2_W = lW/K and l2_H = lH/(Kn) here. Their c is K sqrt(n) times the geometric mean of the plain ridges.
+"""
+
+import jax.numpy as jnp
+
+from ufm.frames import helmert
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.roots import increasing_root
+from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_depth, has_loss, is_wide
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.prediction import Prediction, from_triples
+
+
+def their_c(problem: Problem):
+    """c = sqrt(lW lH) in Tirer and Bruna's own ridges, recovered from the plain ones."""
+    lW = problem.l2_W[0] * problem.classes
+    lH = problem.l2_H * problem.samples
+    return jnp.sqrt(lW * lH)
+
+
+def predict_one_layer(problem: Problem) -> Prediction:
+    """|hbar_k|^2 = t sqrt(lW/lH), w_k = sqrt(lH/lW) hbar_k, t = (1 - c)_+; with a ridge on b, t0 = (1 - c (1+l2_b)/l2_b)_+."""
+    K, n, dtype = problem.classes, problem.samples / problem.classes, problem.dtype
+    c = their_c(problem)
+    t = jnp.maximum(1 - c, 0)
+    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), dtype)
+    U = jnp.concatenate([helmert(K, dtype=dtype), mean], axis=1)
+    if problem.bias == "none":
+        t0, gamma, b = t, jnp.ones((), dtype), jnp.zeros((K,), dtype)
+    elif problem.bias == "free":
+        t0, gamma, b = jnp.zeros((), dtype), jnp.zeros((), dtype), jnp.full((K,), 1 / K, dtype)
+    else:
+        gamma = problem.l2_b / (1 + problem.l2_b)
+        t0 = jnp.maximum(1 - c / gamma, 0)
+        b = jnp.full((K,), 1, dtype) * (1 - t0) / (K * (1 + problem.l2_b))
+    value = ((K - 1) * (1 - t**2) + gamma * (1 - t0**2)) / (2 * K)
+    sigma = jnp.sqrt(n) * jnp.concatenate([jnp.full((K - 1,), 1, dtype) * t, t0[None]])
+    if problem.bias == "free":
+        U, sigma = U[:, :-1], sigma[:-1]
+    return from_triples(problem, U, sigma, U, b, value)
+
+
+def predict_two_layers(problem: Problem) -> Prediction:
+    """M = 2: alive iff B = 2K (Kn l2_H l2_W1 l2_W2)^(1/2) < 1/2, then t (1-t)^3 = (B/2)^2 and f* = (1-t)(1+2t)/2."""
+    K, n = problem.classes, problem.samples / problem.classes
+    B = 2 * K * jnp.sqrt(problem.samples * jnp.prod(problem.ridges))
+    alive = B < 0.5
+    safe = jnp.where(alive, B, 0.25)
+
+    def equation(log_rest, log_rhs):
+        return 3 * log_rest + jnp.log1p(-jnp.exp(log_rest)) - log_rhs
+
+    log_rhs = 2 * jnp.log(safe / 2)
+    # the largest root has 1 - t below 1/2, where the left side is largest among the relevant ones (t >= 1/2)
+    log_rest = increasing_root(equation, log_rhs / 3, jnp.log(jnp.full_like(log_rhs, 0.5)), log_rhs)
+    t = jnp.where(alive, -jnp.expm1(log_rest), 0)
+    value = jnp.where(alive, jnp.exp(log_rest) * (1 + 2 * t) / 2, 0.5)
+    U = jnp.eye(K, dtype=problem.dtype)
+    return from_triples(problem, U, jnp.sqrt(n) * t * jnp.ones((K,), problem.dtype), U, jnp.zeros_like(U[0]), value)
+
+
+def _problem(their_c: float, bias: str, depth: int = 1, l2_b: float = 0.0) -> Problem:
+    """K = 4, n = 6, lW : lH = 4 : 1, each class split in two columns; the second layer shares lW."""
+    K, n = 4, 6
+    lW, lH = 2 * their_c, their_c / 2
+    ridges = {"l2_W": lW / K, "l2_H": lH / (K * n)}
+    return split_columns(Problem.balanced(K, n, (12,) * depth, bias=bias, l2_b=l2_b, **ridges))
+
+
+def one_layer_cases() -> dict[str, Problem]:
+    """Each bias mode on both sides of c = 1, and the ridge of the bias on both sides of the mean direction's threshold."""
+    cases = {f"{bias} bias, c={c}": _problem(c, bias) for bias in ("none", "free") for c in (0.1, 0.7, 1.2)}
+    # at c = 0.4 the mean direction opens at l2_b = c/(1-c) = 2/3
+    return cases | {f"ridge bias, c=0.4, l2_b={l2_b}": _problem(0.4, "ridge", l2_b=l2_b) for l2_b in (0.3, 1.5)}
+
+
+def two_layer_cases() -> dict[str, Problem]:
+    """Both sides of B = 1/2: B = 2 K sqrt(Kn l2_H l2_W^2)."""
+    return {f"B={B}": _problem_at(B) for B in (0.01, 0.3, 0.45, 0.56)}
+
+
+def _problem_at(B: float) -> Problem:
+    unit = _problem(1.0, "none", depth=2)
+    scale = (B / (2 * 4 * float(jnp.sqrt(unit.samples * jnp.prod(unit.ridges))))) ** (2 / 3)
+    return unit.replace(l2_W=unit.l2_W * scale, l2_H=unit.l2_H * scale)
+
+
+_SOURCE = "Tirer and Bruna 2022, Extended unconstrained features model for exploring deep neural collapse, arXiv 2202.08087"
+_SHARED = (has_loss("mse"), BALANCED, PLAIN, PENALISED, is_wide(0))
+
+THEOREMS = (
+    minimum_theorem(
+        id="tirer-bruna-one-layer",
+        status="holds",
+        claim="In Tirer and Bruna's normalisation the one-layer minimiser is an orthogonal frame (no bias), a simplex (free "
+        "bias) or between (ridge on the bias), all with t = 1 - sqrt(lW lH).",
+        source=_SOURCE,
+        assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")),
+        predict=predict_one_layer,
+        cases=one_layer_cases,
+    ),
+    minimum_theorem(
+        id="tirer-bruna-two-layers",
+        status="holds",
+        claim="Two linear layers keep the orthogonal frame in every layer, alive iff 2K sqrt(Kn l2_H l2_W1 l2_W2) < 1/2.",
+        source=_SOURCE + " (threshold from the Schatten reduction)",
+        assumes=(*_SHARED, has_depth("two weight matrices (M = 2)", lambda m: m == 2), has_bias("none")),
+        predict=predict_two_layers,
+        cases=two_layer_cases,
+    ),
+)
