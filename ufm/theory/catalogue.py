@@ -60,7 +60,7 @@ def select(names: tuple[str, ...] = (), family: str | None = None) -> list[Theor
 def predict(problem: Problem) -> Prediction:
     """The minimum of a problem in closed form, by the theorem of the catalogue that applies to it.
 
-    A proved theorem is preferred to a numerical one, and one with more assumptions to a more general one.
+    A proved theorem is preferred to a numerical one, and a sharper one to a more general one.
 
     Args:
       problem: jit, vmap and grad go through all its numbers.
@@ -86,7 +86,7 @@ def predict(problem: Problem) -> Prediction:
             f"no theorem of the catalogue gives the minimum of {problem}: {reasons}. "
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
-    best = max(applicable, key=lambda theorem: (theorem.status == "holds", len(theorem.assumes)))
+    best = max(applicable, key=lambda theorem: (theorem.status == "holds", not theorem.general, len(theorem.assumes)))
     prediction = best.predict(problem)
     label = prediction.label if best.status == "holds" or prediction.label == "best-known" else best.status
     return prediction.named(best.id, label)

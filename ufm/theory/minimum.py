@@ -94,13 +94,13 @@ def is_certified_tightly(problem: Problem) -> bool:
 
 
 def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
-    """A Theorem about the minimum of problems, measured by `measured_minimum` and served by `ufm.predict`."""
+    """A Theorem about the minimum of problems, measured by `measured_minimum` and served by `ufm.predict` unless told not to."""
     tolerance = fields.pop("geometry_tolerance", 1e-6)
     return Theorem(
         predict=predict,
         measure=fields.pop("measure", measured_minimum),
         evidence=minimum_evidence(predict, tolerance),
-        minimiser=True,
+        minimiser=fields.pop("minimiser", True),
         **fields,
     )
 

@@ -59,6 +59,7 @@ class Theorem:
       evidence: (case, predicted, measured) -> list of Check; for `refuted` entries a check that fails is the refutation.
       assumes: what must hold of a Problem for `predict` to answer.
       minimiser: whether predict returns the `Prediction` of a problem's minimum, which `ufm.predict` may serve.
+      general: served only where no sharper theorem applies.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Theorem:
     draw: Callable[[np.random.Generator], Any] | None = None
     assumes: tuple[Assumption, ...] = ()
     minimiser: bool = False
+    general: bool = False
     notes: str = ""
 
     def failing(self, case: Any) -> list[Assumption]:

@@ -101,6 +101,7 @@ THEOREMS = (
         "bias) or between (ridge on the bias), all with t = 1 - sqrt(lW lH).",
         source=_SOURCE,
         assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")),
+        minimiser=False,  # served as mse-balanced-deep and its kin
         predict=predict_one_layer,
         cases=one_layer_cases,
     ),
@@ -110,6 +111,7 @@ THEOREMS = (
         claim="Two linear layers keep the orthogonal frame in every layer, alive iff 2K sqrt(Kn l2_H l2_W1 l2_W2) < 1/2.",
         source=_SOURCE + " (threshold from the Schatten reduction)",
         assumes=(*_SHARED, has_depth("two weight matrices (M = 2)", lambda m: m == 2), has_bias("none")),
+        minimiser=False,
         predict=predict_two_layers,
         cases=two_layer_cases,
     ),

@@ -1,0 +1,130 @@
+"""Balanced cross-entropy on one layer: the simplex ETF with an explicit logarithm for its margin (Zhu et al. 2021).
+
+With kappa = sqrt(n) c (c the geometric mean ridge), the prediction on the true class is 1 - (K-1) kappa and kappa elsewhere;
+margin a = log(1/kappa - (K-1)), and the minimum is the Shannon entropy of the predicted distribution. kappa >= 1/K: zero.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+
+from ufm.frames import helmert
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.theory.assumptions import (
+    BALANCED,
+    CLASS_SYMMETRIC,
+    ONE_LAYER,
+    PENALISED,
+    PLAIN,
+    Assumption,
+    has_bias,
+    has_loss,
+    is_wide,
+)
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.mse.cases import ridges_at
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+
+
+def predict_one_layer(problem: Problem) -> Prediction:
+    """Zbar = a (I - J), a = log(1/kappa - K + 1), f* = -p log p - (K-1) kappa log kappa, p = 1 - (K-1) kappa; b = 0."""
+    K = problem.classes
+    n = problem.samples / K
+    kappa = jnp.minimum(jnp.sqrt(n) * effective_c(problem), 1 / K)
+    p = 1 - (K - 1) * kappa
+    value = -p * jnp.log1p(-(K - 1) * kappa) - (K - 1) * xlogy(kappa, kappa)
+    margin = jnp.where(kappa < 1 / K, jnp.log(1 / kappa - (K - 1)), 0)
+    return _simplex(problem, margin, value)
+
+
+def predict_smoothed(problem: Problem) -> Prediction:
+    """Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al.)."""
+    K = problem.classes
+    n = problem.samples / K
+    off = problem.targets[1, 0]
+    own = problem.targets[0, 0]
+    kappa = jnp.sqrt(n) * effective_c(problem)
+    other = jnp.minimum(off + kappa, 1 / K)
+    p = 1 - (K - 1) * other
+    margin = jnp.where(off + kappa < 1 / K, jnp.log(p / other), 0)
+    loss = -own * jnp.log(p) - (K - 1) * off * jnp.log(other)
+    return _simplex(problem, margin, loss + kappa * (K - 1) * margin)
+
+
+def _simplex(problem: Problem, margin, value) -> Prediction:
+    """The prediction with class logits margin (I - J) and zero bias, minimally factored."""
+    K = problem.classes
+    U = helmert(K, dtype=problem.dtype)
+    sigma = jnp.full((K - 1,), 1, problem.dtype) * margin * jnp.sqrt(problem.samples / K)
+    return from_triples(problem, U, sigma, U, jnp.zeros((K,), problem.dtype), value)
+
+
+def problem_at(
+    ratio: float, bias: str, *, classes: int = 4, per_class: int = 5, width: int = 12, smoothing: float = 0.0
+) -> Problem:
+    """A CE problem with kappa = ratio (1 - s)/K, each class as two columns of half its samples."""
+    c = ratio * (1 - smoothing) / classes / per_class**0.5
+    problem = Problem.balanced(
+        classes, per_class, width, loss="ce", bias=bias, l2_b=0.05 if bias == "ridge" else 0.0, smoothing=smoothing,
+        **ridges_at(c, 1),
+    )  # fmt: skip
+    return split_columns(problem)
+
+
+def one_layer_cases() -> dict[str, Problem]:
+    """Both sides of kappa K = 1 in all bias modes, d = K - 1, and K=10, n=100, d=512 at the published ridges."""
+    cases = {}
+    for bias in ("none", "free", "ridge"):
+        for ratio in (0.002, 0.3, 0.9, 1.1, 3.0):
+            cases[f"{bias} bias, kappa K={ratio}"] = problem_at(ratio, bias)
+        cases[f"{bias} bias, d=K-1"] = problem_at(0.1, bias, width=3)
+    ridges = {"l2_W": 5e-4, "l2_H": 1e-5, "l2_b": 1e-2}
+    cases["K=10 n=100 d=512, ridge bias"] = Problem.balanced(10, 100, 512, loss="ce", bias="ridge", **ridges)
+    return cases
+
+
+def smoothed_cases() -> dict[str, Problem]:
+    """Both sides of the threshold kappa = (1-s)/K for s = 0.1 and 0.3."""
+    return {f"s={s} ratio={ratio}": problem_at(ratio, "ridge", smoothing=s) for s in (0.1, 0.3) for ratio in (0.05, 0.7, 1.2)}
+
+
+def draw_one_layer(rng: np.random.Generator) -> Problem:
+    """Random kappa 5 % away from the threshold, any bias mode, K = 4."""
+    ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 3)]))
+    bias = str(rng.choice(["none", "free", "ridge"]))
+    return problem_at(ratio, bias, per_class=int(rng.integers(1, 200)), width=int(rng.choice([3, 12])))
+
+
+def draw_smoothed(rng: np.random.Generator) -> Problem:
+    """Random smoothing and kappa."""
+    return problem_at(float(rng.uniform(0.01, 0.9)), "ridge", smoothing=float(rng.uniform(0.01, 0.5)))
+
+
+_SHARED = (has_loss("ce"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))
+_SMOOTHED = Assumption("smoothed targets (label smoothing above zero)", lambda p: p.design == "smoothed")
+
+THEOREMS = (
+    minimum_theorem(
+        id="ce-one-layer",
+        status="holds",
+        claim="Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every "
+        "bias mode; everything is zero iff kappa >= 1/K.",
+        source="Zhu, Ding, Zhou, Li, You, Sulam, Qu 2021, A geometric analysis of neural collapse, arXiv 2105.02375; explicit "
+        "form derived",
+        assumes=(*_SHARED, BALANCED),
+        predict=predict_one_layer,
+        cases=one_layer_cases,
+        draw=draw_one_layer,
+    ),
+    minimum_theorem(
+        id="ce-label-smoothing",
+        status="holds",
+        claim="Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K.",
+        source="Guo, Wang, Tao, Zheng, Shao, Li 2024 (form attributed); derived from the scalar reduction",
+        assumes=(*_SHARED, CLASS_SYMMETRIC, _SMOOTHED),
+        predict=predict_smoothed,
+        cases=smoothed_cases,
+        draw=draw_smoothed,
+    ),
+)
