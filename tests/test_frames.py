@@ -16,6 +16,7 @@ from ufm.frames import (
     welch_bound,
 )
 
+compiled_tightness = jax.jit(tightness)
 GOLDEN = (1 + 5**0.5) / 2
 ICOSAHEDRON = np.array([[0, 0, 1, 1, GOLDEN, -GOLDEN], [1, -1, GOLDEN, -GOLDEN, 0, 0], [GOLDEN, GOLDEN, 0, 0, 1, 1]])
 
@@ -53,7 +54,7 @@ def test_simplex_meets_the_bounds_of_welch_and_rankin_and_is_tight(classes):
     assert U.shape == (classes - 1, classes)
     np.testing.assert_allclose(signed_coherence(U), -1 / (classes - 1), rtol=1e-14)
     np.testing.assert_allclose(coherence(U), welch_bound(classes, classes - 1), rtol=1e-14)
-    np.testing.assert_allclose(tightness(U), 0, atol=1e-14)
+    np.testing.assert_allclose(compiled_tightness(U), 0, atol=1e-14)
 
 
 @pytest.mark.parametrize("dim", [None, 5, 9])
@@ -101,8 +102,8 @@ def test_welch_bound_forbids_the_default_threshold_of_equiangular_basis_vectors(
 
 def test_the_six_lines_of_the_icosahedron_are_an_equiangular_tight_frame():
     np.testing.assert_allclose(coherence(ICOSAHEDRON), welch_bound(6, 3), rtol=1e-14)
-    np.testing.assert_allclose(tightness(ICOSAHEDRON), 0, atol=1e-14)
-    assert tightness(ICOSAHEDRON[:, :5]) > 0.1
+    np.testing.assert_allclose(compiled_tightness(ICOSAHEDRON), 0, atol=1e-14)
+    assert compiled_tightness(ICOSAHEDRON[:, :5]) > 0.1
 
 
 @pytest.mark.parametrize("dim, vectors", [(2, 3), (4, 7), (8, 4)])
@@ -127,14 +128,14 @@ def test_flipping_a_vector_changes_the_signed_coherence_only():
 def test_tightness_is_the_excess_of_the_frame_potential(dim, vectors):
     frame = random_frame(dim, vectors)
     potential = ((frame.T @ frame) ** 2).sum() / (frame**2).sum() ** 2
-    np.testing.assert_allclose(tightness(frame), np.sqrt(dim**2 * potential - dim), rtol=1e-12)
+    np.testing.assert_allclose(compiled_tightness(frame), np.sqrt(dim**2 * potential - dim), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dim, vectors", [(5, 5), (9, 2)])
 def test_orthogonal_frames_are_as_tight_as_so_few_vectors_can_be(dim, vectors):
     least = np.sqrt(dim * (dim - vectors) / vectors)
-    np.testing.assert_allclose(tightness(orthogonal_frame(vectors, dim)), least, rtol=1e-14)
-    assert tightness(random_frame(dim, vectors)) > least
+    np.testing.assert_allclose(compiled_tightness(orthogonal_frame(vectors, dim)), least, rtol=1e-14)
+    assert compiled_tightness(random_frame(dim, vectors)) > least
 
 
 @pytest.mark.parametrize("measure", [coherence, signed_coherence, tightness])
@@ -166,7 +167,7 @@ def test_frames_have_the_dtype_that_is_asked_for():
     assert simplex_etf(4, dtype=jnp.float32).dtype == orthogonal_frame(4, dtype=jnp.float32).dtype == jnp.float32
     assert general_orthogonal_frame(jnp.ones(3, jnp.float32)).dtype == jnp.float32
     assert general_orthogonal_frame([1, 2, 3]).dtype == jnp.zeros(()).dtype
-    np.testing.assert_allclose(simplex_etf(100, dtype=jnp.float32), simplex_etf(100), atol=1e-7)
+    np.testing.assert_allclose(simplex_etf(100, dtype=jnp.float32), simplex_etf(100), atol=2e-7)
 
 
 def test_frame_measures_jit_and_vmap():

@@ -9,6 +9,7 @@ whatever the point it comes from. A free bias needs G_b = 0: b is first minimise
 Newton step in b. (Zhu et al. 2021 and Zhou et al. 2022 use the optimality conditions; the bound at any point is ours.)
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -58,7 +59,6 @@ def certificate_kind(problem: Problem) -> str:
     return "duality" if problem.loss.conjugate is not None else "subgradient"
 
 
-@jax.jit
 def certify(problem: Problem, params: Params) -> Certificate:
     """A rigorous lower bound on the global minimum of the problem, from any params.
 
@@ -77,6 +77,12 @@ def certify(problem: Problem, params: Params) -> Certificate:
       ValueError: for a loss that is not convex, or (free bias) has no known conjugate.
     """
     certificate_kind(problem)
+    # the kind of targets does not matter here: problems that differ in it alone share one compiled program
+    return _certify(dataclasses.replace(problem, design="general", groups=(1,) * problem.columns), params)
+
+
+@jax.jit
+def _certify(problem: Problem, params: Params) -> Certificate:
     value = objective(problem, params)
     if problem.bias == "free":
         params = params._replace(b=_best_free_bias(problem, params))

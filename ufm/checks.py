@@ -50,8 +50,8 @@ def check_finite(name: str, value: Any) -> None:
 
 def check_shape(name: str, value: Any, shape: tuple) -> None:
     """Refuse an array of another shape."""
-    if jnp.shape(value) != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {jnp.shape(value)}")
+    if np.shape(value) != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {np.shape(value)}")
 
 
 def common_float_dtype(*values: Any) -> Any:

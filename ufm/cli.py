@@ -50,7 +50,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.cache:
         _keep_compiled_programs()
     columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("compiling", total=None)
 
         def show(theorem_id: str, done: int, total: int) -> None:

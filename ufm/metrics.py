@@ -86,8 +86,9 @@ def general_orthogonal_distance(gram: jax.Array, norms_squared: jax.Array) -> ja
     """
     gram, K = _square(gram)
     check_non_negative("norms_squared", norms_squared)
-    check_shape("norms_squared", norms_squared, (K,))
-    return _distance(gram, jnp.diag(jnp.asarray(norms_squared, gram.dtype)))
+    s = jnp.asarray(norms_squared, gram.dtype)
+    check_shape("norms_squared", s, (K,))
+    return _distance(gram, jnp.diag(s))
 
 
 def nc3(
@@ -179,9 +180,9 @@ def nc4(
     """
     s = scatter(features, labels, classes, multiplicity, "classes")
     check_shape("classifier", classifier, s.centred.T.shape)
-    bias = jnp.zeros_like(s.weights) if bias is None else bias
+    bias = jnp.zeros_like(s.weights) if bias is None else jnp.asarray(bias)
     check_shape("bias", bias, (classes,))
-    return _nc4(jnp.asarray(classifier), jnp.asarray(bias), jnp.asarray(features), jnp.asarray(labels), s)
+    return _nc4(jnp.asarray(classifier), bias, jnp.asarray(features), jnp.asarray(labels), s)
 
 
 def numerical_rank(matrix: jax.Array, tolerance: float | None = None) -> jax.Array:

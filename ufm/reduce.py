@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from ufm.checks import check_count, is_traced, refuse
 from ufm.objective import Params
@@ -172,5 +173,5 @@ def _require_squared_error(problem: Problem) -> None:
         refuse("loss", problem.loss.name, "'mse': only the squared error mixes samples orthogonally")
     if problem.features != "free":
         refuse("features", problem.features, "'free' for samples to be mixed")
-    if not is_traced(problem.weight) and jnp.any(problem.weight != problem.weight[0]):
+    if not is_traced(problem.weight) and np.ptp(np.asarray(problem.weight)) > 0:
         refuse("weight", problem.weight, "equal for all columns")

@@ -12,6 +12,7 @@ from functools import reduce as fold
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ufm.checks import is_traced
 from ufm.objective import Params, initialize
@@ -32,24 +33,16 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
         size = problem.classes + own.columns
         small = dataclasses.replace(small, widths=(size,) * len(problem.widths))
-    drawn = dataclasses.replace(small, widths=tuple(map(min, problem.widths, small.widths)))
-    factors = problem.trainable + 1
-    positive = jnp.all(problem.ridges > 0)
-    ridges = jnp.where(positive, problem.ridges, 1)
-    c = jnp.exp(jnp.mean(jnp.log(ridges)))
-    size = jnp.mean(own.multiplicity) ** (1 / (2 * factors)) / jnp.sqrt(1.0 * max(drawn.widths))
-    factor_scales = (jnp.sqrt(c / ridges) * size).astype(problem.dtype)
-
-    def draw(key, scale):
-        p = _resize(drawn, initialize(small, key, 1.0))
-        if problem.features == "free":
-            weights = tuple(scale * factor_scales[i + 1] * W for i, W in enumerate(p.weights))
-            p = Params(weights, scale * factor_scales[0] * p.H, p.b)
-        p = _resize(small, p)
-        return p._replace(b=jnp.zeros_like(p.b) if problem.bias == "none" else 0.1 * p.b)
-
+    widths = tuple(map(min, problem.widths, small.widths))
+    L = problem.factors
+    ridges = jnp.where(jnp.all(problem.ridges > 0), problem.ridges, 1)
+    size = jnp.mean(own.multiplicity) ** (1 / (2 * L)) / jnp.sqrt(1.0 * max(widths))
+    factor_scales = jnp.sqrt(jnp.exp(jnp.mean(jnp.log(ridges))) / ridges) * size
+    if problem.features != "free":
+        factor_scales = jnp.ones_like(factor_scales)
     scales = jnp.asarray((_START_SCALES * (starts // len(_START_SCALES) + 1))[:starts], problem.dtype)
-    points = jax.vmap(draw)(jax.random.split(key, starts), scales)
+    bias_scale = jnp.asarray(0.0 if problem.bias == "none" else 0.1, problem.dtype)
+    points = _draw_starts(small, key, jnp.asarray(widths), scales, factor_scales.astype(problem.dtype), bias_scale)
 
     def lift(p: Params) -> Params:
         p = _own_bias(problem, p)
@@ -61,11 +54,30 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     return Reduced(small, points, lift)
 
 
+@jax.jit
+def _draw_starts(
+    problem: Problem, key: jax.Array, widths: jax.Array, scales: jax.Array, factors: jax.Array, bias: jax.Array
+) -> Params:
+    """Stacked Gaussian params, zero beyond `widths`; a traced width lets narrow and wide models share the program."""
+
+    def draw(key: jax.Array, scale: jax.Array) -> Params:
+        p = initialize(problem, key, 1.0)
+        inside = [jnp.arange(d) < width for d, width in zip(problem.widths, widths, strict=True)]
+        H = jnp.where(inside[0][:, None], scale * factors[0] * p.H, 0)
+        weights = []
+        for i, W in enumerate(p.weights):
+            rows = inside[i + 1] if i + 1 < len(inside) else jnp.ones((W.shape[0],), bool)
+            weights.append(jnp.where(rows[:, None] & inside[i][None, :], scale * factors[i + 1] * W, 0))
+        return Params(tuple(weights), H, bias * p.b)
+
+    return jax.vmap(draw)(jax.random.split(key, scales.shape[0]), scales)
+
+
 def standard_point(problem: Problem, params: Params) -> Reduced:
     """Standard form with one given point, compressed by the reductions that L-BFGS commutes with from any start."""
     steps: list[Callable[[Params], Params]] = []
     own, point = problem, params
-    equal_weights = not is_traced(problem.weight) and bool(jnp.all(problem.weight == problem.weight[0]))
+    equal_weights = not is_traced(problem.weight) and np.ptp(np.asarray(problem.weight)) == 0
     centre = problem.widths[0] if problem.H0 is not None else 0
     if problem.loss.name == "mse" and problem.features == "free" and equal_weights:
         if problem.columns > problem.widths[0] + problem.classes + 1 + centre:

@@ -47,7 +47,7 @@ def _check_ridges(problem: Any) -> None:
         refuse("l2_b", problem.l2_b, f'0 where bias="{problem.bias}"')
     if is_traced(problem.l2_W, problem.l2_H, problem.beta):
         return
-    ridges = np.concatenate([np.ravel(problem.l2_H + problem.beta), np.ravel(problem.l2_W)])
+    ridges = np.concatenate([np.ravel(np.asarray(problem.l2_H) + np.asarray(problem.beta)), np.ravel(problem.l2_W)])
     if np.any(ridges > 0) and np.any(ridges == 0):
         shown = f"l2_W={np.asarray(problem.l2_W).tolist()}, l2_H={float(problem.l2_H):g}"
         raise ValueError(

@@ -1,9 +1,8 @@
 """Class means and the variability around them: NC1, its trace ratio, CDNV.
 
-`features` has shape (d, N), a column a sample h_i, and sets the dtype of the answer; `labels` (N,) are whole numbers
-below `classes` = K, which is static. A column may stand for `multiplicity` m_i identical samples: give h_i itself,
-not the scaled coordinate sqrt(m_i) h_i. Every class needs a sample; under jit, where labels cannot be checked, a
-class without one or a label out of range makes the answer NaN. With n_k = sum_{i in k} m_i and N = sum_i m_i,
+`features` has shape (d, N), a column a sample h_i, and sets the dtype of the answer; `classes` = K is static. A column
+may stand for `multiplicity` m_i identical samples: give h_i itself, not the scaled coordinate sqrt(m_i) h_i. Under jit
+a label out of range or a class without samples gives NaN. With n_k = sum m_i over class k and N = sum m_i over all,
 
     m_k = (1/n_k) sum_{i in k} m_i h_i,    C = [m_1 - g, ..., m_K - g],    S_B = C C^T / K  (unweighted over classes),
     S_W = (1/N) sum_i m_i (h_i - m_{y_i}) (h_i - m_{y_i})^T,
@@ -179,22 +178,22 @@ def _checked(features: Any, labels: Any, classes: int, multiplicity: Any) -> tup
     if features.ndim != 2 or 0 in features.shape or not jnp.issubdtype(features.dtype, jnp.floating):
         raise ValueError(f"features must be floats of shape (dim, samples), got {features.dtype} {features.shape}")
     check_count("classes", classes, 2)
+    given, labels = labels, jnp.asarray(labels)
     check_shape("labels", labels, features.shape[1:])
-    if not jnp.issubdtype(jnp.asarray(labels).dtype, jnp.integer):
-        raise ValueError(f"labels must be whole numbers, got {jnp.asarray(labels).dtype}")
-    if not is_traced(labels):
-        present = np.unique(labels).tolist()
-        for label in (present[0], present[-1]):
-            if not 0 <= label < classes:
-                refuse("labels", label, f"from 0 to classes - 1 = {classes - 1}")
-        if len(present) < classes:
-            absent = min(set(range(classes)) - set(present))
-            raise ValueError(f"labels must contain every class, got no sample of class {absent}")
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"labels must be whole numbers, got {labels.dtype}")
+    if not is_traced(given):
+        present, allowed = set(np.unique(given).tolist()), set(range(classes))
+        if present - allowed:
+            refuse("labels", min(present - allowed), f"from 0 to classes - 1 = {classes - 1}")
+        if allowed - present:
+            raise ValueError(f"labels must contain every class, got no sample of class {min(allowed - present)}")
     if multiplicity is None:
-        return features, jnp.asarray(labels), jnp.ones_like(features[0])
-    check_shape("multiplicity", multiplicity, features.shape[1:])
+        return features, labels, jnp.ones_like(features[0])
     check_positive("multiplicity", multiplicity)
-    return features, jnp.asarray(labels), jnp.asarray(multiplicity, features.dtype)
+    multiplicity = jnp.asarray(multiplicity, features.dtype)
+    check_shape("multiplicity", multiplicity, features.shape[1:])
+    return features, labels, multiplicity
 
 
 @partial(jax.jit, static_argnums=3)
@@ -245,6 +244,7 @@ def _cdnv(s: Scatter) -> jax.Array:
     return jnp.sum(jnp.where(jnp.eye(v.size, dtype=bool), 0, pairs)) / (v.size * (v.size - 1))
 
 
+@jax.jit
 def _ratio(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a / b for non-negative numbers, with 0/0 = 0."""
+    # Of non-negative numbers, with 0/0 = 0.
     return jnp.where(b == 0, jnp.where(a == 0, 0, jnp.inf), a / jnp.where(b == 0, 1, b))
