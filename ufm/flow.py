@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_choice, check_count, check_tolerance, is_traced, refuse
-from ufm.objective import Params, objective
+from ufm.objective import Params, check_params, objective
 from ufm.problem import Problem
-from ufm.solve import _check_params as check_params
 
 _HIGH_ORDER_BELOW = 1e-8
 
@@ -34,7 +33,7 @@ class FlowStatus(IntEnum):
 _TEXTS = {
     FlowStatus.COMPLETED: "completed: every requested time was reached within the tolerances",
     FlowStatus.MAX_STEPS: "stopped at max_steps before the last time: allow more steps, or larger tolerances",
-    FlowStatus.NON_FINITE: "the value or gradient at the start is infinite or NaN: check the scale of the start and of the targets",
+    FlowStatus.NON_FINITE: "value or gradient at the start are infinite or NaN: check the scale of start and targets",
 }
 
 

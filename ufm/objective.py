@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_positive
+from ufm.checks import check_positive, check_shape
 from ufm.problem import Problem
 
 
@@ -81,8 +81,8 @@ def objective(problem: Problem, params: Params) -> jax.Array:
 
 
 def gradient_norm(problem: Problem, params: Params) -> jax.Array:
-    """Euclidean norm of the gradient of the objective over all parameters."""
-    gradient = jax.grad(lambda p: objective(problem, p))(params)
+    """Euclidean norm of the gradient of the objective over all parameters (its tangential part on the sphere)."""
+    gradient = jax.grad(lambda p: objective(problem, along_domain(problem, p)))(params)
     return jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
 
 
@@ -102,6 +102,11 @@ def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:
     return to_domain(problem, Params(tuple(weights), H, b))
 
 
+def along_domain(problem: Problem, params: Params) -> Params:
+    """Params retracted to the sphere where features live on one: derivatives of f after it are those along the sphere."""
+    return to_domain(problem, params) if problem.features == "sphere" else params
+
+
 def to_domain(problem: Problem, params: Params) -> Params:
     """The nearest direction of params inside the domain: normalised on the sphere, |H| where non-negative."""
     if problem.features == "nonnegative":
@@ -111,3 +116,16 @@ def to_domain(problem: Problem, params: Params) -> Params:
         weights = tuple(W / jnp.linalg.norm(W, axis=1, keepdims=True) for W in params.weights)
         return params._replace(weights=weights, H=H)
     return params
+
+
+def check_params(problem: Problem, params: Params) -> None:
+    """Refuse params whose shapes are not those of the problem, naming the one that differs."""
+    shapes = weight_shapes(problem)
+    if len(params.weights) != len(shapes):
+        raise ValueError(f"params.weights must hold {len(shapes)} matrices, got {len(params.weights)}")
+    for i, (W, shape) in enumerate(zip(params.weights, shapes, strict=True)):
+        check_shape(f"params.weights[{i}]", W, shape)
+    check_shape("params.H", params.H, (problem.widths[0], problem.columns))
+    if (params.b is None) != (problem.bias == "none"):
+        expected = "None" if problem.bias == "none" else f"an array of shape ({problem.classes},)"
+        raise ValueError(f'params.b must be {expected} where bias="{problem.bias}"')

@@ -12,8 +12,8 @@ import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from ufm.checks import check_choice, check_count, check_shape, check_tolerance
-from ufm.objective import Params, end_to_end, objective, to_domain, weight_shapes
+from ufm.checks import check_choice, check_count, check_tolerance
+from ufm.objective import Params, check_params, end_to_end, objective, to_domain
 from ufm.problem import Problem
 from ufm.standard_form import random_standard_starts, standard_point
 
@@ -106,7 +106,7 @@ def solve(
         starts = 1 if benign or given else 8
     check_count("starts", starts, 1)
     if given:
-        _check_params(problem, start)
+        check_params(problem, start)
         small, points, lift = standard_point(problem, start)
     else:
         merge = columns == "merged" and problem.loss.convex and problem.features == "free" and problem.H0 is None
@@ -237,17 +237,3 @@ def _rank_of(singular_values: jax.Array) -> jax.Array:
     """Singular values above 1e-5 of the largest (1e-3 in float32), with an absolute floor for a vanishing matrix."""
     relative = 1e-5 if singular_values.dtype == jnp.float64 else 1e-3
     return jnp.sum(singular_values > jnp.maximum(relative * singular_values[0], relative))
-
-
-def _check_params(problem: Problem, params: Params) -> None:
-    shapes = weight_shapes(problem)
-    if len(params.weights) != len(shapes):
-        raise ValueError(f"params.weights must hold {len(shapes)} matrices, got {len(params.weights)}")
-    for i, (W, shape) in enumerate(zip(params.weights, shapes, strict=True)):
-        check_shape(f"params.weights[{i}]", W, shape)
-    check_shape("params.H", params.H, (problem.widths[0], problem.columns))
-    if (params.b is None) != (problem.bias == "none"):
-        expected = "None" if problem.bias == "none" else f"an array of shape ({problem.classes},)"
-        raise ValueError(f'params.b must be {expected} where bias="{problem.bias}"')
-
-

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm import metrics
-from ufm.objective import Params, end_to_end, gradient_norm, objective
+from ufm.objective import Params, along_domain, end_to_end, gradient_norm, objective
 from ufm.problem import Problem
 
 _LARGEST_HESSIAN = 1200
@@ -73,7 +73,7 @@ def _smallest_curvature(problem: Problem, params: Params, active: Params) -> jax
     if flat.size > _LARGEST_HESSIAN:
         return jnp.asarray(jnp.inf, problem.dtype)
     mask = jax.flatten_util.ravel_pytree(active)[0]
-    gradient = jax.grad(lambda x: objective(problem, unravel(x)))
+    gradient = jax.grad(lambda x: objective(problem, along_domain(problem, unravel(x))))
     hessian = jax.lax.map(lambda e: jax.jvp(gradient, (flat,), (e,))[1], jnp.eye(flat.size, dtype=flat.dtype))
     masked = hessian * mask[:, None] * mask[None, :] + jnp.diag(1 - mask)
     return jnp.linalg.eigvalsh(masked)[0]

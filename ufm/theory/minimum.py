@@ -45,6 +45,8 @@ def measured_minimum(problem: Problem, key: jax.Array, starts: int | None = None
 def split_problem(problem: Problem) -> Problem:
     """Two columns a class, and no width above the K + C that classes and columns can use (R2, exact for any loss)."""
     split = problem if set(problem.groups) == {_PARTS} else split_columns(problem, _PARTS)
+    if problem.classifier is not None:
+        return split
     size = split.classes + split.columns
     widths = tuple(min(d, size) for d in split.widths)
     return split if widths == split.widths else dataclasses.replace(split, widths=widths)

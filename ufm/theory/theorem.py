@@ -39,7 +39,11 @@ class Check(NamedTuple):
 
 
 class Assumption(NamedTuple):
-    """A condition on problems, in words and as a predicate."""
+    """A condition on problems, in words and as a predicate.
+
+    `test` is asked by every `ufm.predict`, also under jit: where it needs a number that is traced, it must not answer yes
+    unless a wrong yes cannot give a wrong number.
+    """
 
     text: str
     test: Callable[[Any], bool]

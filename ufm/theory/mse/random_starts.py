@@ -1,6 +1,7 @@
 """How often one descent finds the global minimum of deep MSE: a habit of random starts, reported and not asserted.
 
-Every start succeeds for M = 1. For M >= 2 zero is a strict local minimum and every rank has its own; small starts fall to zero, O(1) starts mostly do not.
+Every start succeeds for M = 1. For M >= 2 zero is a strict local minimum and every rank has its own; small starts fall
+to zero, O(1) starts mostly do not.
 """
 
 from typing import NamedTuple
@@ -87,8 +88,8 @@ THEOREMS = (
     Theorem(
         id="deep-random-starts",
         status="diagnostic",
-        claim="One descent from a small Gaussian start falls into a worse minimum of deep MSE (M >= 2, zero above all) as the "
-        "ridges grow, where O(1) starts mostly reach the global one.",
+        claim="One descent from a small Gaussian start falls into a worse minimum of deep MSE (M >= 2, zero above all) "
+        "as the ridges grow, where O(1) starts mostly reach the global one.",
         source="measured here; the local minima: Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, arXiv 2301.00437",
         predict=predict,
         measure=measure,

@@ -1,0 +1,216 @@
+"""Trajectories, linear maps, spheres, mixup types, bounds and diagnostics as catalogue entries: goldens and edges."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ufm.certify import certify
+from ufm.frames import simplex_etf
+from ufm.objective import gradient_norm, logits, objective
+from ufm.problem import Problem
+from ufm.theory.catalogue import predict
+from ufm.theory.cross_entropy import sphere
+from ufm.theory.dynamics import two_factor
+from ufm.theory.frames import welch
+from ufm.theory.mixup import fixed_simplex
+from ufm.theory.mse import random_starts
+from ufm.theory.perturbation import near_collapse
+from ufm.theory.theorem import key_of
+
+NODES, NODE_WEIGHTS = [0.0, 0.7, 0.5, 1.0], [0.1, 0.4, 0.3, 0.2]
+MODULES = (two_factor, near_collapse, sphere, fixed_simplex, welch, random_starts)
+
+
+near_map = jax.jit(near_collapse.predict)
+logistic = jax.jit(two_factor.logistic)
+
+
+@partial(jax.jit, static_argnums=0)
+def at_prediction(predict, problem):
+    """(prediction, f there, |grad f| there, logits, relative gap of the certificate)."""
+    p = predict(problem)
+    z, gap = logits(problem, p.params), certify(problem, p.params).relative_gap
+    return p, objective(problem, p.params), gradient_norm(problem, p.params), z, gap
+
+
+def mixup_at(classes, kappa):
+    """A row norm of 2 in K + 1 dimensions."""
+    l2_H = 4 * classes / (classes - 1) / kappa
+    return fixed_simplex.mixup_problem(classes, classes + 1, NODES, NODE_WEIGHTS, 2.0, l2_H)
+
+
+def checks(module, label, case=None):
+    (theorem,) = module.THEOREMS
+    case = theorem.cases()[label] if case is None else case
+    return theorem.evidence(case, jax.jit(theorem.predict)(case), theorem.measure(case, key_of(0, theorem.id, label)))
+
+
+@pytest.mark.parametrize(
+    ("module", "label"),
+    [
+        (two_factor, "two alive, one critical, one dead"),
+        (near_collapse, "beta=1.0 c=0.3"),
+        (welch, "K=6 d=3"),
+        (random_starts, "M=2 beta/tie=0.5"),
+    ],
+)
+def test_what_is_predicted_is_what_is_measured(module, label):
+    assert [check for check in checks(module, label) if not check.passed] == []
+
+
+def test_every_case_and_every_drawn_case_meets_the_assumptions():
+    for module in MODULES:
+        (theorem,) = module.THEOREMS
+        drawn = [theorem.draw(np.random.default_rng(0))] if theorem.draw else []
+        for case in [*theorem.cases().values(), *drawn]:
+            assert theorem.failing(case) == []
+
+
+def test_a_critical_mode_decays_like_one_over_t_and_a_dead_one_exponentially():
+    speed, ts = 0.02, jnp.array([0.0, 1.0, 50.0, 1e6])
+    p = np.asarray(logistic(jnp.array([0.3, 0.3, 0.3]), jnp.array([4.0, 0.0, -2.0]), jnp.asarray(speed), ts))
+    np.testing.assert_allclose(p[0], 0.3, rtol=1e-15)
+    np.testing.assert_allclose(p[:, 1], 0.3 / (1 + 0.3 * speed * np.asarray(ts)), rtol=1e-15)
+    grown = 0.3 * np.exp(speed * 4 * 50) / (1 + 0.3 / 4 * np.expm1(speed * 4 * 50))
+    decayed = 0.3 * np.exp(-speed * 2 * 50) / (1 + 0.3 / 2 * -np.expm1(-speed * 2 * 50))
+    np.testing.assert_allclose(p[2, [0, 2]], [grown, decayed], rtol=1e-14)
+    np.testing.assert_allclose(p[3, [0, 2]], [4, 0], rtol=1e-15)
+
+
+def test_a_mode_is_half_learned_at_the_logarithm_of_its_gain_over_its_rate():
+    p0, target, speed = 0.01, 3.0, 0.1
+    half = np.log(target / p0 - 1) / (speed * target)
+    p = logistic(jnp.array([p0]), jnp.array([target]), jnp.asarray(speed), jnp.array([half]))
+    np.testing.assert_allclose(p, target / 2, rtol=1e-14)
+
+
+def test_modes_are_smooth_across_the_threshold():
+    def late(target):
+        return logistic(jnp.array([0.5]), target[None], jnp.asarray(0.1), jnp.array([7.0]))[0, 0]
+
+    step = jnp.asarray(1e-6)
+    np.testing.assert_allclose(late(step) + late(-step) - 2 * late(0 * step), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(1, 5), (2, 3)])
+@pytest.mark.parametrize(("c", "B"), [(0.3, 0.05), (0.3, 50.0), (0.9, 1.0), (1.2, 2.0)])
+def test_the_near_collapse_map_inverts_the_hessian_of_the_reduced_objective(n, dim, c, B):
+    rng = np.random.default_rng(3)
+    case = near_collapse.perturbation(c, 0.7, B, rng, dim, n)
+    N, shape = 3 * n, case.params.H.shape
+    lW, lH, Y = c / 0.7, c * 0.7, np.repeat(np.eye(3), n, axis=1)
+
+    def reduced(x):  # Kn min_W f(W, H) without the proximity term, Tirer's normalisation
+        H = x.reshape(shape)
+        return n * lW / 2 * jnp.trace(Y @ jnp.linalg.inv(n * lW * jnp.eye(N) + H.T @ H) @ Y.T) + lH / 2 * jnp.sum(H**2)
+
+    hessian = np.asarray(jax.jit(jax.hessian(reduced))(case.params.H.ravel()))
+    expected = np.linalg.solve(hessian + B * np.eye(N * dim), B * np.ravel(case.direction)).reshape(shape)
+    np.testing.assert_allclose(near_map(case), expected, rtol=1e-10, atol=1e-11)
+
+
+def test_rotations_of_the_frame_are_never_attenuated_and_scalings_are():
+    case = near_collapse.perturbation(0.4, 1.0, 3.0, np.random.default_rng(0))
+    H = case.params.H
+    A = jnp.asarray([[0.0, 1.0, 2.0], [-1.0, 0.0, 3.0], [-2.0, -3.0, 0.0]])
+    turned = H @ jnp.kron(A, jnp.eye(2))
+    np.testing.assert_allclose(near_map(case._replace(direction=turned)), turned, atol=1e-13)
+    soft = 4 * 0.4 * 0.6
+    scaled = near_map(case._replace(direction=H))
+    np.testing.assert_allclose(scaled, 3 / (3 + soft) * H, atol=1e-13)
+
+
+@pytest.mark.parametrize(("classes", "dim"), [(2, 1), (5, 6)])
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 20.0])
+def test_unit_vectors_have_no_lower_cross_entropy_than_the_simplex(classes, dim, temperature):
+    problem = sphere.sphere_problem(classes, 3, dim, temperature)
+    found, value, _, z, gap = at_prediction(sphere.predict, problem)
+    expected = np.log1p((classes - 1) * np.exp(-classes / (classes - 1) / temperature))
+    np.testing.assert_allclose([found.value, value], expected, rtol=1e-12)
+    np.testing.assert_allclose(z[:, ::2], found.logits, atol=1e-12)
+    np.testing.assert_allclose(gap, 0, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(found.params.weights[0], axis=1), 1, rtol=1e-14)
+    features = np.asarray(found.params.H) / np.sqrt(problem.multiplicity)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=0), 1, rtol=1e-14)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("kappa", [1e-3, 10.0, 100.0, 1e8])
+def test_mixup_features_are_stationary_and_certified_at_every_ridge(classes, kappa):
+    problem = mixup_at(classes, kappa)
+    found, value, gradient, z, gap = at_prediction(fixed_simplex.predict, problem)
+    assert problem.trainable == 0 and found.params.weights == ()
+    np.testing.assert_allclose(gradient, 0, atol=1e-14)
+    np.testing.assert_allclose(value, found.value, rtol=1e-13)
+    np.testing.assert_allclose(z, found.logits, atol=1e-12)
+    np.testing.assert_allclose(gap, 0, atol=1e-10)
+
+
+def test_mixup_goldens():
+    def logits_of(classes, kappa):
+        return np.asarray(at_prediction(fixed_simplex.predict, mixup_at(classes, kappa))[0].logits)
+
+    z = logits_of(3, 10.0)
+    np.testing.assert_allclose(z[0, 0] - z[1, 0], 2.367556936561603, rtol=1e-14)
+    np.testing.assert_allclose([z[0, 4] - z[2, 4], z[1, 4] - z[2, 4]], [1.83931875, 1.08609922], atol=5e-9)
+    np.testing.assert_allclose(logits_of(2, 10.0)[:, 3], [0.34414331, -0.34414331], atol=5e-9)
+    t, kappa = 0.9, 100.0
+    x, y = np.asarray(fixed_simplex._solve(10, jnp.asarray([t]), jnp.asarray([kappa]))).ravel()
+    np.testing.assert_allclose([x, y], [4.77949184, 2.43990288], atol=5e-9)
+
+
+def test_pure_mixup_types_repeat_the_pairs_of_one_class_and_even_ones_are_symmetric():
+    z = np.asarray(at_prediction(fixed_simplex.predict, mixup_at(3, 10.0))[0].logits)
+    zero, _, half, one = range(3, 7)  # the ordered pair (0, 1) at its nodes
+    np.testing.assert_allclose(z[:, zero], z[:, 1], atol=1e-13)
+    np.testing.assert_allclose(z[0, half], z[1, half], atol=1e-13)
+    np.testing.assert_allclose(z[:, one], z[:, 0], atol=1e-13)
+
+
+def test_derivatives_of_the_mixup_minimum_pass_through_its_root():
+    problem = mixup_at(3, 10.0)
+
+    @jax.jit
+    def value_and_size(l2):
+        found = fixed_simplex.predict(problem.replace(l2_H=l2))
+        return jnp.stack([found.value, jnp.sum(found.params.H**2)])
+
+    l2 = problem.l2_H
+    slopes = jax.jit(jax.jacfwd(value_and_size))(l2)
+    differences = (value_and_size(l2 * (1 + 1e-5)) - value_and_size(l2 * (1 - 1e-5))) / (2e-5 * l2)
+    np.testing.assert_allclose(slopes, differences, rtol=1e-8)
+    np.testing.assert_allclose(slopes[0], 0.5 * value_and_size(l2)[1], rtol=1e-12)
+
+
+def test_a_classifier_that_is_no_simplex_is_outside_the_mixup_theorem():
+    (theorem,) = fixed_simplex.THEOREMS
+    problem = fixed_simplex.mixup_problem(3, 3, [0.3], [1.0], 1.0, 0.1)
+    assert theorem.failing(problem) == []
+    (assumption,) = theorem.failing(problem.replace(classifier=jnp.eye(3)))
+    assert "simplex" in assumption.text
+    assert theorem.failing(Problem.balanced(3, 2, 3, loss="ce", l2_W=0.1, l2_H=0.1))
+
+
+def test_minima_under_jit_are_found_in_the_catalogue():
+    named = {"mixup-fixed-simplex": mixup_at(3, 10.0), "sphere-ce": sphere.sphere_problem(3, 2, 3, 1.0)}
+    for theorem, problem in named.items():
+        assert jax.jit(predict)(problem).theorem == predict(problem).theorem == theorem
+
+
+def test_the_icosahedron_meets_the_bound_of_welch_and_no_simplex_is_below_it():
+    golden = (1 + 5**0.5) / 2
+    lines = np.array([[0, 0, 1, 1, golden, -golden], [1, -1, golden, -golden, 0, 0], [golden, golden, 0, 0, 1, 1]])
+    np.testing.assert_allclose(welch._coherence(lines), welch.predict(welch.Lines(6, 3)), rtol=1e-14)
+    simplex = np.asarray(simplex_etf(5))
+    np.testing.assert_allclose(welch._coherence(simplex), welch.predict(welch.Lines(5, 4)), rtol=1e-14)
+    assert welch.predict(welch.Lines(3, 4)) == 0
+
+
+def test_a_coherence_below_the_bound_would_fail():
+    case = welch.Lines(6, 3)
+    bound = welch.predict(case)
+    below = welch.evidence(case, bound, np.array([0.9, float(bound) * 0.999]))
+    assert [check.passed for check in below] == [False, False]
