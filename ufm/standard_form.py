@@ -7,6 +7,7 @@ compiled program.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import reduce as fold
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
-from ufm.objective import Params, initialize
+from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem
 from ufm.reduce import Reduced, compress_columns, merge_columns, narrow_features
 
@@ -54,23 +55,38 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     return Reduced(small, points, lift)
 
 
-@jax.jit
 def _draw_starts(
     problem: Problem, key: jax.Array, widths: jax.Array, scales: jax.Array, factors: jax.Array, bias: jax.Array
 ) -> Params:
-    """Stacked Gaussian params, zero beyond `widths`; a traced width lets narrow and wide models share the program."""
+    """Stacked Gaussian params, zero beyond `widths`.
 
-    def draw(key: jax.Array, scale: jax.Array) -> Params:
-        p = initialize(problem, key, 1.0)
+    The numbers come from one draw of a size rounded up to a power of two, and widths are traced: random generators are slow
+    to compile, so problems of many shapes share one.
+    """
+    shapes = weight_shapes(problem)
+    entries = problem.classes + sum(math.prod(s) for s in shapes) + problem.widths[0] * problem.columns
+    starts = scales.shape[0]
+    size = 1 << (starts * entries - 1).bit_length()
+    numbers = jax.random.normal(key, (size,), problem.dtype)[: starts * entries].reshape(starts, entries)
+    return _shape_starts(problem, numbers, widths, scales, factors, bias)
+
+
+@jax.jit
+def _shape_starts(problem: Problem, numbers: jax.Array, widths: jax.Array, scales: jax.Array, factors, bias) -> Params:
+    def shape(numbers: jax.Array, scale: jax.Array) -> Params:
         inside = [jnp.arange(d) < width for d, width in zip(problem.widths, widths, strict=True)]
-        H = jnp.where(inside[0][:, None], scale * factors[0] * p.H, 0)
+        sizes = [math.prod(s) for s in weight_shapes(problem)]
+        b, *flat_weights, flat_H = jnp.split(numbers, np.cumsum([problem.classes, *sizes]))
+        H = flat_H.reshape(problem.widths[0], problem.columns)
         weights = []
-        for i, W in enumerate(p.weights):
-            rows = inside[i + 1] if i + 1 < len(inside) else jnp.ones((W.shape[0],), bool)
-            weights.append(jnp.where(rows[:, None] & inside[i][None, :], scale * factors[i + 1] * W, 0))
-        return Params(tuple(weights), H, bias * p.b)
+        for i, (flat, dims) in enumerate(zip(flat_weights, weight_shapes(problem), strict=True)):
+            rows = inside[i + 1] if i + 1 < len(inside) else jnp.ones((dims[0],), bool)
+            W = scale * factors[i + 1] * flat.reshape(dims)
+            weights.append(jnp.where(rows[:, None] & inside[i][None, :], W, 0))
+        H = jnp.where(inside[0][:, None], scale * factors[0] * H, 0)
+        return to_domain(problem, Params(tuple(weights), H, bias * b))
 
-    return jax.vmap(draw)(jax.random.split(key, scales.shape[0]), scales)
+    return jax.vmap(shape)(numbers, scales)
 
 
 def standard_point(problem: Problem, params: Params) -> Reduced:

@@ -70,8 +70,7 @@ def minimum_evidence(predict: Callable[[Problem], Prediction], geometry_toleranc
         found = measured.geometry
         p, m = float(predicted.value), float(found.value)
         unit = max(abs(p), float(np.finfo(float).tiny))
-        at_prediction = expected.value if own else _objective(problem, predicted.params)
-        gradient = expected.gradient_norm if own else _gradient_norm(problem, predicted.params)
+        at_prediction, gradient = _at(problem, predicted.params) if not own else (expected.value, expected.gradient_norm)
         checks = [
             Check("agreement", "value", abs(m - p) / unit, 1e-9),
             Check("agreement", "never below", max(p - m, 0.0) / unit, 1e-11),
@@ -117,5 +116,6 @@ def _geometry_error(expected: Examination, found: Examination, unique: bool) -> 
     return max(errors)
 
 
-_objective = jax.jit(objective)
-_gradient_norm = jax.jit(gradient_norm)
+@jax.jit
+def _at(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
+    return objective(problem, params), gradient_norm(problem, params)
