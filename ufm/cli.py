@@ -57,7 +57,7 @@ def _verify(options: argparse.Namespace) -> int:
             bar.update(task, description=theorem_id, completed=done, total=total)
 
         report = verify(*options.names, family=options.family, cases=options.cases, seed=options.seed, progress=show)
-    Console(width=None if sys.stdout.isatty() else 140).print(report)
+    Console(width=None if sys.stdout.isatty() else 150).print(report)
     if options.json is not None:
         options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
     if report.environment["canary"] != "sings":
@@ -72,7 +72,7 @@ def _theorems(options: argparse.Namespace) -> int:
 
     from ufm.theory.listing import catalogue_table, explanation
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(catalogue_table() if options.name is None else explanation(options.name))
     return 0
 

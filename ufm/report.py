@@ -149,7 +149,7 @@ class Report:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=132)
+        console = Console(file=io.StringIO(), width=150)
         console.print(self)
         return console.file.getvalue()
 

@@ -71,8 +71,8 @@ def from_triples(
       value: the minimum. alive: by default sigma > 0. unique: see Prediction.
     """
     L, rank = problem.factors, sigma.shape[0]
-    roots = (sigma / problem.scale) ** (1 / L)
-    S = jnp.sqrt(problem.c / problem.ridges)[:, None] * jnp.where(sigma > 0, roots, 0)[None, :]
+    alive_sigma = jnp.where(sigma > 0, sigma / problem.scale, 1)  # no infinite slope of the root reaches a derivative
+    S = jnp.sqrt(problem.c / problem.ridges)[:, None] * jnp.where(sigma > 0, alive_sigma ** (1 / L), 0)[None, :]
     share = jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])
     rows = (V * S[0][None, :])[problem.labels] * share[:, None]
     H = jnp.zeros((problem.widths[0], problem.columns), problem.dtype).at[:rank].set(rows.T)

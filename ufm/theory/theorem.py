@@ -117,7 +117,7 @@ def lower_bound(tolerance: float, kind: str = "agreement") -> Callable:
         p, m = np.asarray(predicted), np.asarray(measured)
         shortfall = np.max(np.maximum(p - m, 0) / np.maximum(np.abs(p), np.finfo(p.dtype).tiny))
         excess = np.where(np.isfinite(m).all(), shortfall, np.nan)
-        return [Check(kind, "never below the bound", float(excess), tolerance)]
+        return [Check(kind, "below bound", float(excess), tolerance)]
 
     return evidence
 

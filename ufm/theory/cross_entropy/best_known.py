@@ -1,0 +1,130 @@
+"""The lowest known value of balanced cross-entropy on M >= 2 linear layers: the best of the codes of `families`.
+
+Nobody has proved which code minimises f for K >= 3. More than a million searches over all ranks (K up to 8, M up to
+4, c from 1e-6 to 1.3 times the simplex's tie with zero) found nothing lower than these where the theorems below apply,
+and the codes reproduce the best values to 4e-9. As c falls: K = 3 zero, a pair, the simplex; K = 4, M = 2 a square,
+then the simplex; K = 5, M = 2 pentagon, triangle + pair, square pyramid, simplex; M >= 3 polygons and orthoplexes.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.problem import Problem
+from ufm.solve import solve
+from ufm.theory.assumptions import BALANCED, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, strength
+from ufm.theory.cross_entropy.families import Codes, code_triples, code_value, minimise_codes, named_codes, polish
+from ufm.theory.minimum import Measured, examine_point, minimum_theorem
+from ufm.theory.prediction import Prediction, from_triples
+from ufm.theory.theorem import Assumption
+
+_STARTS = 48
+
+
+def predict_best_known(problem: Problem) -> Prediction:
+    """The code of the lowest value, or zero (log K); codes with a bias of their own where the bias is free."""
+    K, M = problem.classes, len(problem.widths)
+    _, codes = named_codes(K, problem.bias == "free")
+    s = strength(problem)
+    found = minimise_codes(codes, s, M)
+    lowest = jnp.min(found.values)
+    first = jnp.argmax(found.values <= lowest * (1 + 50 * jnp.finfo(problem.dtype).eps))
+    alive = lowest < jnp.log(1.0 * K)
+    code = Codes(*(jnp.asarray(array, problem.dtype)[first] for array in codes))
+    code = code._replace(active=jnp.where(alive, code.active, 0))
+    scalars = polish(code, found.scalars[first], s, M)
+    U, sigma, V, b = code_triples(code, scalars)
+    value = jnp.where(alive, code_value(code, scalars, s, M), jnp.log(1.0 * K)).astype(problem.dtype)
+    sigma = jnp.where(alive & (sigma > 0), sigma * jnp.sqrt(jnp.mean(problem.counts)), 0)
+    order = jnp.argsort(-sigma)
+    b = jnp.where(alive, b, 0)
+    unique = ~alive  # relabelled classes make other minimisers
+    prediction = from_triples(problem, U[:, order], sigma[order], V[:, order], b, value, unique=unique)
+    return prediction.named("", "best-known")
+
+
+def best_code(classes: int, depth: int, s: float, free_bias: bool = False) -> str:
+    """The name of the lowest code at strength s = c n^(1/(M+1)), or "zero"."""
+    names, codes = named_codes(classes, free_bias)
+    values = np.asarray(minimise_codes(codes, jnp.asarray(s), depth).values)
+    lowest = values.min()
+    if lowest >= np.log(classes):
+        return "zero"
+    return names[int(np.argmax(values <= lowest * (1 + 1e-14)))]
+
+
+def search(problem: Problem, key: jax.Array) -> Measured:
+    """The lowest of many random starts over all parameters, equal columns merged (exact for a convex loss)."""
+    solution = solve(problem, key, starts=_STARTS)
+    return Measured(problem, solution, examine_point(problem, solution.params), None)
+
+
+def _cases() -> dict[str, Problem]:
+    ratios = {
+        (3, 2): (1.4, 1.0, 0.5),  # zero, pair, simplex
+        (5, 2): (1.0, 0.5, 0.1, 1e-4),  # pentagon, triangle + pair, square pyramid, simplex
+        (6, 3): (1.0, 0.5, 0.01),  # hexagon, orthoplex
+    }
+    cases = {f"K={K} M={M} c/tie={r}": balanced_at_tie(r, K, M) for (K, M), rs in ratios.items() for r in rs}
+    cases["K=5 M=2 n=30 c/tie=0.3"] = balanced_at_tie(0.3, 5, 2, 30)
+    return cases
+
+
+def _draw(rng: np.random.Generator) -> Problem:
+    """A random problem of 3 to 6 classes, c from 1e-4 to 1.2 times the tie."""
+    K, M = ((3, 2), (4, 2), (4, 3), (5, 2), (5, 3), (6, 2), (6, 3))[int(rng.integers(7))]
+    return balanced_at_tie(float(np.exp(rng.uniform(np.log(1e-4), np.log(1.2)))), K, M, int(rng.integers(1, 50)))
+
+
+def _cases_free_bias() -> dict[str, Problem]:
+    ratios = (1.5, 1.0, 0.5)  # zero, line, simplex
+    return {f"K=3 M=2 c/tie={r}": balanced_at_tie(r, 3, 2, bias="free") for r in ratios}
+
+
+def _draw_free_bias(rng: np.random.Generator) -> Problem:
+    """A random three-class problem, c from 0.01 to 1.5 times the tie; M = 3 is the line wherever it is not zero."""
+    ratio = float(np.exp(rng.uniform(np.log(0.01), np.log(1.5))))
+    return balanced_at_tie(ratio, 3, int(rng.integers(2, 4)), int(rng.integers(1, 50)), bias="free")
+
+
+def _searched(*shapes: tuple[int, int]) -> Assumption:
+    listed = sorted(set(shapes))
+    text = "a searched number of classes and layers, (K, M) one of " + ", ".join(map(str, listed))
+    return Assumption(text, lambda p: (p.classes, len(p.widths)) in listed)
+
+
+_SHARED = (has_loss("ce"), BALANCED, PLAIN, PENALISED, is_wide(1))
+_SOURCE = (
+    "low rank beats the simplex: Garrod and Keating 2025, The persistence of neural collapse despite low-rank bias, "
+    "arXiv 2410.23169; the codes and their values: own search"
+)
+
+THEOREMS = (
+    minimum_theorem(
+        id="ce-deep-best-known",
+        status="numerical",
+        claim="Balanced cross-entropy without bias on M >= 2 linear layers is minimised by the best of: zero, "
+        "orthogonal sums of simplices, polygons, cyclic codes, bipyramids and pyramids, each with its best amplitudes.",
+        source=_SOURCE,
+        assumes=(*_SHARED, has_bias("none"), _searched(*((K, M) for K in (3, 4, 5, 6, 8) for M in (2, 3, 4)))),
+        predict=predict_best_known,
+        measure=search,
+        cases=_cases,
+        draw=_draw,
+        notes="An upper bound that no search has undercut, not a proof: predictions are labelled best-known.",
+    ),
+    minimum_theorem(
+        id="ce-deep-best-known-freebias",
+        status="numerical",
+        claim="Three balanced classes with a free bias on M >= 2 linear layers: zero, the simplex, or the classes on a "
+        "line, the middle one at the origin and carried by its bias; for M >= 3 the line wins for every c searched.",
+        source=_SOURCE,
+        assumes=(*_SHARED, has_bias("free"), _searched((3, 2), (3, 3), (3, 4))),
+        predict=predict_best_known,
+        measure=search,
+        cases=_cases_free_bias,
+        draw=_draw_free_bias,
+        notes="For K >= 4 some free-bias minima are codes that nobody has identified, so those are left out.",
+    ),
+)

@@ -1,0 +1,227 @@
+"""The simplex ETF as a branch of critical points of balanced cross-entropy on M >= 2 linear layers (Dang et al. 2023).
+
+With L = M + 1 factors and strength s = c n^(1/L), the logits Zbar = a (I - J) cost
+
+    h(a) = log(1 + (K-1) e^-a) + (L/2) s (K-1) a^(2/L)
+    stationary:  a^((M-1)/(M+1)) / (e^a + K - 1) = s,   a the largest root, above the peak of the left side
+
+The branch ends where s passes the peak; it meets log K, the value of zero, at `tie`; for K >= 4 it is a local minimum
+up to `stable_up_to` only (see `etf_stability`). For K = 2 Jensen's inequality leaves one logit difference and rank one,
+so the branch or zero is the global minimum; for K >= 3 it is in general not (see `refuted`).
+"""
+
+import math
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames import helmert
+from ufm.objective import gradient_norm, objective
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.roots import increasing_root
+from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.mse.cases import ridges_at
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.theorem import Theorem, agreement
+
+
+def strength(problem: Problem) -> jax.Array:
+    """s = c n^(1/L), the one number that a balanced problem of K classes and M layers depends on."""
+    return effective_c(problem) * jnp.mean(problem.counts) ** (1 / problem.factors)
+
+
+def strength_at(margin: float, classes: int, depth: int) -> float:
+    """The strength at which the branch has the margin a: a^((M-1)/(M+1)) / (e^a + K - 1)."""
+    return margin ** ((depth - 1) / (depth + 1)) * math.exp(-margin) / (1 + (classes - 1) * math.exp(-margin))
+
+
+@cache
+def peak(classes: int, depth: int) -> float:
+    """The margin at which the branch ends, a = p (1 + (K-1) e^-a) with p = (M-1)/(M+1)."""
+    p = (depth - 1) / (depth + 1)
+    return _bisect(lambda a: a - p * (1 + (classes - 1) * math.exp(-a)), 0.0, p * classes)
+
+
+@cache
+def tie(classes: int, depth: int) -> float:
+    """The strength below which the branch is lower than zero: h(a) = log K along it."""
+
+    def advantage(a: float) -> float:
+        data = math.log1p((classes - 1) * math.exp(-a))
+        cost = 0.5 * (depth + 1) * (classes - 1) * a * math.exp(-a) / (1 + (classes - 1) * math.exp(-a))
+        return math.log(classes) - data - cost
+
+    start = peak(classes, depth)
+    return strength_at(_bisect(advantage, start, start + 4 * math.log(classes) + 4 * depth), classes, depth)
+
+
+def stable_up_to(classes: int, depth: int) -> float:
+    """c_stab, where the margin falls to K (M-1)/(M+1); at larger strengths the branch is a strict saddle (K >= 4)."""
+    return strength_at(classes * (depth - 1) / (depth + 1), classes, depth)
+
+
+def margin(s: jax.Array, classes: int, depth: int) -> jax.Array:
+    """The largest root a of the stationarity equation; its peak where the strength s is beyond the branch."""
+    p = (depth - 1) / (depth + 1)
+    log_s = jnp.log(s)
+
+    def equation(a: jax.Array, log_s: jax.Array) -> jax.Array:
+        return log_s + a + jnp.log1p((classes - 1) * jnp.exp(-a)) - p * jnp.log(a)
+
+    low = jnp.full_like(log_s, peak(classes, depth))
+    high = low + 2 * jnp.maximum(-log_s, 0) + 2  # the left side is below -log_s + a - p log a, and p log a < 0.4 a
+    return increasing_root(equation, low, high, log_s)
+
+
+def branch_value(a: jax.Array, s: jax.Array, classes: int, depth: int) -> jax.Array:
+    """h(a), formula in the module docstring."""
+    L = depth + 1
+    return jnp.log1p((classes - 1) * jnp.exp(-a)) + 0.5 * L * s * (classes - 1) * a ** (2 / L)
+
+
+def etf_prediction(problem: Problem) -> Prediction:
+    """The lower of the branch and zero, with Zbar = a (I - J) and b = 0.
+
+    The global minimum for K = 2; for K >= 3 an upper bound on it.
+    """
+    K, M = problem.classes, len(problem.widths)
+    s = strength(problem)
+    a = margin(s, K, M)
+    h = branch_value(a, s, K, M)
+    alive = (s < 2 * tie(K, M)) & (h < jnp.log(1.0 * K))
+    sigma = jnp.where(alive, a * jnp.sqrt(jnp.mean(problem.counts)), 0)
+    Q = helmert(K, dtype=problem.dtype)
+    b = jnp.zeros((K,), problem.dtype)
+    value = jnp.where(alive, h, jnp.log(1.0 * K)).astype(problem.dtype)
+    return from_triples(problem, Q, jnp.full((K - 1,), 1, problem.dtype) * sigma, Q, b, value)
+
+
+def predict_branch(problem: Problem) -> dict[str, jax.Array]:
+    """Margin a and value h(a) of the branch, where the gradient of the whole problem vanishes."""
+    K, M = problem.classes, len(problem.widths)
+    s = strength(problem)
+    a = margin(s, K, M)
+    return {"gradient_norm": jnp.zeros_like(a), "margin": a, "value": branch_value(a, s, K, M)}
+
+
+def at_margin(problem: Problem, a: jax.Array):
+    """Params whose class logits are a (I - J), of the least penalty."""
+    Q = helmert(problem.classes, dtype=problem.dtype)
+    sigma = jnp.full((problem.classes - 1,), 1, problem.dtype) * a * jnp.sqrt(jnp.mean(problem.counts))
+    zero = jnp.zeros((), problem.dtype)
+    return from_triples(problem, Q, sigma, Q, jnp.full((problem.classes,), 0, problem.dtype), zero).params
+
+
+def critical_margin(problem: Problem) -> jax.Array:
+    """The largest local minimum of the objective along the simplices of every size, by grids of slopes within grids.
+
+    It evaluates `ufm.objective` alone and knows no equation for the margin.
+    """
+
+    def slope(a: jax.Array) -> jax.Array:
+        return jax.jvp(lambda a: objective(problem, at_margin(problem, a)), (a,), (jnp.ones_like(a),))[1]
+
+    def refine(_, bracket):
+        low, high = bracket
+        grid = low * (high / low) ** jnp.linspace(0, 1, 96, dtype=problem.dtype)
+        slopes = jax.vmap(slope)(grid)
+        last = jnp.max(jnp.where((slopes[:-1] < 0) & (slopes[1:] >= 0), jnp.arange(grid.shape[0] - 1), 0))
+        return grid[last], grid[last + 1]
+
+    ends = jnp.asarray(0.05, problem.dtype), jnp.asarray(60.0, problem.dtype)
+    low, high = jax.lax.fori_loop(0, 9, refine, ends)
+    return 0.5 * (low + high)
+
+
+@jax.jit
+def measure_branch(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The gradient over all parameters at the critical size found by `critical_margin`."""
+    del key
+    a = critical_margin(problem)
+    point = at_margin(problem, a)
+    return {"gradient_norm": gradient_norm(problem, point), "margin": a, "value": objective(problem, point)}
+
+
+def balanced_at_tie(
+    ratio: float, classes: int, depth: int, per_class: int = 1, bias: str = "none", extra: int = 0
+) -> Problem:
+    """A balanced problem of one column a class whose strength is ratio times the tie."""
+    c = ratio * tie(classes, depth) / per_class ** (1 / (depth + 1))
+    widths = (classes + extra,) * depth
+    l2_b = 0.2 if bias == "ridge" else 0.0
+    ridges = ridges_at(c, depth)
+    return Problem.balanced(classes, per_class, widths, loss="ce", bias=bias, l2_b=l2_b, **ridges).collapsed()
+
+
+def _two_class_cases() -> dict[str, Problem]:
+    cases = {}
+    biased = {2: ("free", (0.3, 1.2)), 3: ("ridge", (0.1, 0.9, 1.2))}
+    for depth in (2, 3):
+        for bias, ratios in (("none", (0.01, 0.5, 0.9, 1.1, 2.0)), biased[depth]):
+            for ratio in ratios:
+                cases[f"M={depth} {bias} c/tie={ratio}"] = split_columns(balanced_at_tie(ratio, 2, depth, 5, bias))
+    return cases
+
+
+def _draw_two_classes(rng: np.random.Generator) -> Problem:
+    """A random two-class problem at least 8 % away from the tie."""
+    ratio = rng.choice([rng.uniform(0.003, 0.92), rng.uniform(1.1, 3.0)], p=[0.8, 0.2])
+    bias, depth = (("none", 2), ("none", 3), ("free", 2), ("ridge", 3))[int(rng.integers(4))]
+    return split_columns(balanced_at_tie(float(ratio), 2, depth, int(rng.integers(1, 50)), bias))
+
+
+def _branch_cases() -> dict[str, Problem]:
+    cases = {f"K=4 M=3 c/tie={r}": balanced_at_tie(r, 4, 3) for r in (0.001, 0.1, 1.05)}
+    cases["K=4 M=3 n=20 c/tie=0.5"] = balanced_at_tie(0.5, 4, 3, 20)
+    return cases | {f"K=10 M=2 d=12 free bias c/tie={r}": balanced_at_tie(r, 10, 2, 7, "free", 2) for r in (0.01, 1.0)}
+
+
+def _draw_branch(rng: np.random.Generator) -> Problem:
+    ratio, per_class = float(np.exp(rng.uniform(-9, 0.02))), int(rng.integers(1, 100))
+    if rng.random() < 0.5:
+        return balanced_at_tie(ratio, 4, 3, per_class)
+    return balanced_at_tie(ratio, 10, 2, per_class, "free", 2)
+
+
+def _bisect(increasing, low: float, high: float) -> float:
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if increasing(middle) < 0 else (low, middle)
+    return 0.5 * (low + high)
+
+
+_DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
+_SHARED = (has_loss("ce"), BALANCED, PLAIN, PENALISED, DEEP)
+
+THEOREMS = (
+    minimum_theorem(
+        id="ce-deep-two-classes",
+        status="holds",
+        claim="Two balanced classes under cross-entropy on M >= 2 linear layers: antipodal features in every layer "
+        "below the tie, zero above it, whatever the bias mode.",
+        source=_DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
+        assumes=(*_SHARED, has_classes("two classes", lambda K: K == 2), is_wide(1)),
+        predict=etf_prediction,
+        cases=_two_class_cases,
+        draw=_draw_two_classes,
+    ),
+    Theorem(
+        id="ce-deep-etf-critical",
+        status="holds",
+        claim="The simplex ETF whose margin solves a^((M-1)/(M+1)) / (e^a + K - 1) = c n^(1/(M+1)) is a critical point "
+        "of balanced cross-entropy on M >= 2 linear layers, for every K and bias mode.",
+        source=_DANG,
+        assumes=(*_SHARED, is_wide(1)),
+        predict=predict_branch,
+        measure=measure_branch,
+        evidence=agreement(1e-10, gradient_norm=1e-12, margin=1e-9),
+        cases=_branch_cases,
+        draw=_draw_branch,
+        notes="Critical, not minimal: see ce-deep-etf-stability and ce-deep-etf-global. The measured point is found by "
+        "searching the objective over simplices of all sizes; the gradient is over all parameters.",
+    ),
+)

@@ -1,0 +1,246 @@
+"""Competitors of the simplex in deep cross-entropy: symmetric codes with a few scalars, minimised over the scalars.
+
+After within-class collapse a balanced problem of L = M + 1 factors depends on the strength s = c n^(1/L) alone:
+
+    f(Z, b) = (1/K) sum_k CE(z_k + b, k) + (L/2) s |Z|_p^p,   p = 2/L      (Schatten quasi-norm)
+
+Since p < 1 for M >= 2, low rank is cheap, and codes of fewer directions than the simplex may win: zero, orthogonal sums
+of simplices (all pairs: the orthoplex), polygons, cyclic codes of two amplitudes (antiprisms), bipyramids, pyramids,
+and with a free bias a ring around a class at the origin (K = 3: a line). Each is Z = U diag(sigma) V^T with fixed U,
+where amplitudes own directions and V turns by an angle at most; the symmetry of the code makes a minimum over its
+scalars a critical point of the whole problem. Low rank after Garrod and Keating 2025, arXiv 2410.23169; codes derived.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_AMPLITUDES = 3  # log amplitudes; then the angle and the bias of classes at zero
+_STARTS = ((0.5, 0.5), (1.0, 1.0), (2.0, 2.0), (4.0, 4.0), (2.0, 1.0), (1.0, 2.0))
+_STEPS = 40
+_LARGEST_STEP = 0.5
+_LOWEST = -12.0  # a log amplitude that is zero for every purpose
+
+
+class Codes(NamedTuple):
+    """F codes of K classes as stacked arrays.
+
+    U, V, W: (F, K, K-1), Z = U diag(sigma) V^T, where a column that has a W turns as cos(angle) V + sin(angle) W; zero
+      columns beyond the rank.
+    owner: (F, K-1, 3), sigma = owner @ amplitudes. bias: (F, K), 1 for classes that have a bias.
+    active: (F, 5), which scalars count. margin: (F,), smallest margin at amplitudes 1: how large they must be.
+    """
+
+    U: np.ndarray
+    V: np.ndarray
+    W: np.ndarray
+    owner: np.ndarray
+    bias: np.ndarray
+    active: np.ndarray
+    margin: np.ndarray
+
+
+class Found(NamedTuple):
+    """values: (F,) minimum of each code over its scalars (log K where it vanishes). scalars: (F, 5)."""
+
+    values: jax.Array
+    scalars: jax.Array
+
+
+def waves(size: int, frequencies: tuple[int, ...]) -> np.ndarray:
+    """Orthonormal cosines and sines on `size` points of a circle, (size, rank); frequencies 1..size//2 span 1-perp."""
+    j = np.arange(size)
+    columns = []
+    for f in frequencies:
+        angle = 2 * np.pi * f * j / size
+        if 2 * f == size:
+            columns.append(np.cos(angle) / np.sqrt(size))
+        else:
+            columns += [np.cos(angle) * np.sqrt(2 / size), np.sin(angle) * np.sqrt(2 / size)]
+    return np.stack(columns, axis=1)
+
+
+@cache
+def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...], Codes]:
+    """Names and arrays of the codes of K >= 3 classes, simple ones first.
+
+    With a free bias the codes that leave classes at the origin come a second time with a bias for those classes.
+    """
+    K = classes
+    named = {}
+    for sizes in _partitions(K):
+        ones = sizes.count(1)
+        name = "simplices " + "+".join(str(size) for size in sizes if size > 1) + (f", {ones} at zero" if ones else "")
+        named[name] = _sum_of_rings(K, [(size, _all(size)) for size in sizes if size > 1])
+    for size in range(5, K + 1):
+        zero = f", {K - size} at zero" if size < K else ""
+        named[f"polygon {size}{zero}"] = _sum_of_rings(K, [(size, (1,))])
+        if K - size >= 2:
+            named[f"polygon {size}+simplex {K - size}"] = _sum_of_rings(K, [(size, (1,)), (K - size, _all(K - size))])
+    for f in range(2, K // 2 + 1) if K > 4 else ():
+        named[f"cyclic 1,{f}"] = _cyclic(K, (1, f))
+    if K % 2:
+        named[f"pyramid over {K // 2} pairs"] = _pyramid(K, np.kron(np.eye(K // 2), waves(2, (1,))))
+    for size in (K - 1,) if K > 4 else ():
+        named[f"pyramid over polygon {size}"] = _pyramid(K, waves(size, (1,)))
+    if free_bias:
+        for name, code in list(named.items()):
+            if "at zero" in name:
+                named[f"{name} with a bias"] = _with_bias(code)
+    return tuple(named), Codes(*(np.stack(arrays) for arrays in zip(*named.values(), strict=True)))
+
+
+def code_value(code: Codes, scalars: jax.Array, strength: jax.Array, depth: int) -> jax.Array:
+    """f of one code at its scalars (log amplitudes, angle, bias), in the margin form that is exact for small losses."""
+    U, sigma, V, b = code_triples(code, scalars)
+    z = (U * sigma[None, :]) @ V.T + b[:, None]
+    own = jnp.eye(z.shape[0], dtype=bool)
+    rivals = z - jnp.diag(z)[None, :]
+    top = lax.stop_gradient(jnp.max(jnp.where(own, -jnp.inf, rivals), axis=0))
+    # third derivatives of logsumexp at -inf are NaN, hence the explicit sum
+    others = jnp.where(own, 0, jnp.exp(jnp.where(own, 0, rivals - top[None, :])))
+    losses = jax.nn.softplus(top + jnp.log(jnp.sum(others, axis=0)))
+    p = 2 / (depth + 1)
+    cost = jnp.sum(jnp.sum(code.owner, axis=0) * jnp.exp(p * scalars[:_AMPLITUDES]))
+    return jnp.mean(losses) + strength / p * cost
+
+
+def code_triples(code: Codes, scalars: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """U (K, K-1), sigma (K-1,), V (K, K-1) and b (K,) of one code at its scalars."""
+    sigma = jnp.asarray(code.owner, scalars.dtype) @ jnp.exp(scalars[:_AMPLITUDES])
+    turning = jnp.any(code.W != 0, axis=0)[None, :]
+    V = jnp.where(turning, jnp.cos(scalars[3]) * code.V + jnp.sin(scalars[3]) * code.W, code.V)
+    return jnp.asarray(code.U, scalars.dtype), sigma, V, scalars[4] * jnp.asarray(code.bias, scalars.dtype)
+
+
+@jax.jit
+def minimise_codes(codes: Codes, strength: jax.Array, depth: int) -> Found:
+    """Minimum of every code over its scalars: damped Newton steps from several sizes, the lowest end point of each.
+
+    Args:
+      codes: stacked, as `named_codes` gives them.
+      strength: c n^(1/L), a scalar. depth: M >= 2, a number or an array.
+
+    Returns:
+      Found, without derivatives (`polish` gives them).
+    """
+    strength = lax.stop_gradient(jnp.asarray(strength))
+
+    def from_start(code, start):
+        size = (1 + jnp.log1p(1 / strength)) / code.margin
+        first, second = start[0] * size, start[1] * size
+        x = jnp.stack([jnp.log(first), jnp.log(second), jnp.log(first), jnp.asarray(0.7, size.dtype), 0.1 * first])
+        return lax.fori_loop(0, _STEPS, lambda _, found: _damped_step(code, found[1], strength, depth), (first, x))
+
+    starts = jnp.asarray(_STARTS, strength.dtype)
+    of_code = jax.vmap(from_start, in_axes=(None, 0))
+    arrays = Codes(*(jnp.asarray(array, strength.dtype) for array in codes))
+    values, scalars = jax.vmap(of_code, in_axes=(0, None))(arrays, starts)
+    best = jnp.argmin(values, axis=1)
+    rows = jnp.arange(values.shape[0])
+    return Found(values[rows, best], scalars[rows, best])
+
+
+def polish(code: Codes, scalars: jax.Array, strength: jax.Array, depth: int) -> jax.Array:
+    """A Newton step at a minimum of one code: it carries the first derivatives in the strength (implicit function)."""
+    x = lax.stop_gradient(scalars)
+    _, gradient, hessian = _derivatives(code, x, strength, depth)
+    return x - jnp.linalg.solve(hessian + jnp.diag(1 - code.active), gradient)
+
+
+def _derivatives(code: Codes, x: jax.Array, strength: jax.Array, depth: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Value of one code, with its gradient and Hessian in the active scalars."""
+
+    def gradient(x):
+        value, g = jax.value_and_grad(code_value, argnums=1)(code, x, strength, depth)
+        return g * code.active, (value, g * code.active)
+
+    hessian, (value, g) = jax.jacfwd(gradient, has_aux=True)(x)
+    return value, g, hessian * code.active[None, :]
+
+
+def _damped_step(code: Codes, x: jax.Array, strength: jax.Array, depth: int) -> tuple[jax.Array, jax.Array]:
+    """The value at x, and x after Newton with |eigenvalues| and of bounded length (log amplitudes: a factor of 1.6)."""
+    value, gradient, hessian = _derivatives(code, x, strength, depth)
+    curvatures, axes = jnp.linalg.eigh(hessian)
+    curvatures = jnp.abs(curvatures)
+    safe = jnp.maximum(curvatures, 1e-6 * jnp.max(curvatures) + jnp.finfo(x.dtype).tiny)
+    step = -axes @ ((axes.T @ gradient) / safe)
+    step = step * jnp.minimum(1, _LARGEST_STEP / jnp.maximum(jnp.linalg.norm(step), 1e-30))
+    lowest = jnp.where(jnp.arange(x.shape[0]) < _AMPLITUDES, _LOWEST, -jnp.inf)
+    return value, jnp.maximum(x + step, lowest)
+
+
+def _unit_margin(U: np.ndarray, V: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Smallest margin of U V^T, half-way through the turn; 1/2 for codes with classes at zero, which have none."""
+    z = U @ np.where(np.any(W != 0, axis=0)[None, :], np.sqrt(0.5) * (V + W), V).T
+    margins = np.diag(z)[None, :] - z + np.diag(np.full(len(z), np.inf))
+    return margins.min() if margins.min() > 1e-6 else np.array(0.5)
+
+
+def _all(size: int) -> tuple[int, ...]:
+    return tuple(range(1, size // 2 + 1))
+
+
+def _partitions(total: int, largest: int | None = None) -> list[tuple[int, ...]]:
+    """Partitions of K into block sizes, largest first, without the one of ones alone."""
+
+    def below(rest: int, top: int) -> list[tuple[int, ...]]:
+        if rest == 0:
+            return [()]
+        return [(k, *more) for k in range(min(rest, top), 0, -1) for more in below(rest - k, k)]
+
+    return [sizes for sizes in below(total, total) if sizes[0] > 1]
+
+
+def _sum_of_rings(classes: int, rings: list[tuple[int, tuple[int, ...]]]) -> Codes:
+    """Orthogonal sum of blocks of waves, one amplitude for all blocks alike, the remaining classes at zero."""
+    kinds = sorted(set(rings), reverse=True)
+    U, owners, offset = np.zeros((classes, 0)), [], 0
+    for size, frequencies in rings:
+        block = waves(size, frequencies)
+        columns = np.zeros((classes, block.shape[1]))
+        columns[offset : offset + size] = block
+        U = np.hstack([U, columns])
+        owners += [kinds.index((size, frequencies))] * block.shape[1]
+        offset += size
+    return _code(U, U, np.zeros_like(U), owners)
+
+
+def _cyclic(classes: int, frequencies: tuple[int, ...]) -> Codes:
+    """Z_jk = sum_f a_f cos(2 pi f (j - k) / K) up to normalisation, one amplitude a frequency."""
+    blocks = [waves(classes, (f,)) for f in frequencies]
+    U = np.hstack(blocks)
+    owners = [i for i, block in enumerate(blocks) for _ in range(block.shape[1])]
+    return _code(U, U, np.zeros_like(U), owners)
+
+
+def _pyramid(classes: int, base: np.ndarray) -> Codes:
+    """A base in the first K - 1 classes and u v^T with u = (-1, ..., -1, K-1)/norm, v = (-cos, ..., -cos, sin)/norm."""
+    K = classes
+    padded = np.vstack([base, np.zeros((1, base.shape[1]))])
+    apex = np.zeros((K, 1))
+    apex[-1] = 1
+    others = (apex - 1) / np.sqrt(K - 1)
+    up = (K * apex - 1) / np.sqrt(K * (K - 1))
+    turn = np.hstack([np.zeros_like(padded), apex])
+    return _code(np.hstack([padded, up]), np.hstack([padded, others]), turn, [0] * base.shape[1] + [2])
+
+
+def _code(U: np.ndarray, V: np.ndarray, W: np.ndarray, owners: list[int]) -> Codes:
+    classes, rank = U.shape
+    room = ((0, 0), (0, classes - 1 - rank))
+    owner = np.zeros((classes - 1, _AMPLITUDES))
+    owner[np.arange(rank), owners] = 1
+    active = np.array([*(owner.sum(axis=0) > 0), np.any(W != 0), False], dtype=float)
+    margin = _unit_margin(U, V, W)
+    return Codes(np.pad(U, room), np.pad(V, room), np.pad(W, room), owner, np.zeros(classes), active, margin)
+
+
+def _with_bias(code: Codes) -> Codes:
+    at_zero = ~np.any(code.U != 0, axis=1)
+    return code._replace(bias=at_zero.astype(float), active=np.maximum(code.active, [0, 0, 0, 0, 1]))

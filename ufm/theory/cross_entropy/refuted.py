@@ -1,0 +1,95 @@
+"""Counterexamples to global neural collapse under cross-entropy with M >= 2 linear layers and K >= 3 classes.
+
+The claim: the simplex ETF of the branch in `etf_branch`, or zero, is the global minimiser. A Counterexample is a point
+of lower value, class logits a U U^T + b 1^T with few orthonormal directions U; `ufm.objective` evaluates it:
+
+    antipodal pairs   classes (1, 2), (3, 4), ...: rank K/2 in place of K - 1
+    one pair          classes 1 and 2 apart, class 3 at zero: rank 1
+    a line            the same with a bias in favour of class 3: rank 1 at any ridge
+
+Low rank is cheap because the penalty of L = M + 1 factors is a Schatten quasi-norm of power 2/L < 1.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params, objective
+from ufm.problem import Problem
+from ufm.theory.cross_entropy.etf_branch import etf_prediction
+from ufm.theory.cross_entropy.families import waves
+from ufm.theory.prediction import from_triples
+from ufm.theory.theorem import Theorem, lower_bound
+
+
+class Counterexample(NamedTuple):
+    """A problem and a point: orthonormal directions U (K, R), their amplitude a, and the bias b (K,)."""
+
+    problem: Problem
+    U: jax.Array
+    amplitude: jax.Array
+    b: jax.Array
+
+
+def competitor(case: Counterexample) -> Params:
+    """Params of least penalty whose class logits are a U U^T + b 1^T."""
+    size = case.amplitude * jnp.sqrt(jnp.mean(case.problem.counts))
+    sigma = jnp.full((case.U.shape[1],), 1, case.problem.dtype) * size
+    zero = jnp.zeros((), case.problem.dtype)
+    return from_triples(case.problem, case.U, sigma, case.U, case.b, zero).params
+
+
+def predict_claim(case: Counterexample) -> jax.Array:
+    """What the claim says the global minimum is: the lower of the simplex branch and log K."""
+    return etf_prediction(case.problem).value
+
+
+@jax.jit
+def measure_competitor(case: Counterexample, key: jax.Array) -> jax.Array:
+    """The objective at the explicit point."""
+    del key
+    return objective(case.problem, competitor(case))
+
+
+def counterexamples() -> dict[str, Counterexample]:
+    """One column a class (n = 1), all ridges equal; amplitudes to five digits."""
+    pairs = {4: np.kron(np.eye(2), waves(2, (1,))), 6: np.kron(np.eye(3), waves(2, (1,)))}
+    one_pair = np.array([[1.0], [-1.0], [0.0]]) / np.sqrt(2)
+    return {
+        "K=4 M=2 l2=0.05, two pairs": _point(4, 2, 0.05, pairs[4], 5.6432),
+        "K=4 M=3 l2=0.01, two pairs": _point(4, 3, 0.01, pairs[4], 10.127),
+        "K=6 M=2 l2=0.001, three pairs": _point(6, 2, 0.001, pairs[6], 14.797),
+        "K=3 M=3 l2=0.1 free bias, a line": _point(3, 3, 0.1, one_pair, 8.4109, favour=2.0418),
+        "K=3 M=2 l2=0.18, one pair": _point(3, 2, 0.18, one_pair, 1.9730),
+    }
+
+
+def _point(classes: int, depth: int, l2: float, U: np.ndarray, amplitude: float, favour: float = 0.0) -> Counterexample:
+    problem = Problem.balanced(
+        classes, 1, (classes,) * depth, loss="ce", bias="free" if favour else "none", l2_W=l2, l2_H=l2
+    )
+    b = jnp.zeros((classes,), problem.dtype).at[-1].set(favour)
+    return Counterexample(problem, jnp.asarray(U, problem.dtype), jnp.asarray(amplitude, problem.dtype), b)
+
+
+THEOREMS = (
+    Theorem(
+        id="ce-deep-etf-global",
+        status="refuted",
+        claim="The simplex ETF, or zero, is the global minimiser of balanced cross-entropy with M >= 2 linear layers "
+        "and K >= 3 classes.",
+        source="the abstract of Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, arXiv 2301.00437, read without conditions; "
+        "against it Garrod and Keating 2025, arXiv 2410.23169 (antipodal pairs); Sukenik et al. 2024, arXiv 2405.14468",
+        predict=predict_claim,
+        measure=measure_competitor,
+        evidence=lower_bound(1e-9),
+        cases=counterexamples,
+        notes="Refuted is the global statement for every K, M and ridge; the exact hypotheses of the published theorem "
+        "were not at hand. What holds: K = 2 (ce-deep-two-classes); M = 1; the simplex is critical for all K and M "
+        "(ce-deep-etf-critical) and, for K >= 4, a strict saddle only above c_stab (ce-deep-etf-stability); for small "
+        "ridges at K = 3 with M = 2, 3, 4 and at (K, M) = (4, 2), (5, 2), without bias, no lower point is known "
+        "(ce-deep-best-known). A point with zero bias also refutes the models with a bias.",
+    ),
+)
