@@ -15,6 +15,11 @@ def is_traced(*values: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
+def array_module(*values: Any) -> Any:
+    """NumPy for values that are known, jax.numpy for traced ones: known arrays then cost no compilation of small programs."""
+    return jnp if is_traced(*values) else np
+
+
 def refuse(name: str, value: Any, allowed: str) -> None:
     """Raise the ValueError that every refusal of ufm is: argument, what is allowed, value given."""
     shown = np.array2string(np.asarray(value), threshold=8) if isinstance(value, jax.Array) else repr(value)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_count, check_finite, common_float_dtype, is_traced, refuse
+from ufm.checks import array_module, check_choice, check_count, check_finite, common_float_dtype, is_traced, refuse
 from ufm.losses import Loss, get_loss
 from ufm.validation import check_problem, design_of, runs_of_equal_columns
 
@@ -109,9 +109,8 @@ class Problem:
         if not is_traced(smoothing) and not 0 <= smoothing < 1:
             refuse("smoothing", smoothing, "in [0, 1)")
         classes = len(counts)
-        one_hot = jnp.eye(classes)
         dtype = common_float_dtype(smoothing, *choices.values())
-        targets = (1 - smoothing) * jnp.eye(classes, dtype=dtype) + smoothing / classes
+        targets = (1 - smoothing) * array_module(smoothing).eye(classes, dtype=dtype) + smoothing / classes
         problem = cls.from_targets(targets[:, np.repeat(np.arange(classes), counts)], widths, groups=counts, **choices)
         if is_traced(smoothing):
             return dataclasses.replace(problem, design="smoothed" if len(set(counts)) == 1 else "general")
@@ -167,15 +166,16 @@ class Problem:
         dtype = common_float_dtype(*given)
 
         def array(name: str, x: Any, shape: tuple | None = None) -> jax.Array:
+            xp = array_module(x)
             try:
-                x = jnp.asarray(x, dtype)
+                x = xp.asarray(x, dtype)
             except (TypeError, ValueError):
                 refuse(name, x, "numbers")
-            if shape is None or x.shape == shape:
-                return x
-            if x.ndim and x.shape != (1,):
-                raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
-            return jnp.broadcast_to(x, shape)
+            if shape is not None and x.shape != shape:
+                if x.ndim and x.shape != (1,):
+                    raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
+                x = xp.broadcast_to(x, shape)
+            return jnp.asarray(x)
 
         targets = array("targets", targets)
         if targets.ndim != 2 or targets.shape[0] < 2 or targets.shape[1] < 1:
@@ -184,7 +184,8 @@ class Problem:
         multiplicity = array("multiplicity", 1.0 if multiplicity is None else multiplicity, columns)
         intercept = array("intercept", 1.0 if intercept is None else intercept, columns)
         if samples is None:
-            samples = jnp.sum(jnp.where(intercept == 1, multiplicity, 0))
+            xp = array_module(intercept, multiplicity)
+            samples = xp.sum(xp.where(xp.asarray(intercept) == 1, xp.asarray(multiplicity), 0))
         trainable = len(widths) - (classifier is not None)
         problem = cls(
             targets=targets,
@@ -239,18 +240,14 @@ class Problem:
         H0 = self.H0
         if H0 is not None:
             H0 = self.group_sum(H0 * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(counts)[None, :]
-        return dataclasses.replace(
-            self,
-            targets=self.targets[:, starts],
-            multiplicity=counts,
-            intercept=self.intercept[starts],
-            weight=self.weight[starts],
-            H0=H0,
-            groups=(1,) * len(self.groups),
-        )
+        first = {name: _known(getattr(self, name)) for name in ("targets", "intercept", "weight")}
+        first = {name: jnp.asarray(x[..., starts]) for name, x in first.items()}
+        return dataclasses.replace(self, **first, multiplicity=counts, H0=H0, groups=(1,) * len(self.groups))
 
     def group_sum(self, per_column: jax.Array) -> jax.Array:
         """Sums of an array over each run of equal columns, along its last axis."""
+        if not is_traced(per_column):
+            return jnp.asarray(np.add.reduceat(np.asarray(per_column), np.cumsum((0, *self.groups[:-1])), axis=-1))
         rows = jnp.moveaxis(per_column, -1, 0)
         sums = jax.ops.segment_sum(rows, self.labels, num_segments=len(self.groups), indices_are_sorted=True)
         return jnp.moveaxis(sums, 0, -1)
@@ -308,6 +305,11 @@ class Problem:
             shown.append(f"features={self.features}")
         names = ("l2_W", "l2_H") + (("l2_b",) if self.bias == "ridge" else ())
         return f"Problem({', '.join(shown + [f'{name}={_brief(getattr(self, name))}' for name in names])})"
+
+
+def _known(x: jax.Array) -> Any:
+    """A NumPy view of an array whose numbers are known, a tracer as it is."""
+    return array_module(x).asarray(x)
 
 
 def _brief(x: Any) -> str:

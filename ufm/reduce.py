@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, is_traced, refuse
+from ufm.checks import array_module, check_count, is_traced, refuse
 from ufm.objective import Params
 from ufm.problem import Problem
 
@@ -56,10 +56,12 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
     """
     check_count("parts", parts, 1)
     merged = problem.collapsed()
-    repeat = {name: jnp.repeat(getattr(merged, name), parts, axis=-1) for name in ("targets", "intercept", "weight")}
+    xp = array_module(merged.targets, merged.intercept, merged.weight, merged.multiplicity)
+    names = ("targets", "intercept", "weight")
+    repeat = {name: jnp.asarray(xp.repeat(xp.asarray(getattr(merged, name)), parts, axis=-1)) for name in names}
     return dataclasses.replace(
         merged,
-        multiplicity=jnp.repeat(merged.multiplicity / parts, parts),
+        multiplicity=jnp.asarray(xp.repeat(xp.asarray(merged.multiplicity) / parts, parts)),
         H0=None if merged.H0 is None else jnp.repeat(merged.H0, parts, axis=-1) / jnp.sqrt(parts * 1.0),
         groups=(parts,) * len(merged.groups),
         **repeat,

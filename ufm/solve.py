@@ -4,10 +4,11 @@ Under jit a failure is a status, never an exception and never a silent wrong num
 """
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
@@ -112,8 +113,8 @@ def solve(
         merge = columns == "merged" and problem.loss.convex and problem.features == "free" and problem.H0 is None
         small, points, lift = random_standard_starts(problem, start, starts, merge)
     prunings = 0 if benign or given or problem.features != "free" else min(problem.classes - 1, 8)
-    best, steps, values = _search(small, points, jnp.asarray(tolerance, problem.dtype), jnp.asarray(max_steps), prunings)
-    rank = _rank(end_to_end(small, best.params.weights) @ best.params.H)
+    limits = (jnp.asarray(np.asarray(tolerance, problem.dtype)), jnp.asarray(max_steps))
+    best, steps, values, rank = _search(small, points, *limits, prunings)
     return Solution(lift(best.params), best.value, best.gradient_norm, steps, best.status, rank, values)
 
 
@@ -149,7 +150,8 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
     (best, _, steps), values = lax.scan(
         attempt, (nothing, jnp.asarray(1), jnp.asarray(0)), (jnp.minimum(jobs, starts - 1), jobs < starts)
     )
-    return best, steps, values[:starts]
+    rank = _rank_of(jnp.linalg.svd(end_to_end(problem, best.params.weights) @ best.params.H, compute_uv=False))
+    return best, steps, values[:starts], rank
 
 
 def _minimise(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> _Run:
@@ -227,10 +229,6 @@ def _without_weakest(problem: Problem, params: Params, dropped: jax.Array) -> Pa
     keep = (jnp.arange(s.shape[0]) < _rank_of(s) - dropped).astype(s.dtype)
     top = (U * keep[None, :]) @ (U.T @ params.weights[-1])
     return params._replace(weights=(*params.weights[:-1], top), H=((params.H @ Vt.T) * keep[None, :]) @ Vt)
-
-
-def _rank(matrix: jax.Array) -> jax.Array:
-    return _rank_of(jnp.linalg.svd(matrix, compute_uv=False))
 
 
 def _rank_of(singular_values: jax.Array) -> jax.Array:

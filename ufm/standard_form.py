@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import is_traced
+from ufm.checks import array_module, is_traced
 from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem
 from ufm.reduce import Reduced, compress_columns, merge_columns, narrow_features
@@ -115,8 +115,8 @@ def _share_bias(problem: Problem) -> Problem:
     return dataclasses.replace(
         problem,
         bias="ridge",
-        intercept=jnp.zeros_like(problem.intercept) if absent else problem.intercept,
-        l2_b=jnp.ones_like(problem.l2_b) if absent else problem.l2_b,
+        intercept=jnp.asarray(np.zeros(problem.columns, problem.dtype)) if absent else problem.intercept,
+        l2_b=jnp.asarray(np.ones((), problem.dtype)) if absent else problem.l2_b,
         groups=(1,) * problem.columns,
         design="general",
     )
@@ -134,12 +134,13 @@ def _resize(problem: Problem, params: Params) -> Params:
 
 
 def _fit(x: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    kept = x[: shape[0], : shape[1]]
-    return jnp.pad(kept, [(0, shape[i] - kept.shape[i]) for i in range(2)])
+    xp = array_module(x)
+    kept = xp.asarray(x)[: shape[0], : shape[1]]
+    return jnp.asarray(xp.pad(kept, [(0, shape[i] - kept.shape[i]) for i in range(2)]))
 
 
 def _zeros(problem: Problem) -> Params:
-    return Params((), jnp.zeros((problem.widths[0], problem.columns), problem.dtype), None)
+    return Params((), jnp.asarray(np.zeros((problem.widths[0], problem.columns), problem.dtype)), None)
 
 
 def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Params]:
@@ -148,7 +149,7 @@ def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Par
     if problem.classifier is None and problem.H0 is None:
         size = problem.classes + problem.columns
         small = dataclasses.replace(small, widths=tuple(max(size, d) for d in problem.widths))
-    b = jnp.zeros((problem.classes,), problem.dtype) if params.b is None else params.b
-    point = params._replace(b=b)
-    ones = jax.tree.map(jnp.ones_like, point)
+    b = np.zeros((problem.classes,), problem.dtype) if params.b is None else params.b
+    point = params._replace(b=jnp.asarray(b))
+    ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), point)
     return small, _resize(small, point), _resize(small, ones)

@@ -14,7 +14,7 @@ from ufm.checks import check_count
 from ufm.environment import describe_environment
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import select
-from ufm.theory.theorem import Theorem, key_of
+from ufm.theory.theorem import Check, Theorem, key_of
 
 
 def verify(
@@ -80,7 +80,8 @@ def _run_case(theorem: Theorem, closed_form: Callable, label: str, case: Any, se
     start = time.perf_counter()
     try:
         measured = theorem.measure(case, key_of(seed, theorem.id, label))
-        checks = tuple(theorem.evidence(case, closed_form(case), measured))
-        return CaseResult(label, checks, time.perf_counter() - start)
+        checks = theorem.evidence(case, closed_form(case), measured)
+        plain = tuple(Check(c.kind, c.name, float(c.error), float(c.tolerance)) for c in checks)
+        return CaseResult(label, plain, time.perf_counter() - start)
     except Exception as error:  # one broken case must not hide the others: its sentence is the result
         return CaseResult(label, (), time.perf_counter() - start, f"{type(error).__name__}: {error}")
