@@ -3,7 +3,9 @@
 Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
 """
 
-from ufm.certify import Certificate, certify
+from ufm import conventions, frames, metrics
+from ufm.certify import Certificate, certify, escape_direction
+from ufm.flow import Trajectory, flow
 from ufm.losses import Loss
 from ufm.objective import Params, initialize, logits, objective
 from ufm.problem import Problem
@@ -26,10 +28,16 @@ __all__ = [
     "Solution",
     "Status",
     "Theorem",
+    "Trajectory",
     "catalogue",
     "certify",
+    "conventions",
+    "escape_direction",
+    "flow",
+    "frames",
     "initialize",
     "logits",
+    "metrics",
     "objective",
     "predict",
     "solve",

@@ -120,6 +120,8 @@ def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Arra
     """
     if problem.trainable != 1 or len(problem.widths) != 1 or problem.features != "free":
         refuse("problem", problem, "one trained layer with free features to give an escape direction")
+    if problem.H0 is not None:
+        refuse("H0", "an array", "None: no escape direction is known under a proximity term")
     z = logits(problem, params)
     theta = _loss_gradients(problem, z)
     G = _scaled_gradient(problem, theta)
@@ -163,6 +165,9 @@ def _lower_bound(problem: Problem, params: Params, z: jax.Array, theta: jax.Arra
         slack = jnp.maximum(norm - c, 0) * (value - infimum) / c
         G_b = jnp.sum((column_weights(problem) * problem.intercept)[None, :] * theta, axis=1)
         bound = data_term(problem, z) - linear - slack
+        known = jnp.stack([z, problem.targets, jnp.zeros_like(z)])
+        values = jax.vmap(jax.vmap(problem.loss.value, in_axes=1), in_axes=(0, None))(known, problem.targets)
+        bound = jnp.where(jnp.all(values >= problem.loss.least), bound, -jnp.inf)  # `least` is not what it says
         if params.b is not None:
             bound -= jnp.sum(G_b**2) / (2 * problem.l2_b)
         return bound, norm / c

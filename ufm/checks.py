@@ -22,7 +22,7 @@ def array_module(*values: Any) -> Any:
 
 def refuse(name: str, value: Any, allowed: str) -> None:
     """Raise the ValueError that every refusal of ufm is: argument, what is allowed, value given."""
-    shown = np.array2string(np.asarray(value), threshold=8) if isinstance(value, jax.Array) else repr(value)
+    shown = np.array2string(np.asarray(value), threshold=8) if isinstance(value, jax.Array | np.ndarray) else repr(value)
     raise ValueError(f"{name} must be {allowed}, got {shown}")
 
 
@@ -88,3 +88,16 @@ def _check_numbers(name: str, value: Any, allowed: str, good: Any) -> None:
         refuse(name, value, allowed)
     if not np.all(good(numbers)):
         refuse(name, value, allowed)
+
+
+def known(x: jax.Array) -> Any:
+    """A NumPy view of an array whose numbers are known, a tracer as it is."""
+    return array_module(x).asarray(x)
+
+
+def brief(x: Any) -> str:
+    """A number or array as a reader would write it."""
+    if is_traced(x):
+        return "traced"
+    values = np.unique(np.asarray(x))
+    return f"{values[0]:g}" if values.size == 1 else f"({', '.join(f'{v:g}' for v in np.ravel(x))})"

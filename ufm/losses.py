@@ -26,6 +26,7 @@ class Loss:
       shift_invariant: whether value(z + s 1, y) = value(z, y) for every s.
       targets: which targets make sense: "any", "unit" (entries in [0, 1]), "distribution" (non-negative, sum one)
         or "one-hot".
+      least: a number that no value is below; certificates use it where the conjugate is unknown.
     """
 
     name: str
@@ -34,11 +35,12 @@ class Loss:
     convex: bool = False
     shift_invariant: bool = False
     targets: str = "any"
+    least: float = 0.0
 
     def infimum(self, target: jax.Array) -> jax.Array:
-        """inf_z value(z, y) = -conjugate(0, y); zero is assumed where the conjugate is unknown."""
+        """inf_z value(z, y) = -conjugate(0, y); `least` where the conjugate is unknown."""
         if self.conjugate is None:
-            return jnp.zeros((), target.dtype)
+            return jnp.full((), self.least, target.dtype)
         return -self.conjugate(jnp.zeros_like(target), target)
 
 
@@ -81,12 +83,18 @@ def _squared_error_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
 
 def _cross_entropy_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     """-entropy(y + theta) where y + theta is a distribution."""
-    return _negative_entropy(y + theta)
+    return jnp.where(_sums_to_zero(theta), _negative_entropy(y + theta), jnp.inf)
 
 
 def _one_vs_all_logistic_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     p = y + theta
     return _negative_entropy(p) + _negative_entropy(1 - p)
+
+
+def _sums_to_zero(theta: jax.Array) -> jax.Array:
+    """Whether theta is orthogonal to 1 up to rounding, outside which a shift-invariant loss has an infinite conjugate."""
+    size = jnp.maximum(1, jnp.sum(jnp.abs(theta)))
+    return jnp.abs(jnp.sum(theta)) <= 8 * theta.shape[0] * jnp.finfo(theta.dtype).eps * size
 
 
 def _negative_entropy(p: jax.Array) -> jax.Array:
@@ -98,7 +106,7 @@ def _negative_entropy(p: jax.Array) -> jax.Array:
 
 def _squared_hinge_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     top = jnp.arange(theta.shape[0]) == jnp.argmax(y)
-    inside = jnp.all(top | (theta >= 0))
+    inside = jnp.all(top | (theta >= 0)) & _sums_to_zero(theta)
     return jnp.where(inside, jnp.sum(jnp.where(top, 0, 0.5 * theta**2 - theta)), jnp.inf)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_positive, check_shape
+from ufm.checks import check_non_negative, check_positive, check_shape
 from ufm.problem import Problem
 
 
@@ -126,6 +126,14 @@ def check_params(problem: Problem, params: Params) -> None:
     for i, (W, shape) in enumerate(zip(params.weights, shapes, strict=True)):
         check_shape(f"params.weights[{i}]", W, shape)
     check_shape("params.H", params.H, (problem.widths[0], problem.columns))
+    dtypes = {jnp.result_type(x) for x in jax.tree.leaves(params)}
+    if dtypes != {problem.dtype}:
+        others = ", ".join(sorted(str(dtype) for dtype in dtypes - {problem.dtype}))
+        raise ValueError(f"params must be of the problem's dtype {problem.dtype}, got {others}")
+    if problem.features == "nonnegative":
+        check_non_negative("params.H", params.H)
+    if params.b is not None:
+        check_shape("params.b", params.b, (problem.classes,))
     if (params.b is None) != (problem.bias == "none"):
         expected = "None" if problem.bias == "none" else f"an array of shape ({problem.classes},)"
         raise ValueError(f'params.b must be {expected} where bias="{problem.bias}"')

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, check_choice, check_count, check_finite, common_float_dtype, is_traced, refuse
+from ufm.checks import array_module, brief, check_choice, check_count, check_finite, common_float_dtype, is_traced, known, refuse
 from ufm.losses import Loss, get_loss
 from ufm.validation import check_problem, design_of, runs_of_equal_columns
 
@@ -100,6 +100,8 @@ class Problem:
         Raises:
           ValueError: naming the argument, the value given and what is allowed.
         """
+        if not isinstance(counts, tuple | list | np.ndarray):
+            refuse("counts", counts, "a sequence of class sizes")
         counts = tuple(int(n) if isinstance(n, np.integer) else n for n in counts)
         if len(counts) < 2:
             refuse("counts", counts, "the sizes of at least 2 classes")
@@ -111,7 +113,8 @@ class Problem:
         classes = len(counts)
         dtype = common_float_dtype(smoothing, *choices.values())
         targets = (1 - smoothing) * array_module(smoothing).eye(classes, dtype=dtype) + smoothing / classes
-        problem = cls.from_targets(targets[:, np.repeat(np.arange(classes), counts)], widths, groups=counts, **choices)
+        groups = None if {"weight", "intercept"} & set(choices) else counts
+        problem = cls.from_targets(targets[:, np.repeat(np.arange(classes), counts)], widths, groups=groups, **choices)
         if is_traced(smoothing):
             return dataclasses.replace(problem, design="smoothed" if len(set(counts)) == 1 else "general")
         return problem
@@ -158,11 +161,11 @@ class Problem:
         Raises:
           ValueError: naming the argument, the value given and what is allowed.
         """
-        widths = (widths,) if isinstance(widths, int | np.integer) else tuple(widths)
+        widths = tuple(widths) if np.ndim(widths) == 1 else (widths,)
         loss = get_loss(loss)
         check_choice("bias", bias, ("none", "free", "ridge"))
         check_choice("features", features, ("free", "nonnegative", "sphere"))
-        given = (targets, l2_W, l2_H, l2_b, multiplicity, weight, samples, scale, classifier, H0)
+        given = (targets, l2_W, l2_H, l2_b, multiplicity, intercept, weight, samples, scale, classifier, beta, H0)
         dtype = common_float_dtype(*given)
 
         def array(name: str, x: Any, shape: tuple | None = None) -> jax.Array:
@@ -175,7 +178,7 @@ class Problem:
                 if x.ndim and x.shape != (1,):
                     raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
                 x = xp.broadcast_to(x, shape)
-            return jnp.asarray(x)
+            return x
 
         targets = array("targets", targets)
         if targets.ndim != 2 or targets.shape[0] < 2 or targets.shape[1] < 1:
@@ -183,6 +186,7 @@ class Problem:
         columns = (targets.shape[1],)
         multiplicity = array("multiplicity", 1.0 if multiplicity is None else multiplicity, columns)
         intercept = array("intercept", 1.0 if intercept is None else intercept, columns)
+        weight = array("weight", 1.0 if weight is None else weight, columns)
         if samples is None:
             xp = array_module(intercept, multiplicity)
             samples = xp.sum(xp.where(xp.asarray(intercept) == 1, xp.asarray(multiplicity), 0))
@@ -191,7 +195,7 @@ class Problem:
             targets=targets,
             multiplicity=multiplicity,
             intercept=intercept,
-            weight=array("weight", 1.0 if weight is None else weight, columns),
+            weight=weight,
             samples=array("samples", samples, ()),
             l2_W=array("l2_W", l2_W, (trainable,)),
             l2_H=array("l2_H", l2_H, ()),
@@ -204,11 +208,12 @@ class Problem:
             loss=loss,
             bias=bias,
             features=features,
-            groups=runs_of_equal_columns(targets, intercept) if groups is None else tuple(groups),
+            groups=runs_of_equal_columns(targets, intercept, weight) if groups is None else tuple(groups),
             design="general",
         )
         check_problem(problem)
-        return dataclasses.replace(problem, design=design_of(problem))
+        # known numbers stay NumPy until here: what they are is then known under jit too
+        return jax.tree.map(jnp.asarray, dataclasses.replace(problem, design=design_of(problem)))
 
     def replace(self, **changes: Any) -> "Problem":
         """The problem with some numbers or choices changed, checked again; one number fills l2_W or the columns.
@@ -221,15 +226,15 @@ class Problem:
             check_choice("the name given to replace", name, names)
         fields = {name: getattr(self, name) for name in names} | changes
         columns_changed = {"targets", "multiplicity", "intercept", "weight", "samples", "groups"} & set(changes)
-        if "targets" in changes and "groups" not in changes:
+        if {"targets", "intercept", "weight"} & set(changes) and "groups" not in changes:
             fields["groups"] = None
         if columns_changed and "samples" not in changes:
             fields["samples"] = None
         replaced = type(self).from_targets(**fields)
         if not columns_changed:
             return dataclasses.replace(replaced, design=self.design)
-        sizes_only = columns_changed <= {"multiplicity", "samples"} and self.design in ("balanced", "imbalanced")
-        if sizes_only and is_traced(replaced.multiplicity, replaced.samples):
+        sizes_only = columns_changed == {"multiplicity"} and self.design in ("balanced", "imbalanced")
+        if sizes_only and is_traced(replaced.multiplicity):
             return dataclasses.replace(replaced, design="imbalanced")
         return replaced
 
@@ -240,7 +245,7 @@ class Problem:
         H0 = self.H0
         if H0 is not None:
             H0 = self.group_sum(H0 * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(counts)[None, :]
-        first = {name: _known(getattr(self, name)) for name in ("targets", "intercept", "weight")}
+        first = {name: known(getattr(self, name)) for name in ("targets", "intercept", "weight")}
         first = {name: jnp.asarray(x[..., starts]) for name, x in first.items()}
         return dataclasses.replace(self, **first, multiplicity=counts, H0=H0, groups=(1,) * len(self.groups))
 
@@ -304,17 +309,4 @@ class Problem:
         if self.features != "free":
             shown.append(f"features={self.features}")
         names = ("l2_W", "l2_H") + (("l2_b",) if self.bias == "ridge" else ())
-        return f"Problem({', '.join(shown + [f'{name}={_brief(getattr(self, name))}' for name in names])})"
-
-
-def _known(x: jax.Array) -> Any:
-    """A NumPy view of an array whose numbers are known, a tracer as it is."""
-    return array_module(x).asarray(x)
-
-
-def _brief(x: Any) -> str:
-    """A number or array as a reader would write it."""
-    if is_traced(x):
-        return "traced"
-    values = np.unique(np.asarray(x))
-    return f"{values[0]:g}" if values.size == 1 else f"({', '.join(f'{v:g}' for v in np.ravel(x))})"
+        return f"Problem({', '.join(shown + [f'{name}={brief(getattr(self, name))}' for name in names])})"

@@ -38,7 +38,7 @@ def increasing_root(f: Callable, low: jax.Array, high: jax.Array, *parameters: A
     x = lax.stop_gradient(0.5 * (a + b))
     inside = (f(low, *frozen) < 0) & (f(high, *frozen) > 0)
     for _ in range(2):
-        value, slope = f(x, *parameters), jax.grad(f)(x, *parameters)
+        value, slope = jax.value_and_grad(f)(x, *parameters)
         usable = inside & (slope > 0)
         x = x - jnp.where(usable, value / jnp.where(usable, slope, 1), 0)
     return x

@@ -102,7 +102,9 @@ def solve(
         tolerance = 1e-10 if problem.dtype == jnp.float64 else 1e-4
     check_tolerance(tolerance, problem.dtype)
     given = isinstance(start, Params)
-    benign = problem.loss.convex and problem.features == "free" and problem.trainable <= 1
+    low_rank = problem.loss.name == "mse" and problem.classifier is None  # its local minima are global at every width
+    wide = problem.trainable == 0 or min(problem.widths) >= problem.classes or low_rank
+    benign = problem.loss.convex and problem.features == "free" and problem.trainable <= 1 and wide
     if starts is None:
         starts = 1 if benign or given else 8
     check_count("starts", starts, 1)
@@ -112,7 +114,8 @@ def solve(
     else:
         merge = columns == "merged" and problem.loss.convex and problem.features == "free" and problem.H0 is None
         small, points, lift = random_standard_starts(problem, start, starts, merge)
-    prunings = 0 if benign or given or problem.features != "free" else min(problem.classes - 1, 8)
+    prunable = problem.features == "free" and problem.classifier is None and problem.trainable >= 2
+    prunings = min(problem.classes - 1, 8) if prunable and not given else 0
     limits = (jnp.asarray(np.asarray(tolerance, problem.dtype)), jnp.asarray(max_steps))
     best, steps, values, rank = _search(small, points, *limits, prunings)
     return Solution(lift(best.params), best.value, best.gradient_norm, steps, best.status, rank, values)
@@ -142,7 +145,7 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
             pruned = _without_weakest(problem, best.params, dropped)
             start = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start, pruned)
         run = _minimise(problem, start, tolerance, max_steps)
-        better = (run.value < best.value) | jnp.isinf(best.value)
+        better = (run.value < best.value) | ~jnp.isfinite(best.value)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), run, best)
         return (best, jnp.where(better | fresh, 1, dropped + 1), steps + run.steps), run.value
 
@@ -212,7 +215,7 @@ def _chart(problem: Problem, start: Params):
     per_entry = jax.tree.map(lambda s, x: jnp.full_like(x, 1) * s, factors, start)
     metric, unravel = ravel_pytree(per_entry)
     if problem.features == "nonnegative":
-        start = start._replace(H=jnp.sqrt(start.H))
+        start = start._replace(H=jnp.sqrt(jnp.maximum(start.H, 0)))
 
     def chart(x):
         p = unravel(x * metric)

@@ -38,6 +38,12 @@ def _check_shapes(problem: Any) -> None:
         refuse("widths", problem.widths, 'one number where features="sphere"')
     if sum(problem.groups) != problem.targets.shape[1]:
         refuse("groups", problem.groups, f"run lengths that add up to the {problem.targets.shape[1]} columns")
+    parts = (problem.targets, problem.intercept, problem.weight)
+    if not is_traced(*parts):
+        starts = np.cumsum((0, *problem.groups[:-1]))
+        first = np.repeat(starts, problem.groups)
+        if any(not np.array_equal(np.asarray(x), np.asarray(x)[..., first], equal_nan=True) for x in parts):
+            refuse("groups", problem.groups, "runs of columns with equal targets, intercept and weight")
 
 
 def _check_ridges(problem: Any) -> None:
@@ -71,12 +77,12 @@ def _check_targets(problem: Any) -> None:
         refuse(name, targets, "one-hot columns")
 
 
-def runs_of_equal_columns(targets: jax.Array, intercept: jax.Array) -> tuple[int, ...]:
-    """Lengths of the runs of adjacent columns with equal targets and intercept (all ones for traced targets)."""
+def runs_of_equal_columns(targets: jax.Array, intercept: jax.Array, weight: jax.Array) -> tuple[int, ...]:
+    """Lengths of the runs of adjacent columns with equal targets, intercept and weight (all ones for traced columns)."""
     columns = targets.shape[1]
-    if is_traced(targets, intercept):
+    if is_traced(targets, intercept, weight):
         return (1,) * columns
-    stacked = np.concatenate([np.asarray(targets), np.asarray(intercept)[None, :]])
+    stacked = np.concatenate([np.asarray(targets), np.asarray(intercept)[None, :], np.asarray(weight)[None, :]])
     starts = np.flatnonzero(np.concatenate([[True], np.any(stacked[:, 1:] != stacked[:, :-1], axis=0)]))
     return tuple(int(n) for n in np.diff(np.concatenate([starts, [columns]])))
 
