@@ -64,7 +64,6 @@ def _cases() -> dict[str, Problem]:
     ratios = {
         (3, 2): (1.4, 1.0, 0.5),  # zero, pair, simplex
         (5, 2): (1.0, 0.5, 0.1, 1e-4),  # pentagon, triangle + pair, square pyramid, simplex
-        (6, 3): (1.0, 0.5, 0.01),  # hexagon, orthoplex
     }
     cases = {f"K={K} M={M} c/tie={r}": balanced_at_tie(r, K, M) for (K, M), rs in ratios.items() for r in rs}
     cases["K=5 M=2 n=30 c/tie=0.3"] = balanced_at_tie(0.3, 5, 2, 30)
