@@ -237,9 +237,3 @@ def _balance(problem: Problem, z: jax.Array, theta: jax.Array) -> jax.Array:
         residual = theta @ (column_weights(problem) * problem.intercept)
         theta = theta - _theta_change(problem, z, _bias_newton_step(problem, z, residual))
     return theta
-
-
-def describe(problem: Problem) -> str:
-    """What kind of proof `certify` gives for the problem, in words."""
-    return KINDS[certificate_kind(problem)]
-
