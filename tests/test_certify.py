@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import ufm
 from ufm import Loss, Params, Problem, certify
-from ufm.certify import KINDS, certificate_kind, describe, escape_direction
+from ufm.certify import KINDS, certificate_kind, escape_direction
 from ufm.losses import LOSSES
 
 K, D = 3, 4
@@ -223,8 +223,7 @@ KIND = {
 
 @pytest.mark.parametrize("name", list(KIND))
 def test_each_problem_says_which_proof_it_gets(name):
-    assert certificate_kind(EVERY[name]) == KIND[name]
-    assert describe(EVERY[name]) == KINDS[KIND[name]]
+    assert certificate_kind(EVERY[name]) == KIND[name] in KINDS
 
 
 def padded_narrow_minimum(problem):
