@@ -19,6 +19,7 @@ from jax import lax
 from ufm.checks import refuse
 from ufm.objective import Params, column_weights, data_term, logits, objective
 from ufm.problem import Problem
+from ufm.standard_form import point_with_bias, share_bias
 
 KINDS = {
     "duality": "convex duality: tight at the optimum",
@@ -77,8 +78,10 @@ def certify(problem: Problem, params: Params) -> Certificate:
       ValueError: for a loss that is not convex, or (free bias) has no known conjugate.
     """
     certificate_kind(problem)
-    # the kind of targets does not matter here: problems that differ in it alone share one compiled program
-    return _certify(dataclasses.replace(problem, design="general", groups=(1,) * problem.columns), params)
+    # the kind of targets does not matter here, nor an absent bias: problems that differ in them alone share a program
+    shared = problem if problem.bias == "free" else share_bias(problem)
+    general = dataclasses.replace(shared, design="general", groups=(1,) * problem.columns)
+    return _certify(general, point_with_bias(problem, params))
 
 
 @jax.jit

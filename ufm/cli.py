@@ -7,11 +7,14 @@ from pathlib import Path
 
 import jax
 
+from ufm.environment import prefer_quick_compilation
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; exit code 0 for success, 1 for a failed verification, 2 for input that was refused."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    prefer_quick_compilation()
     jax.config.update("jax_enable_x64", True)
     try:
         return options.run(options)

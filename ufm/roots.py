@@ -36,9 +36,12 @@ def increasing_root(f: Callable, low: jax.Array, high: jax.Array, *parameters: A
     low, high = (lax.stop_gradient(jnp.asarray(end)) for end in (low, high))
     a, b = lax.fori_loop(0, _BISECTIONS, halve, (low, high))
     x = lax.stop_gradient(0.5 * (a + b))
-    inside = (f(low, *frozen) < 0) & (f(high, *frozen) > 0)
-    for _ in range(2):
+    ends = lax.map(lambda end: f(end, *frozen), jnp.stack([low, high]))
+    inside = (ends[0] < 0) & (ends[1] > 0)
+
+    def newton(x: jax.Array, _: None) -> tuple[jax.Array, None]:
         value, slope = jax.value_and_grad(f)(x, *parameters)
         usable = inside & (slope > 0)
-        x = x - jnp.where(usable, value / jnp.where(usable, slope, 1), 0)
-    return x
+        return x - jnp.where(usable, value / jnp.where(usable, slope, 1), 0), None
+
+    return lax.scan(newton, x, length=2)[0]

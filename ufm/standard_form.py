@@ -9,6 +9,7 @@ compiled program.
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from functools import reduce as fold
 
 import jax
@@ -30,49 +31,47 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     size they have where singular values of the logit matrix are of order sqrt(mean(m)); the starts' scales vary around it.
     """
     own = problem.collapsed() if merge else problem
-    small = _share_bias(own)
+    small = share_bias(own)
     if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
         size = problem.classes + own.columns
         small = dataclasses.replace(small, widths=(size,) * len(problem.widths))
-    widths = tuple(map(min, problem.widths, small.widths))
-    L = problem.factors
-    ridges = jnp.where(jnp.all(problem.ridges > 0), problem.ridges, 1)
-    size = jnp.mean(own.multiplicity) ** (1 / (2 * L)) / jnp.sqrt(1.0 * max(widths))
-    factor_scales = jnp.sqrt(jnp.exp(jnp.mean(jnp.log(ridges))) / ridges) * size
-    if problem.features != "free":
-        factor_scales = jnp.ones_like(factor_scales)
-    scales = jnp.asarray((_START_SCALES * (starts // len(_START_SCALES) + 1))[:starts], problem.dtype)
-    bias_scale = jnp.asarray(0.0 if problem.bias == "none" else 0.1, problem.dtype)
-    points = _draw_starts(small, key, jnp.asarray(widths), scales, factor_scales.astype(problem.dtype), bias_scale)
+    widths = np.minimum(problem.widths, small.widths)
+    bias_scale = np.asarray(0.0 if problem.bias == "none" else 0.1, problem.dtype)
+    points = _shape_starts(small, _numbers(small, key, starts), widths, bias_scale, starts)
 
     def lift(p: Params) -> Params:
         p = _own_bias(problem, p)
         if not merge:
-            return _resize(problem, p)
+            return resize(problem, p)
         merged = merge_columns(problem, _zeros(problem))
-        return merged.lift(_resize(own, p))
+        return merged.lift(resize(own, p))
 
     return Reduced(small, points, lift)
 
 
-def _draw_starts(
-    problem: Problem, key: jax.Array, widths: jax.Array, scales: jax.Array, factors: jax.Array, bias: jax.Array
-) -> Params:
-    """Stacked Gaussian params, zero beyond `widths`.
+def _numbers(problem: Problem, key: jax.Array, starts: int) -> jax.Array:
+    """Enough Gaussian numbers for the starts, rounded up to a power of two.
 
-    The numbers come from one draw of a size rounded up to a power of two, and widths are traced: random generators are slow
-    to compile, so problems of many shapes share one.
+    Random generators are slow to compile, so problems of many shapes share one.
     """
-    shapes = weight_shapes(problem)
-    entries = problem.classes + sum(math.prod(s) for s in shapes) + problem.widths[0] * problem.columns
-    starts = scales.shape[0]
-    size = 1 << (starts * entries - 1).bit_length()
-    numbers = jax.random.normal(key, (size,), problem.dtype)[: starts * entries].reshape(starts, entries)
-    return _shape_starts(problem, numbers, widths, scales, factors, bias)
+    return jax.random.normal(key, (1 << (starts * _entries(problem) - 1).bit_length(),), problem.dtype)
 
 
-@jax.jit
-def _shape_starts(problem: Problem, numbers: jax.Array, widths: jax.Array, scales: jax.Array, factors, bias) -> Params:
+def _entries(problem: Problem) -> int:
+    return problem.classes + sum(map(math.prod, weight_shapes(problem))) + problem.widths[0] * problem.columns
+
+
+@partial(jax.jit, static_argnums=4)
+def _shape_starts(problem: Problem, numbers: jax.Array, widths: jax.Array, bias: jax.Array, starts: int) -> Params:
+    """Stacked params of the start scales, zero beyond `widths` (traced: problems that differ in them share a program)."""
+    ridges = jnp.where(jnp.all(problem.ridges > 0), problem.ridges, 1)
+    size = jnp.mean(problem.multiplicity) ** (1 / (2 * problem.factors)) / jnp.sqrt(1.0 * jnp.max(widths))
+    factors = (jnp.sqrt(jnp.exp(jnp.mean(jnp.log(ridges))) / ridges) * size).astype(problem.dtype)
+    if problem.features != "free":
+        factors = jnp.ones_like(factors)
+    scales = jnp.asarray((_START_SCALES * (starts // len(_START_SCALES) + 1))[:starts], problem.dtype)
+    numbers = numbers[: starts * _entries(problem)].reshape(starts, -1)
+
     def shape(numbers: jax.Array, scale: jax.Array) -> Params:
         inside = [jnp.arange(d) < width for d, width in zip(problem.widths, widths, strict=True)]
         sizes = [math.prod(s) for s in weight_shapes(problem)]
@@ -103,13 +102,12 @@ def standard_point(problem: Problem, params: Params) -> Reduced:
     if problem.features == "free" and own.widths[0] > above + own.columns * (2 if own.H0 is not None else 1):
         own, point, back = narrow_features(own, point)
         steps.append(back)
-    small = _share_bias(own)
-    b = jnp.zeros((problem.classes,), problem.dtype) if point.b is None else point.b
-    points = jax.tree.map(lambda x: x[None], point._replace(b=b))
+    small = share_bias(own)
+    points = jax.tree.map(lambda x: x[None], point_with_bias(problem, point))
     return Reduced(small, points, lambda p: fold(lambda q, back: back(q), reversed(steps), _own_bias(problem, p)))
 
 
-def _share_bias(problem: Problem) -> Problem:
+def share_bias(problem: Problem) -> Problem:
     """Every bias mode as "ridge": without a bias the intercepts are 0 and the ridge 1, free is a ridge of 0."""
     absent = problem.bias == "none"
     return dataclasses.replace(
@@ -126,7 +124,7 @@ def _own_bias(problem: Problem, params: Params) -> Params:
     return params._replace(b=None) if problem.bias == "none" else params
 
 
-def _resize(problem: Problem, params: Params) -> Params:
+def resize(problem: Problem, params: Params) -> Params:
     """Params cropped or zero-padded to the widths of the problem, where the coordinates in question are zero."""
     outputs = (*problem.widths[1:], problem.classes)
     weights = tuple(_fit(W, (outputs[i], problem.widths[i])) for i, W in enumerate(params.weights))
@@ -144,12 +142,15 @@ def _zeros(problem: Problem) -> Params:
 
 
 def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Params]:
-    """The problem with shared bias and widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
-    small = _share_bias(problem)
+    """The problem with widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
+    wide = problem
     if problem.classifier is None and problem.H0 is None:
         size = problem.classes + problem.columns
-        small = dataclasses.replace(small, widths=tuple(max(size, d) for d in problem.widths))
-    b = np.zeros((problem.classes,), problem.dtype) if params.b is None else params.b
-    point = params._replace(b=jnp.asarray(b))
-    ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), point)
-    return small, _resize(small, point), _resize(small, ones)
+        wide = dataclasses.replace(problem, widths=tuple(max(size, d) for d in problem.widths))
+    ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), params)
+    return wide, resize(wide, params), resize(wide, ones)
+
+
+def point_with_bias(problem: Problem, params: Params) -> Params:
+    """The point in the problem that `share_bias` makes: b = 0 where there was none."""
+    return params._replace(b=jnp.asarray(np.zeros((problem.classes,), problem.dtype))) if params.b is None else params

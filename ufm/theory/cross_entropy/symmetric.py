@@ -9,11 +9,11 @@ a free bias takes e; a ridge on the bias splits the shift s = e/K + beta at |bet
 """
 
 import itertools
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ufm.frames import helmert
 from ufm.problem import Problem
@@ -25,6 +25,7 @@ from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 
 _REACH = 1e4
+_DEAD = 1e-12  # a bracket without a root closes on its lower end to _REACH / 2^60
 
 
 def predict_symmetric(problem: Problem) -> Prediction:
@@ -32,12 +33,13 @@ def predict_symmetric(problem: Problem) -> Prediction:
     K, n = problem.classes, problem.samples / problem.classes
     price = effective_c(problem) * jnp.sqrt(n)
     numbers = (price, problem.l2_b, problem.targets[:, 0])
+    zero = jnp.zeros_like(price)
 
     def fit(a: jax.Array, s: jax.Array, target: jax.Array) -> jax.Array:
         own = jnp.arange(K) == 0
         return problem.loss.value(jnp.where(own, a, 0) - a / K + s, target)
 
-    def slope_in_s(s: jax.Array, a: jax.Array, numbers: tuple, side: float) -> jax.Array:
+    def slope_in_s(s: jax.Array, a: jax.Array, numbers: tuple, side: jax.Array) -> jax.Array:
         price, l2_b, target = numbers
         slope = jax.grad(fit, argnums=1)(a, s, target)
         if problem.bias == "ridge":
@@ -47,21 +49,19 @@ def predict_symmetric(problem: Problem) -> Prediction:
     def best_shift(a: jax.Array, numbers: tuple) -> jax.Array:
         if problem.loss.shift_invariant:
             return jnp.zeros_like(a)
-        zero, far = jnp.zeros_like(a), jnp.full_like(a, _REACH)
         if problem.bias != "none":
-            return increasing_root(partial(slope_in_s, side=0.0), -far, far, a, numbers)
+            return increasing_root(slope_in_s, -_REACH, _REACH, a, numbers, zero)
         # |e| has a kink at zero: the root on either side, or zero where neither side has one
-        above = increasing_root(partial(slope_in_s, side=1.0), zero, far, a, numbers)
-        below = increasing_root(partial(slope_in_s, side=-1.0), -far, zero, a, numbers)
-        return above + below
+        sides = jnp.array([1.0, -1.0], problem.dtype)
+        ends = (jnp.minimum(sides * _REACH, 0), jnp.maximum(sides * _REACH, 0))
+        return jnp.sum(lax.map(lambda at: increasing_root(slope_in_s, *at[1], a, numbers, at[0]), (sides, ends)))
 
     def slope_in_a(a: jax.Array, numbers: tuple) -> jax.Array:
         price, _, target = numbers
         return jax.grad(fit)(a, best_shift(a, numbers), target) + price * (K - 1)
 
-    zero = jnp.zeros_like(price)
     a = increasing_root(slope_in_a, zero, jnp.full_like(price, _REACH), numbers)
-    a = jnp.where(slope_in_a(zero, numbers) < 0, a, 0)
+    a = jnp.where(a > _DEAD, a, 0)
     s = best_shift(a, numbers)
     beta = {
         "none": lambda: zero,
