@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def _verify(options: argparse.Namespace) -> int:
         def show(theorem_id: str, done: int, total: int) -> None:
             bar.update(task, description=theorem_id, completed=done, total=total)
 
-        report = verify(*options.names, family=options.family, cases=options.cases, seed=options.seed, progress=show)
+        asked = {"family": options.family, "cases": options.cases, "seed": options.seed}
+        report = verify(*options.names, **asked, progress=show, processes=True)
     Console(width=None if sys.stdout.isatty() else 150).print(report)
     if options.json is not None:
         options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
@@ -84,9 +86,18 @@ def _keep_compiled_programs() -> None:
     from jaxlib import version
 
     folder = Path.home() / ".cache" / "ufm" / f"jaxlib-{version.__version__}"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    # read by the processes that verify starts; XLA takes its own tuning hints for features that the processor lacks, and
+    # would print an error for every program that it loads
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.update({name.upper(): str(value) for name, value in settings.items()})
+    if jax.default_backend() != "cpu":  # verify works in this process then
+        for name, value in settings.items():
+            jax.config.update(name, value)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
 from typing import Any
 
 import jax
@@ -13,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from ufm.checks import check_count
 from ufm.environment import describe_environment
 from ufm.report import CaseResult, Entry, Report
-from ufm.theory.catalogue import select
+from ufm.theory.catalogue import catalogue, select
 from ufm.theory.theorem import Check, Theorem, key_of
 
 
@@ -23,6 +26,7 @@ def verify(
     cases: int = 0,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    processes: bool = False,
 ) -> Report:
     """Hold theorems against measurements, in float64 whatever the caller's default.
 
@@ -31,7 +35,9 @@ def verify(
       family: only this family (a folder of ufm/theory).
       cases: random cases to draw for each theorem that has a sampler, on top of its fixed ones.
       seed: of random cases and random starts.
-      progress: called as progress(theorem id, cases done, cases in all) after every case.
+      progress: called as progress(theorem id, theorems done, theorems in all) after every theorem.
+      processes: on a CPU, work in processes of their own in place of threads, which takes half the time; a script that asks
+        for them must guard its main part with `if __name__ == "__main__"`.
 
     Returns:
       Report. Without a sound compiler (see `ufm.canary`) it has no entries: nothing is certified.
@@ -45,27 +51,51 @@ def verify(
     start = time.perf_counter()
     with jax.enable_x64(True):
         environment = describe_environment()
-        if environment["canary"] != "sings":
-            return Report((), environment, time.perf_counter() - start)
-        jobs = [(theorem, label, case) for theorem in theorems for label, case in _all_cases(theorem, cases, seed)]
-    results: dict[str, list[CaseResult | None]] = {theorem.id: [] for theorem in theorems}
-    for theorem, *_ in jobs:
-        results[theorem.id].append(None)
-
-    def run(theorem: Theorem) -> None:
-        own = [(label, case) for other, label, case in jobs if other is theorem]
-        closed_form = jax.jit(theorem.predict)
-        for i, (label, case) in enumerate(own):
-            with jax.enable_x64(True):
-                results[theorem.id][i] = _run_case(theorem, closed_form, label, case, seed)
-            if progress is not None:
-                progress(theorem.id, sum(r is not None for rs in results.values() for r in rs), len(jobs))
-
-    # BLAS threads of two workers on few cores wait for one another; compilation and runs release the GIL
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        list(pool.map(run, theorems))
-    entries = tuple(Entry(theorem, tuple(results[theorem.id])) for theorem in theorems)
+    if environment["canary"] != "sings":
+        return Report((), environment, time.perf_counter() - start)
+    several = min(2, os.cpu_count() or 1, len(theorems))
+    if processes and jax.default_backend() == "cpu":
+        # a process looks entries up by their id: functions do not travel
+        makers, task = [lambda: ProcessPoolExecutor(1, get_context("spawn"))] * several, _results_by_id
+        jobs = {theorem.id: (theorem.id, cases, seed) for theorem in theorems}
+    else:
+        makers, task = [lambda: ThreadPoolExecutor(1)] * several, _results
+        jobs = {theorem.id: (theorem, cases, seed) for theorem in theorems}
+    with ExitStack() as stack:
+        results = _from_both_ends([stack.enter_context(make()) for make in makers], task, jobs, progress)
+    entries = tuple(Entry(theorem, results[theorem.id]) for theorem in theorems)
     return Report(entries, environment, time.perf_counter() - start)
+
+
+def _from_both_ends(workers: list[Executor], task: Callable, jobs: dict[str, tuple], progress: Callable | None) -> dict:
+    """Results of all jobs, of which one worker takes the first left and the other the last.
+
+    Neighbours in the catalogue share compiled programs, so each worker compiles its own end of it.
+    """
+    waiting, results = deque(jobs), {}
+
+    def serve(worker: Executor, take: Callable) -> None:
+        while waiting:
+            name = take()
+            results[name] = worker.submit(task, *jobs[name]).result()
+            if progress is not None:
+                progress(name, len(results), len(jobs))
+
+    with ThreadPoolExecutor(len(workers)) as servers:
+        list(servers.map(serve, workers, (waiting.popleft, waiting.pop)))
+    return results
+
+
+def _results_by_id(name: str, draws: int, seed: int) -> tuple[CaseResult, ...]:
+    return _results(catalogue()[name], draws, seed)
+
+
+def _results(theorem: Theorem, draws: int, seed: int) -> tuple[CaseResult, ...]:
+    """Results of the fixed cases and as many random ones as asked for."""
+    # BLAS threads of two workers on few cores wait for one another
+    with jax.enable_x64(True), threadpool_limits(limits=1, user_api="blas"):
+        closed_form = jax.jit(theorem.predict)
+        return tuple(_result(theorem, closed_form, label, case, seed) for label, case in _all_cases(theorem, draws, seed))
 
 
 def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]:
@@ -76,7 +106,7 @@ def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]
     return fixed + [(f"random {seed}.{i}", theorem.draw(np.random.default_rng([seed, i, name]))) for i in range(draws)]
 
 
-def _run_case(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
+def _result(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
     start = time.perf_counter()
     try:
         measured = theorem.measure(case, key_of(seed, theorem.id, label))
