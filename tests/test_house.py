@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # a module may import only from modules named before it; the theory's families come last but for what reports on them
 ORDER = (
     "checks", "losses", "validation", "problem", "objective", "roots", "frames", "variability", "metrics", "reduce",
-    "standard_form", "solve", "flow", "conventions", "certify", "theory", "canary", "environment", "report", "verify",
+    "central_path", "standard_form", "solve", "flow", "descent", "conventions", "certify", "theory", "canary", "environment", "report", "verify",
     "cli", "__main__", "__init__",
 )  # fmt: skip
 

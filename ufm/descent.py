@@ -1,0 +1,137 @@
+"""Discrete optimisers: any optax transformation under one compiled loop, recorded every so many steps.
+
+Gradient descent, heavy ball, Nesterov, normalised descent, Adam, Lion and Muon are optax's own
+(`optax.sgd(lr, momentum=0.9)` is the heavy ball v <- 0.9 v + g, theta <- theta - lr v).
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from ufm.checks import check_count, refuse
+from ufm.objective import Params, check_params, objective
+from ufm.problem import Problem
+
+_REPORTS = 50
+
+
+class DescentStatus(IntEnum):
+    """How a run ended; `text` says it in words."""
+
+    COMPLETED = 0
+    NON_FINITE = 1
+
+    @property
+    def text(self) -> str:
+        """The status in words, with what to do about it."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    DescentStatus.COMPLETED: "completed: all steps were taken",
+    DescentStatus.NON_FINITE: "the value became infinite or NaN: a smaller step is needed (see value for when)",
+}
+
+
+class Descent(NamedTuple):
+    """A run of a discrete optimiser, seen at T of its steps.
+
+    steps: (T,) step counts, 0 first. value, gradient_norm: (T,) of f and |grad f|. metrics: what `record` gave, stacked.
+    params: the last point. state: the optimiser's; with params it continues the run. status: a `DescentStatus`.
+    """
+
+    steps: jax.Array
+    value: jax.Array
+    gradient_norm: jax.Array
+    metrics: Any
+    params: Params
+    state: Any
+    status: jax.Array
+
+
+def descend(
+    problem: Problem,
+    params: Params,
+    steps: int,
+    optimizer: optax.GradientTransformation,
+    *,
+    every: int | None = None,
+    record: Callable[[Problem, Params], Any] | None = None,
+    state: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Descent:
+    """Run an optimiser from a point for a number of steps.
+
+    Args:
+      problem: with free features.
+      params: the start.
+      steps: how many steps to take.
+      optimizer: an optax transformation of Params (it sees the weights, H and b as leaves).
+      every: record every so many steps, a divisor of `steps`; by default at the start and the end only.
+      record: (problem, params) -> pytree of metrics to keep at each record; a named function compiles once.
+      state: the state of a run to continue, as a Descent of the same optimiser returned it.
+      progress: called as progress(steps done, steps in all) about fifty times during the run.
+
+    Returns:
+      Descent.
+
+    Raises:
+      ValueError: naming the argument, the value and what is allowed.
+
+    Example:
+      >>> p = Problem.balanced(classes=2, per_class=1, widths=2, l2_W=0.1, l2_H=0.1)
+      >>> start = Params((0.5 * jnp.eye(2),), 0.5 * jnp.eye(2), None)
+      >>> print(descend(p, start, 200, optax.sgd(0.5, momentum=0.5), every=100).value.round(3))
+      [0.331 0.18  0.18 ]
+    """
+    if problem.features != "free":
+        refuse("features", problem.features, "'free': a step leaves the domain")
+    check_count("steps", steps, 1)
+    every = steps if every is None else every
+    check_count("every", every, 1)
+    if steps % every:
+        refuse("every", every, f"a divisor of steps ({steps})")
+    check_params(problem, params)
+    state = optimizer.init(params) if state is None else state
+    records = steps // every
+    block = records if progress is None else max(1, records // _REPORTS)
+    first = _look(problem, params, record)
+    seen, done = [jax.tree.map(lambda x: x[None], first)], 0
+    while done < records:
+        block = min(block, records - done)
+        (params, state), rows = _run(problem, params, state, optimizer, record, every, block)
+        seen.append(rows)
+        done += block
+        if progress is not None:
+            jax.block_until_ready(rows)
+            progress(done * every, steps)
+    value, norm, metrics = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
+    status = jnp.where(jnp.isfinite(value[-1]), int(DescentStatus.COMPLETED), int(DescentStatus.NON_FINITE))
+    return Descent(jnp.arange(records + 1) * every, value, norm, metrics, params, state, status)
+
+
+@partial(jax.jit, static_argnums=2)
+def _look(problem: Problem, params: Params, record: Callable | None) -> tuple[jax.Array, jax.Array, Any]:
+    value, gradient = jax.value_and_grad(partial(objective, problem))(params)
+    return value, optax.tree.norm(gradient), () if record is None else record(problem, params)
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5, 6))
+def _run(problem: Problem, params: Params, state: Any, optimizer, record, every: int, records: int):
+    def step(carry: tuple, _: None) -> tuple:
+        params, state = carry
+        gradient = jax.grad(partial(objective, problem))(params)
+        updates, state = optimizer.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    def advance(carry: tuple, _: None) -> tuple:
+        carry, _ = lax.scan(step, carry, length=every)
+        return carry, _look(problem, carry[0], record)
+
+    return lax.scan(advance, (params, state), length=records)
