@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy
 from scipy.optimize import brentq
 
 from ufm.objective import gradient_norm, objective
@@ -144,6 +145,25 @@ def test_three_classes_change_from_a_pair_to_the_simplex_at_0_9335_of_the_tie():
 def test_four_classes_change_from_a_square_to_the_simplex_at_0_0793_of_the_tie():
     names = [best_known.best_code(4, 2, s) for s in (0.011760498, 0.0117604982)]
     assert names == ["simplices 4", "simplices 2+2"]
+
+
+@pytest.mark.parametrize("depth, ratio", ((2, 1.08), (3, 1.155), (4, 1.2)))
+def test_four_classes_are_two_unequal_pairs_on_a_line_where_zero_has_just_lost(depth, ratio):
+    s = ratio * etf_branch.tie(4, depth)
+
+    def line(x):
+        u, v = (np.array([a, -a, b, -b]) for a, b in (x[:2], x[2:]))
+        z = np.outer(u, v)
+        cost = s * (depth + 1) / 2 * (np.linalg.norm(u) * np.linalg.norm(v)) ** (2 / (depth + 1))
+        return np.mean(scipy.special.logsumexp(z, axis=0) - np.diag(z)) + cost
+
+    expected = scipy.optimize.minimize(line, [0.5, 1.2, 0.7, 1.8], method="BFGS", options={"gtol": 1e-9})
+    assert abs(expected.x[0] / expected.x[1]) != pytest.approx(abs(expected.x[2] / expected.x[3]), rel=0.05)
+    names, codes = families.named_codes(4)
+    values = np.asarray(families.minimise_codes(codes, jnp.asarray(s), depth).values)
+    assert best_known.best_code(4, depth, s) == "two pairs on a line"
+    assert values.min() == pytest.approx(expected.fun, rel=1e-10)
+    assert np.sort(values)[1] > values.min() + 1e-5 and np.log(4) > values.min() + 1e-5
 
 
 @pytest.mark.parametrize("bias, ratio", (("none", 0.05), ("free", 1.0)))

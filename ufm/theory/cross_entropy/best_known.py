@@ -2,8 +2,9 @@
 
 Nobody has proved which code minimises f for K >= 3. More than a million searches over all ranks (K up to 8, M up to
 4, c from 1e-6 to 1.3 times the simplex's tie with zero) found nothing lower than these where the theorems below apply,
-and the codes reproduce the best values to 4e-9. As c falls: K = 3 zero, a pair, the simplex; K = 4, M = 2 a square,
-then the simplex; K = 5, M = 2 pentagon, triangle + pair, square pyramid, simplex; M >= 3 polygons and orthoplexes.
+and the codes reproduce the best values to 4e-9. As c falls: K = 3 zero, a pair, the simplex; K = 4 two pairs on a line
+(where zero has just lost), and for M = 2 a square, then the simplex; K = 5, M = 2 pentagon, triangle + pair, square
+pyramid, simplex; M >= 3 polygons and orthoplexes.
 """
 
 import jax
@@ -104,7 +105,8 @@ THEOREMS = (
         id="ce-deep-best-known",
         status="numerical",
         claim="Balanced cross-entropy without bias on M >= 2 linear layers is minimised by the best of: zero, "
-        "orthogonal sums of simplices, polygons, cyclic codes, bipyramids and pyramids, each with its best amplitudes.",
+        "orthogonal sums of simplices, polygons, cyclic codes, two pairs on a line, bipyramids and pyramids, each with its "
+        "best amplitudes.",
         source=_SOURCE,
         assumes=(*_SHARED, has_bias("none"), _searched(*((K, M) for K in (3, 4, 5, 6, 8) for M in (2, 3, 4)))),
         predict=predict_best_known,

@@ -6,9 +6,10 @@ After within-class collapse a balanced problem of L = M + 1 factors depends on t
 
 Since p < 1 for M >= 2, low rank is cheap, and codes of fewer directions than the simplex may win: zero, orthogonal sums
 of simplices (all pairs: the orthoplex), polygons, cyclic codes of two amplitudes (antiprisms), bipyramids, pyramids,
-and with a free bias a ring around a class at the origin (K = 3: a line). Each is Z = U diag(sigma) V^T with fixed U,
-where amplitudes own directions and V turns by an angle at most; the symmetry of the code makes a minimum over its
-scalars a critical point of the whole problem. Low rank after Garrod and Keating 2025, arXiv 2410.23169; codes derived.
+for K = 4 two pairs of unequal length on one line, and with a free bias a ring around a class at the origin (K = 3: a
+line). Each is Z = U diag(sigma) V^T, where amplitudes own directions and U and V turn by an angle each at most; the
+symmetry of the code makes a minimum over its scalars a critical point of the whole problem. Low rank after Garrod and
+Keating 2025, arXiv 2410.23169; codes derived.
 """
 
 from functools import cache
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-_AMPLITUDES = 3  # log amplitudes; then the angle and the bias of classes at zero
+_AMPLITUDES = 3  # log amplitudes; then the angle of V, the bias of classes at zero and the angle of U
 _STARTS = ((0.5, 0.5), (1.0, 1.0), (2.0, 2.0), (4.0, 4.0), (2.0, 1.0), (1.0, 2.0))
 _STEPS = 40
 _LARGEST_STEP = 0.5
@@ -29,15 +30,16 @@ _LOWEST = -12.0  # a log amplitude that is zero for every purpose
 class Codes(NamedTuple):
     """F codes of K classes as stacked arrays.
 
-    U, V, W: (F, K, K-1), Z = U diag(sigma) V^T, where a column that has a W turns as cos(angle) V + sin(angle) W; zero
-      columns beyond the rank.
+    U, V: (F, K, K-1), Z = U diag(sigma) V^T; zero columns beyond the rank.
+    W, T: (F, K, K-1), a column of V that has a W turns as cos(angle) V + sin(angle) W, one of U that has a T likewise.
     owner: (F, K-1, 3), sigma = owner @ amplitudes. bias: (F, K), 1 for classes that have a bias.
-    active: (F, 5), which scalars count. margin: (F,), smallest margin at amplitudes 1: how large they must be.
+    active: (F, 6), which scalars count. margin: (F,), smallest margin at amplitudes 1: how large they must be.
     """
 
     U: np.ndarray
     V: np.ndarray
     W: np.ndarray
+    T: np.ndarray
     owner: np.ndarray
     bias: np.ndarray
     active: np.ndarray
@@ -45,7 +47,7 @@ class Codes(NamedTuple):
 
 
 class Found(NamedTuple):
-    """values: (F,) minimum of each code over its scalars (log K where it vanishes). scalars: (F, 5)."""
+    """values: (F,) minimum of each code over its scalars (log K where it vanishes). scalars: (F, 6)."""
 
     values: jax.Array
     scalars: jax.Array
@@ -87,6 +89,8 @@ def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...],
         named[f"pyramid over {K // 2} pairs"] = _pyramid(K, np.kron(np.eye(K // 2), waves(2, (1,))))
     for size in (K - 1,) if K > 4 else ():
         named[f"pyramid over polygon {size}"] = _pyramid(K, waves(size, (1,)))
+    if K == 4:
+        named["two pairs on a line"] = _nested_pairs()
     if free_bias:
         for name, code in list(named.items()):
             if "at zero" in name:
@@ -95,7 +99,7 @@ def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...],
 
 
 def code_value(code: Codes, scalars: jax.Array, strength: jax.Array, depth: int) -> jax.Array:
-    """f of one code at its scalars (log amplitudes, angle, bias), in the margin form that is exact for small losses."""
+    """f of one code at its scalars, in the margin form that is exact for small losses."""
     U, sigma, V, b = code_triples(code, scalars)
     z = (U * sigma[None, :]) @ V.T + b[:, None]
     own = jnp.eye(z.shape[0], dtype=bool)
@@ -112,9 +116,13 @@ def code_value(code: Codes, scalars: jax.Array, strength: jax.Array, depth: int)
 def code_triples(code: Codes, scalars: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """U (K, K-1), sigma (K-1,), V (K, K-1) and b (K,) of one code at its scalars."""
     sigma = jnp.asarray(code.owner, scalars.dtype) @ jnp.exp(scalars[:_AMPLITUDES])
-    turning = jnp.any(code.W != 0, axis=0)[None, :]
-    V = jnp.where(turning, jnp.cos(scalars[3]) * code.V + jnp.sin(scalars[3]) * code.W, code.V)
-    return jnp.asarray(code.U, scalars.dtype), sigma, V, scalars[4] * jnp.asarray(code.bias, scalars.dtype)
+    U, V = _turned(code.U, code.T, scalars[5]), _turned(code.V, code.W, scalars[3])
+    return U.astype(scalars.dtype), sigma, V.astype(scalars.dtype), scalars[4] * jnp.asarray(code.bias, scalars.dtype)
+
+
+def _turned(columns: jax.Array, others: jax.Array, angle: jax.Array) -> jax.Array:
+    turning = jnp.any(others != 0, axis=0)[None, :]
+    return jnp.where(turning, jnp.cos(angle) * columns + jnp.sin(angle) * others, columns)
 
 
 @jax.jit
@@ -133,7 +141,8 @@ def minimise_codes(codes: Codes, strength: jax.Array, depth: int) -> Found:
     def from_start(code, start):
         size = (1 + jnp.log1p(1 / strength)) / code.margin
         first, second = start[0] * size, start[1] * size
-        x = jnp.stack([jnp.log(first), jnp.log(second), jnp.log(first), jnp.asarray(0.7, size.dtype), 0.1 * first])
+        amplitudes = [jnp.log(first), jnp.log(second), jnp.log(first)]
+        x = jnp.stack([*amplitudes, jnp.asarray(0.7, size.dtype), 0.1 * first, jnp.asarray(0.4, size.dtype)])
         return lax.fori_loop(0, _STEPS, lambda _, found: _damped_step(code, found[1], strength, depth), (first, x))
 
     starts = jnp.asarray(_STARTS, strength.dtype)
@@ -208,7 +217,7 @@ def _sum_of_rings(classes: int, rings: list[tuple[int, tuple[int, ...]]]) -> Cod
         U = np.hstack([U, columns])
         owners += [kinds.index((size, frequencies))] * block.shape[1]
         offset += size
-    return _code(U, U, np.zeros_like(U), owners)
+    return _code(U, U, owners)
 
 
 def _cyclic(classes: int, frequencies: tuple[int, ...]) -> Codes:
@@ -216,7 +225,13 @@ def _cyclic(classes: int, frequencies: tuple[int, ...]) -> Codes:
     blocks = [waves(classes, (f,)) for f in frequencies]
     U = np.hstack(blocks)
     owners = [i for i, block in enumerate(blocks) for _ in range(block.shape[1])]
-    return _code(U, U, np.zeros_like(U), owners)
+    return _code(U, U, owners)
+
+
+def _nested_pairs() -> Codes:
+    """Four classes on a line: u = (cos, -cos, sin, -sin)/sqrt 2 of one angle, v of another."""
+    long, short = np.array([[1.0], [-1.0], [0.0], [0.0]]) / np.sqrt(2), np.array([[0.0], [0.0], [1.0], [-1.0]]) / np.sqrt(2)
+    return _code(long, long, [0], short, short)
 
 
 def _pyramid(classes: int, base: np.ndarray) -> Codes:
@@ -228,19 +243,19 @@ def _pyramid(classes: int, base: np.ndarray) -> Codes:
     others = (apex - 1) / np.sqrt(K - 1)
     up = (K * apex - 1) / np.sqrt(K * (K - 1))
     turn = np.hstack([np.zeros_like(padded), apex])
-    return _code(np.hstack([padded, up]), np.hstack([padded, others]), turn, [0] * base.shape[1] + [2])
+    return _code(np.hstack([padded, up]), np.hstack([padded, others]), [0] * base.shape[1] + [2], turn)
 
 
-def _code(U: np.ndarray, V: np.ndarray, W: np.ndarray, owners: list[int]) -> Codes:
+def _code(U: np.ndarray, V: np.ndarray, owners: list[int], W: np.ndarray | None = None, T: np.ndarray | None = None) -> Codes:
     classes, rank = U.shape
+    W, T = (np.zeros_like(U) if turn is None else turn for turn in (W, T))
     room = ((0, 0), (0, classes - 1 - rank))
     owner = np.zeros((classes - 1, _AMPLITUDES))
     owner[np.arange(rank), owners] = 1
-    active = np.array([*(owner.sum(axis=0) > 0), np.any(W != 0), False], dtype=float)
-    margin = _unit_margin(U, V, W)
-    return Codes(np.pad(U, room), np.pad(V, room), np.pad(W, room), owner, np.zeros(classes), active, margin)
+    active = np.array([*(owner.sum(axis=0) > 0), np.any(W != 0), False, np.any(T != 0)], dtype=float)
+    return Codes(*(np.pad(x, room) for x in (U, V, W, T)), owner, np.zeros(classes), active, _unit_margin(U, V, W))
 
 
 def _with_bias(code: Codes) -> Codes:
     at_zero = ~np.any(code.U != 0, axis=1)
-    return code._replace(bias=at_zero.astype(float), active=np.maximum(code.active, [0, 0, 0, 0, 1]))
+    return code._replace(bias=at_zero.astype(float), active=np.maximum(code.active, [0, 0, 0, 0, 1, 0]))
