@@ -18,7 +18,7 @@ import numpy as np
 
 from ufm.checks import array_module, brief, check_choice, check_count, check_finite, common_float_dtype, is_traced, known, refuse
 from ufm.losses import Loss, get_loss
-from ufm.validation import check_problem, design_of, runs_of_equal_columns
+from ufm.validation import check_problem, complete_numbers, design_of, runs_of_equal_columns
 
 _LEAVES = (
     "targets", "multiplicity", "intercept", "weight", "samples", "l2_W", "l2_H", "l2_b", "scale", "classifier",
@@ -161,56 +161,19 @@ class Problem:
         Raises:
           ValueError: naming the argument, the value given and what is allowed.
         """
-        widths = tuple(widths) if np.ndim(widths) == 1 else (widths,)
         loss = get_loss(loss)
         check_choice("bias", bias, ("none", "free", "ridge"))
         check_choice("features", features, ("free", "nonnegative", "sphere"))
-        given = (targets, l2_W, l2_H, l2_b, multiplicity, intercept, weight, samples, scale, classifier, beta, H0)
-        dtype = common_float_dtype(*given)
-
-        def array(name: str, x: Any, shape: tuple | None = None) -> jax.Array:
-            xp = array_module(x)
-            try:
-                x = xp.asarray(x, dtype)
-            except (TypeError, ValueError):
-                refuse(name, x, "numbers")
-            if shape is not None and x.shape != shape:
-                if x.ndim and x.shape != (1,):
-                    raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
-                x = xp.broadcast_to(x, shape)
-            return x
-
-        targets = array("targets", targets)
-        if targets.ndim != 2 or targets.shape[0] < 2 or targets.shape[1] < 1:
-            raise ValueError(f"targets must have shape (K, C) with K >= 2 and C >= 1, got {targets.shape}")
-        columns = (targets.shape[1],)
-        multiplicity = array("multiplicity", 1.0 if multiplicity is None else multiplicity, columns)
-        intercept = array("intercept", 1.0 if intercept is None else intercept, columns)
-        weight = array("weight", 1.0 if weight is None else weight, columns)
-        if samples is None:
-            xp = array_module(intercept, multiplicity)
-            samples = xp.sum(xp.where(xp.asarray(intercept) == 1, xp.asarray(multiplicity), 0))
+        widths = tuple(widths) if np.ndim(widths) == 1 else (widths,)
         trainable = len(widths) - (classifier is not None)
-        problem = cls(
-            targets=targets,
-            multiplicity=multiplicity,
-            intercept=intercept,
-            weight=weight,
-            samples=array("samples", samples, ()),
-            l2_W=array("l2_W", l2_W, (trainable,)),
-            l2_H=array("l2_H", l2_H, ()),
-            l2_b=array("l2_b", l2_b, ()),
-            scale=array("scale", scale, ()),
-            classifier=None if classifier is None else array("classifier", classifier),
-            beta=array("beta", beta, ()),
-            H0=None if H0 is None else array("H0", H0),
-            widths=widths,
-            loss=loss,
-            bias=bias,
-            features=features,
-            groups=runs_of_equal_columns(targets, intercept, weight) if groups is None else tuple(groups),
-            design="general",
-        )
+        numbers = complete_numbers(
+            trainable, targets=targets, multiplicity=multiplicity, intercept=intercept, weight=weight, samples=samples,
+            l2_W=l2_W, l2_H=l2_H, l2_b=l2_b, scale=scale, classifier=classifier, beta=beta, H0=H0,
+        )  # fmt: skip
+        if groups is None:
+            groups = runs_of_equal_columns(numbers["targets"], numbers["intercept"], numbers["weight"])
+        choices = {"widths": widths, "loss": loss, "bias": bias, "features": features, "groups": tuple(groups)}
+        problem = cls(**numbers, **choices, design="general")
         check_problem(problem)
         # known numbers stay NumPy until here: what they are is then known under jit too
         return jax.tree.map(jnp.asarray, dataclasses.replace(problem, design=design_of(problem)))

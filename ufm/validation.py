@@ -1,11 +1,57 @@
-"""What makes a problem well posed, and which kind of problem it is: checked where it is built, outside jit."""
+"""What makes a problem well posed, complete, and of which kind: decided where it is built, outside jit."""
 
 from typing import Any
 
 import jax
 import numpy as np
 
-from ufm.checks import check_count, check_finite, check_non_negative, check_positive, check_shape, is_traced, refuse
+from ufm.checks import (
+    array_module,
+    check_count,
+    check_finite,
+    check_non_negative,
+    check_positive,
+    check_shape,
+    common_float_dtype,
+    is_traced,
+    refuse,
+)
+
+
+def complete_numbers(trainable: int, **given: Any) -> dict[str, Any]:
+    """The numbers of a problem as arrays of one dtype and the right shapes, with defaults where None was given.
+
+    Known numbers stay NumPy. The arguments are those of `Problem.from_targets`, which documents them.
+
+    Raises:
+      ValueError: for what is not a number, or a shape that does not fit.
+    """
+    dtype = common_float_dtype(*given.values())
+
+    def array(name: str, default: float | None = None, shape: tuple | None = None) -> Any:
+        x = default if given[name] is None else given[name]
+        xp = array_module(x)
+        try:
+            x = xp.asarray(x, dtype)
+        except (TypeError, ValueError):
+            refuse(name, x, "numbers")
+        if shape is not None and x.shape != shape:
+            if x.ndim and x.shape != (1,):
+                raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
+            x = xp.broadcast_to(x, shape)
+        return x
+
+    targets = array("targets")
+    if targets.ndim != 2 or targets.shape[0] < 2 or targets.shape[1] < 1:
+        raise ValueError(f"targets must have shape (K, C) with K >= 2 and C >= 1, got {targets.shape}")
+    per_column = {name: array(name, 1.0, targets.shape[1:]) for name in ("multiplicity", "intercept", "weight")}
+    if given["samples"] is None:
+        multiplicity, intercept = per_column["multiplicity"], per_column["intercept"]
+        xp = array_module(intercept, multiplicity)
+        given["samples"] = xp.sum(xp.where(xp.asarray(intercept) == 1, xp.asarray(multiplicity), 0))
+    scalars = {name: array(name, shape=()) for name in ("samples", "l2_H", "l2_b", "scale", "beta")}
+    optional = {name: None if given[name] is None else array(name) for name in ("classifier", "H0")}
+    return {"targets": targets, "l2_W": array("l2_W", shape=(trainable,)), **per_column, **scalars, **optional}
 
 
 def check_problem(problem: Any) -> None:
