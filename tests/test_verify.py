@@ -105,6 +105,14 @@ def test_a_report_prints_shows_and_serialises_the_same_verdicts():
     assert json.loads(json.dumps(report.to_json()))["entries"][0]["verdict"] == "fails"
 
 
+def test_the_worst_check_of_an_exact_count_can_be_printed():
+    checks = (Check("agreement", "count", 0.0, 0.0), Check("agreement", "value", 1e-12, 1e-9))
+    entry = Entry(_theorem("holds", 1.0, agreement(1e-9)), (CaseResult("one", checks, 0.1),))
+    assert entry.worst("agreement").name == "value" and entry.ok
+    missed = CaseResult("two", (Check("agreement", "count", 1.0, 0.0),), 0.1)
+    assert Entry(entry.theorem, (missed,)).worst("agreement").name == "count"
+
+
 def test_the_command_line_verifies_and_writes_json(tmp_path, capsys):
     target = tmp_path / "report.json"
     assert cli.main(["verify", "mse-tie-and-spinodal", "mse-largest-root", "--json", str(target)]) == 0
