@@ -1,0 +1,1 @@
+"""Second-order facts of balanced squared error: Hessian spectra, rates, step limits, escape from zero."""

@@ -1,0 +1,140 @@
+"""There are no other critical points: root searches on grad f from random starts (derived; cf. Zhou et al. 2022).
+
+For c < 1 every critical point of balanced MSE has a W of rank r whose singular values are all sqrt(a), a = (1-c) s, an H of the
+same rank whose class means have sqrt(rho), rho = (1-c)/s, nothing within classes, and the value f_r = (1 - (r/K) (1-c)^2)/2,
+for some r from 0 to min(d, K). For c >= 1 the only one is zero. Proof: grad_H f = 0 gives H = (W^T W + lH)^-1 W^T Y, and both
+together lH H H^T = n lW W^T W, so that a singular value x > 0 of W satisfies (x^2 + lH)^2 = lH/lW = s^2, which is x^2 = a.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params
+from ufm.problem import Problem
+from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
+from ufm.theory.second_order.hessian import derivatives_of_many
+from ufm.theory.second_order.table import numbers
+from ufm.theory.theorem import Check, Theorem
+
+_STARTS = 32
+_ITERATIONS = 120
+_FOUND = 1e-13  # |grad f| at a root
+_FLOOR = 1e-13  # of the damping, since the Hessian at a root has zero modes
+
+
+class Allowed(NamedTuple):
+    """W, H: singular values of W and of the class means where not zero. value: (min(d, K) + 1,) f by rank."""
+
+    W: jax.Array
+    H: jax.Array
+    value: jax.Array
+
+
+class Roots(NamedTuple):
+    """S searches: |grad f| and f at the end, singular values of W and of the class means, largest entry within classes."""
+
+    gradient_norm: np.ndarray
+    value: np.ndarray
+    W: np.ndarray
+    H: np.ndarray
+    within: np.ndarray
+
+
+def predict(case: CriticalPoint) -> Allowed:
+    """sqrt(a), sqrt(rho) and f_r; zeros and f_0 for c >= 1."""
+    problem = case.problem
+    _, _, _, c, s, _ = numbers(problem)
+    left, ranks = jnp.maximum(1 - c, 0), jnp.arange(min(problem.widths[0], problem.classes) + 1)
+    return Allowed(jnp.sqrt(left * s), jnp.sqrt(left / s), (1 - ranks / problem.classes * left**2) / 2)
+
+
+def measure(case: CriticalPoint, key: jax.Array) -> Roots:
+    """Levenberg-Marquardt on the equations grad f = 0 from Gaussian starts of many sizes, by automatic Hessians."""
+    problem, rng = case.problem, np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    (K, d), C = case.params.weights[0].shape, problem.columns
+    x = rng.normal(size=(_STARTS, d * (K + C))) * np.linspace(0.1, 1.5, _STARTS)[:, None]
+    damping = np.full(_STARTS, 1e-2)
+    value, gradient, hessian = _look(problem, x)
+    for _ in range(_ITERATIONS):
+        square = np.sum(gradient**2, axis=1)
+        if np.max(square) < (_FOUND / 100) ** 2:
+            break
+        system = hessian @ hessian + np.maximum(damping * square, _FLOOR)[:, None, None] * np.eye(x.shape[1])[None]
+        trial = x - np.linalg.solve(system, hessian @ gradient[:, :, None])[:, :, 0]
+        looked = _look(problem, trial)
+        better = np.sum(looked[1] ** 2, axis=1) < square
+        damping = np.where(better, damping / 3, damping * 4)
+        x = np.where(better[:, None], trial, x)
+        value, gradient, hessian = (
+            np.where(better.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+            for old, new in zip((value, gradient, hessian), looked, strict=True)
+        )
+    H = x[:, K * d :].reshape(_STARTS, d, K, -1)
+    means = H.mean(axis=3)
+    return Roots(
+        np.linalg.norm(gradient, axis=1),
+        value,
+        np.linalg.svd(x[:, : K * d].reshape(_STARTS, K, d), compute_uv=False),
+        np.linalg.svd(means, compute_uv=False),
+        np.max(np.abs(H - means[..., None]), axis=(1, 2, 3)),
+    )
+
+
+def _look(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f, its gradient and its Hessian at the S rows of x."""
+    K, d = problem.classes, problem.widths[0]
+    W, H = x[:, : K * d].reshape(-1, K, d), x[:, K * d :].reshape(-1, d, problem.columns)
+    return jax.tree.map(np.asarray, tuple(derivatives_of_many(problem, Params((jnp.asarray(W),), jnp.asarray(H), None))))
+
+
+def evidence(case: CriticalPoint, predicted: Allowed, measured: Roots) -> list[Check]:
+    """Most searches find a root; several ranks are among them; each is one of the allowed points of its rank."""
+    found, allowed = measured.gradient_norm < _FOUND, jax.tree.map(np.asarray, predicted)
+    alive = measured.W[found] > 1e-6
+    ranks = alive.sum(axis=1)
+    expected = min(3, allowed.value.size) if np.any(np.diff(allowed.value)) else 1
+    deviations = {
+        "W": measured.W[found] - alive * allowed.W,
+        "class means": measured.H[found] - alive * allowed.H,
+        "within": measured.within[found],
+        "value": measured.value[found] - allowed.value[ranks],
+    }
+    agreed = [Check("agreement", name, float(np.max(np.abs(x), initial=0)), 1e-9) for name, x in deviations.items()]
+    return [
+        Check("stationarity", "share of searches without a root", float(1 - np.mean(found)), 0.2),
+        Check("agreement", "ranks missed", float(max(expected - np.unique(ranks).size, 0)), 0.5),
+        *agreed,
+    ]
+
+
+def cases() -> dict[str, CriticalPoint]:
+    """Fewer dimensions than classes, and as many; either side of c = 1."""
+    rng = np.random.default_rng(0)
+    return {f"{name} c={c}": minimiser(SHAPES[name], c, 0.8, rng) for name in ("d<K", "d=K") for c in (0.15, 0.5, 0.7, 1.3)}
+
+
+def draw(rng: np.random.Generator) -> CriticalPoint:
+    """Random ridges on either side of c = 1."""
+    c = rng.uniform(0.15, 0.7) if rng.random() < 0.7 else rng.uniform(1.2, 1.6)
+    return minimiser(SHAPES["d=K"], c, np.exp(rng.uniform(-0.5, 0.5)), rng)
+
+
+THEOREMS = (
+    Theorem(
+        id="mse-critical-points",
+        status="holds",
+        claim="Balanced MSE has no other critical points than those of rank r <= min(d, K) with all singular values sqrt(a) in W "
+        "and sqrt(rho) in the class means; for c >= 1 only zero.",
+        source="derived; cf. Zhou, Li, Ding, You, Qu, Zhu 2022, arXiv 2203.01238",
+        notes="Proved; the searches from random starts could only have refuted it.",
+        assumes=PLAIN,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+    ),
+)

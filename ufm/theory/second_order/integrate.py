@@ -1,0 +1,31 @@
+"""Gradient flow of flat vectors by the classical Runge-Kutta method at a fixed step, recorded after every step."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def runge_kutta(velocity: Callable, start: jax.Array, step: jax.Array, steps: int, record: Callable) -> jax.Array:
+    """Integrate x' = velocity(x); with z = step times a rate, the error of that rate is z^4/120 relative.
+
+    Args:
+      velocity: (P,) -> (P,). start: (P,). step: scalar. steps: how many. record: (x, velocity(x)) -> what to keep.
+
+    Returns:
+      What `record` gave at times 0, step, ..., (steps - 1) step, stacked.
+    """
+    shares, offsets = jnp.asarray([1, 2, 2, 1]) / 6, jnp.asarray([0, 0.5, 0.5, 1])
+
+    def advance(x: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        def stage(carry: tuple, weights: tuple) -> tuple:
+            slope, moved = carry
+            share, offset = weights
+            slope = velocity(x + offset * step * slope)
+            return (slope, moved + share * step * slope), slope
+
+        (_, moved), slopes = lax.scan(stage, (jnp.zeros_like(x), x), (shares, offsets))
+        return moved, record(x, slopes[0])
+
+    return lax.scan(advance, start, length=steps)[1]
