@@ -1,0 +1,126 @@
+"""The squared error is three losses: variability, geometry of the means, and distance from the central path (Han et al. 2022).
+
+Balanced classes, bias as the last entry of h~ = [h; 1] and W~ = [W, b], one ridge l on both, T = H~ H~^T / N, class means M~:
+
+    W~_LS = M~^T (T + l I)^-1 / K          f = L_NC1 + L_NC2/3 + L_LSperp + l2_H/2 |H|^2
+    L_NC1 = Tr[W~_LS (Sigma_W~ + l I) W~_LS^T] / 2
+    L_NC2/3 = |W~_LS M~ - I|^2 / (2K)
+    L_LSperp = Tr[(W~ - W~_LS) (T + l I) (W~ - W~_LS)^T] / 2 >= 0, zero on the central path alone
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params, logits, objective
+from ufm.problem import Problem
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+_CLASSES, _PER_CLASS, _DIM = 4, 3, 3
+
+
+class Point(NamedTuple):
+    """A problem and a point of it."""
+
+    problem: Problem
+    params: Params
+
+
+class Parts(NamedTuple):
+    """The three losses, f itself, and W~_LS of shape (K, d + 1)."""
+
+    variability: jax.Array
+    geometry: jax.Array
+    off_path: jax.Array
+    value: jax.Array
+    classifier: jax.Array
+
+
+def predict(case: Point) -> Parts:
+    """The decomposition by the formulas."""
+    problem, (weights, H, b) = case
+    K, n, ridge = problem.classes, problem.groups[0], problem.l2_b
+    H1 = jnp.concatenate([H, jnp.ones_like(H[:1])])
+    M = problem.group_sum(H1) / n
+    D = H1 - M[:, problem.labels]
+    total = H1 @ H1.T / problem.samples + ridge * jnp.eye(len(H1))
+    best = jnp.linalg.solve(total, M).T / K
+    excess = jnp.concatenate([weights[0], b[:, None]], axis=1) - best
+    variability = 0.5 * jnp.sum((best @ D) ** 2) / problem.samples + 0.5 * ridge * jnp.sum(best**2)
+    geometry = jnp.sum((best @ M - jnp.eye(K)) ** 2) / (2 * K)
+    off_path = 0.5 * jnp.sum(excess * (excess @ total))
+    value = variability + geometry + off_path + 0.5 * problem.l2_H * jnp.sum(H**2)
+    return Parts(variability, geometry, off_path, value, best)
+
+
+def measure(case: Point, key: jax.Array) -> Parts:
+    """f at the point and at its minimiser over (W, b), found by a Newton step; logits split into class means and the rest."""
+    del key  # the point belongs to the case
+    return _split(case)
+
+
+@jax.jit
+def _split(case: Point) -> Parts:
+    problem, point = case
+    K = problem.classes
+
+    def at(x: jax.Array) -> Params:
+        table = x.reshape(K, -1)
+        return Params((table[:, :-1],), point.H, table[:, -1])
+
+    x = jnp.ravel(jnp.concatenate([point.weights[0], point.b[:, None]], axis=1))
+    gradient = jax.grad(lambda v: objective(problem, at(v)))
+    x = x - jnp.linalg.solve(jax.jacfwd(gradient)(x), gradient(x))
+    z = logits(problem, at(x))
+    means = problem.group_sum(z) / problem.groups[0]
+    noise = jnp.sum((z - means[:, problem.labels]) ** 2) / (2 * problem.samples)
+    geometry = jnp.sum((means - problem.targets[:, :: problem.groups[0]]) ** 2) / (2 * K)
+    value = objective(problem, point)
+    off_path = value - objective(problem, at(x))
+    return Parts(noise + 0.5 * problem.l2_b * jnp.sum(x**2), geometry, off_path, value, x.reshape(K, -1))
+
+
+def random_point(ridge: float, noise: float, rng: np.random.Generator) -> Point:
+    """A problem with the ridge on W and b, and random parameters whose features have that much noise."""
+    K, n, d = _CLASSES, _PER_CLASS, _DIM
+    problem = Problem.balanced(K, n, d, bias="ridge", l2_W=ridge, l2_b=ridge, l2_H=0.1)
+    H = np.repeat(rng.normal(size=(d, K)), n, axis=1) + noise * rng.normal(size=(d, K * n)) + rng.normal(size=(d, 1))
+    return Point(problem, Params((jnp.asarray(rng.normal(size=(K, d))),), jnp.asarray(H), jnp.asarray(rng.normal(size=K))))
+
+
+def cases() -> dict[str, Point]:
+    """Weak to strong ridges, collapsed and noisy features."""
+    rng = np.random.default_rng(0)
+    return {f"ridge={r} noise={s}": random_point(r, s, rng) for r in (1e-3, 0.1, 3.0) for s in (0.0, 1.0)}
+
+
+def draw(rng: np.random.Generator) -> Point:
+    """A random ridge and point."""
+    return random_point(np.exp(rng.uniform(-7, 1)), rng.uniform(0, 2), rng)
+
+
+THEOREMS = (
+    Theorem(
+        id="mse-loss-decomposition",
+        status="holds",
+        claim="Squared error is a sum of three losses that are not negative but for the ridge on features: within-class "
+        "variability, geometry of the class means, and distance of the classifier from least squares.",
+        source="Han, Papyan, Donoho 2022, Neural collapse under MSE loss, arXiv 2106.02073",
+        assumes=(
+            Assumption("equal one-hot classes, one layer of squared error", lambda c: _is_balanced(c.problem)),
+            Assumption("the same ridge on W and b", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_b)),
+        ),
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-10),
+    ),
+)
+
+
+def _is_balanced(problem: Problem) -> bool:
+    plain = problem.loss.name == "mse" and len(problem.widths) == 1 and problem.design == "balanced"
+    return plain and problem.bias == "ridge"

@@ -1,0 +1,201 @@
+"""Without ridges the central path sees one matrix: the signal to noise of the class means (after Han et al. 2022).
+
+SNR = Sigma_W^-1/2 M (I - 11^T/K) = U diag(omega) V^T with K - 1 singular values omega_j (zeros where d < K - 1). With a free bias
+
+    min over (W, b) of f = 1/2 sum_j 1/(K + omega_j^2)          Tr(Sigma_W Sigma_B^+)/K = sum_{omega_j > 0} 1/omega_j^2
+
+the second where Sigma_B is invertible, or Sigma_W = I. Where Sigma_W = I and the global mean is zero, h = omega/(K + omega^2):
+
+    W_LS = V diag(h) U^T, b = 1/K
+    NC2 = | M^T M/|M^T M| - (I - 11^T/K)/sqrt(K - 1) | = | omega^2/|omega^2| - 1/sqrt(K - 1) |
+    NC3 = | W/|W| - M^T/|M| | = | h/|h| - omega/|omega| |
+
+NC2 vanishes where all omega_j are equal and only there, NC3 where those that are not zero are equal; where all are, every
+input has the nearest class mean that W predicts.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.central_path import least_squares_point, reduced_objective
+from ufm.metrics import mean_gram, nc1, nc3_alignment, simplex_distance
+from ufm.problem import Problem
+from ufm.theory.central_path.cases import is_free_mse, is_renormalised, renormalised_start
+from ufm.theory.theorem import Assumption, Check, Theorem, agreement
+
+_CLASSES, _PER_CLASS = 4, 3
+_INPUTS = 200
+
+
+class Features(NamedTuple):
+    """A problem of free bias without ridges, and features H of shape (d, N)."""
+
+    problem: Problem
+    H: jax.Array
+
+
+class Seen(NamedTuple):
+    """loss: min over (W, b) of f. nc1: Tr(Sigma_W Sigma_B^+)/K."""
+
+    loss: jax.Array
+    nc1: jax.Array
+
+
+class Collapse(NamedTuple):
+    """W (K, d) and b (K,) of least squares, NC2 and NC3."""
+
+    W: jax.Array
+    b: jax.Array
+    nc2: jax.Array
+    nc3: jax.Array
+
+
+def _scatter(case: Features) -> tuple[jax.Array, jax.Array]:
+    """Centred class means and Sigma_W."""
+    problem, H = case
+    M = problem.group_sum(H) / problem.groups[0]
+    D = H - M[:, problem.labels]
+    return M - jnp.mean(M, axis=1, keepdims=True), D @ D.T / problem.samples
+
+
+def predict_seen(case: Features) -> Seen:
+    """Both numbers from the singular values of the signal-to-noise matrix."""
+    K = case.problem.classes
+    M, noise = _scatter(case)
+    sizes, Q = jnp.linalg.eigh(noise)
+    omega = jnp.linalg.svd((Q / jnp.sqrt(sizes)[None, :]).T @ M, compute_uv=False)[: K - 1]
+    padded = jnp.zeros(K - 1, omega.dtype).at[: omega.size].set(omega)
+    return Seen(jnp.sum(1 / (K + padded**2)) / 2, jnp.sum(1 / omega**2))
+
+
+@jax.jit
+def _measure_seen(case: Features) -> Seen:
+    problem, H = case
+    return Seen(reduced_objective(problem, H), nc1(H, problem.labels, problem.classes))
+
+
+def measure_seen(case: Features, key: jax.Array) -> Seen:
+    """Least squares of the samples, and the metric of the samples."""
+    del key  # nothing is random
+    return _measure_seen(case)
+
+
+def predict_collapse(case: Features) -> Collapse:
+    """Everything from the singular values and vectors of the class means."""
+    K = case.problem.classes
+    M, _ = _scatter(case)
+    U, omega, Vt = jnp.linalg.svd(M, full_matrices=False)
+    U, omega, Vt = U[:, : K - 1], omega[: K - 1], Vt[: K - 1]
+    h = omega / (K + omega**2)
+    nc2 = jnp.linalg.norm(omega**2 / jnp.linalg.norm(omega**2) - 1 / jnp.sqrt(K - 1.0))
+    nc3 = jnp.linalg.norm(h / jnp.linalg.norm(h) - omega / jnp.linalg.norm(omega))
+    return Collapse(Vt.T * h[None, :] @ U.T, jnp.full(K, 1 / K), nc2, nc3)
+
+
+@jax.jit
+def _measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Array]:
+    problem, H = case
+    labels, K = problem.labels, problem.classes
+    point = least_squares_point(problem, H)
+    W, b = point.weights[0], point.b
+    nc2 = simplex_distance(mean_gram(H, labels, K))
+    nc3 = nc3_alignment(W, H, labels, K)
+    M = problem.group_sum(H) / problem.groups[0]
+    inputs = 3 * jax.random.normal(key, (H.shape[0], _INPUTS))
+    nearest = jnp.argmin(jnp.sum((inputs[:, None] - M[:, :, None]) ** 2, axis=0), axis=0)
+    differ = jnp.mean(jnp.argmax(W @ inputs + b[:, None], axis=0) != nearest)
+    return Collapse(W, b, nc2, nc3), differ
+
+
+def measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Array]:
+    """Least squares of the samples, the metrics, and the share of random inputs where argmax and nearest mean differ."""
+    return _measure_collapse(case, key)
+
+
+def evidence_collapse(case: Features, predicted: Collapse, measured: tuple[Collapse, jax.Array]) -> list[Check]:
+    """Agreement, NC2 and NC3 in units of 1; where NC2 vanishes, no input may tell the two rules apart."""
+    found, differ = measured
+    checks = agreement(1e-9)(case, {"W": predicted.W, "b": predicted.b}, {"W": found.W, "b": found.b})
+    checks += agreement(1e-9, scale=1.0)(case, {"nc2": predicted.nc2, "nc3": predicted.nc3}, {"nc2": found.nc2, "nc3": found.nc3})
+    if float(predicted.nc2) < 1e-12:
+        checks.append(Check("agreement", "NC4", float(differ), 0.5 / _INPUTS))
+    return checks
+
+
+def random_features(omega: np.ndarray, dim: int, rng: np.random.Generator, whitened: bool) -> Features:
+    """Features of signal to noise omega, on Sigma_W = I or in general coordinates with a random global mean."""
+    X = renormalised_start(_CLASSES, _PER_CLASS, omega, dim, rng)
+    if not whitened:
+        X = rng.normal(size=(dim, dim)) @ X + rng.normal(size=(dim, 1))
+    return Features(Problem.balanced(_CLASSES, _PER_CLASS, dim, bias="free"), jnp.asarray(X))
+
+
+def cases_seen() -> dict[str, Features]:
+    """d < K - 1 in general coordinates, d > K on Sigma_W = I, weak and strong signals."""
+    rng = np.random.default_rng(0)
+    sizes = {"weak": np.array([0.3, 0.1, 0.05]), "mixed": np.array([5.0, 1.0, 0.2]), "strong": np.array([90.0, 60.0, 30.0])}
+    narrow = {f"d=2 {name}": random_features(omega[:2], 2, rng, False) for name, omega in sizes.items()}
+    return narrow | {f"d=5 {name}": random_features(omega, 5, rng, True) for name, omega in sizes.items()}
+
+
+def draw_seen(rng: np.random.Generator) -> Features:
+    """A random signal, narrow in general coordinates or wide on Sigma_W = I."""
+    omega = np.exp(rng.uniform(-2, 3, size=_CLASSES - 1))
+    narrow = bool(rng.integers(2))
+    return random_features(omega[:2] if narrow else omega, 2 if narrow else 5, rng, not narrow)
+
+
+def cases_collapse() -> dict[str, Features]:
+    """Equal and unequal singular values at both ends of the scale."""
+    rng = np.random.default_rng(0)
+    sizes = {"equal 0.5": np.full(3, 0.5), "equal 20": np.full(3, 20.0), "nearly equal": np.array([3.003, 3.0, 2.997]),
+             "mixed": np.array([5.0, 1.0, 0.2])}  # fmt: skip
+    return {name: random_features(omega, 5, rng, True) for name, omega in sizes.items()}
+
+
+def draw_collapse(rng: np.random.Generator) -> Features:
+    """Random singular values on Sigma_W = I."""
+    return random_features(np.exp(rng.uniform(-2, 3, size=_CLASSES - 1)), 5, rng, True)
+
+
+def _is_narrow(case: Features) -> bool:
+    return len(case.H) < case.problem.classes
+
+
+_PLAIN = Assumption("equal one-hot classes, one layer of squared error, free bias, no ridges", lambda c: is_free_mse(c.problem))
+
+THEOREMS = (
+    Theorem(
+        id="loss-sees-signal-to-noise",
+        status="holds",
+        claim="On the central path without ridges the loss is sum 1/(K + omega^2)/2 over the singular values of the "
+        "signal-to-noise matrix, and NC1 is sum 1/omega^2.",
+        source="derived; signal-to-noise matrix of Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        assumes=(
+            _PLAIN,
+            Assumption("d <= K - 1, or Sigma_W = I and global mean 0", lambda c: _is_narrow(c) or is_renormalised(c.problem, c.H)),
+        ),
+        predict=predict_seen,
+        measure=measure_seen,
+        cases=cases_seen,
+        draw=draw_seen,
+        evidence=agreement(1e-9),
+        notes="For d >= K in general coordinates the loss still obeys its formula; NC1 with a pseudo-inverse does not.",
+    ),
+    Theorem(
+        id="renormalised-neural-collapse",
+        status="holds",
+        claim="On Sigma_W = I least squares shares the singular vectors of the class means, NC2 and NC3 are functions of "
+        "omega that vanish at equal omega, and nearest class mean and argmax then agree everywhere.",
+        source="derived; Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        assumes=(_PLAIN, Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))),
+        predict=predict_collapse,
+        measure=measure_collapse,
+        cases=cases_collapse,
+        draw=draw_collapse,
+        evidence=evidence_collapse,
+    ),
+)
