@@ -1,0 +1,208 @@
+"""M + 1 factors of one singular value a mode: every mode obeys one scalar equation (Saxe et al. 2014; Arora et al. 2018).
+
+W_j = O_{j+1} diag(u) O_j^T for all factors and equal ridges l: the flow keeps this form, and with s = sqrt(n_k)
+
+    u' = (scale/N)(s - scale u^{M+1}) u^M - l u
+    p' = (M + 1) p [(scale/N)(s - p) (p/scale)^{(M-1)/(M+1)} - l],    p = scale u^{M+1}
+
+For M >= 2 and l > 0 zero attracts: a mode that starts below the peak of g(u) = (s - scale u^{M+1}) u^{M-1}, at
+scale u^{M+1} = s (M-1)/(2M), is learned if and only if g(u) > N l/scale there, and then ends at the larger root.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params
+from ufm.problem import Problem
+from ufm.roots import increasing_root
+from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
+from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+
+class DeepStart(NamedTuple):
+    """A problem of K weighted columns, a start of one singular value a mode in every factor, and the last time."""
+
+    problem: Problem
+    params: Params
+    last: jax.Array
+
+
+class Velocity(NamedTuple):
+    """params: -grad f of every factor. p: (K,) rates of the diagonal logits times sqrt(m)."""
+
+    params: Params
+    p: jax.Array
+
+
+def singular_values(params: Params) -> jax.Array:
+    """(K,) of u, the norms of the columns of H."""
+    return jnp.linalg.norm(params.H, axis=0)
+
+
+def predict(case: DeepStart) -> Velocity:
+    """W_j' = O_{j+1} diag(u') O_j^T, where O_{j+1} = W_j O_j / u."""
+    problem, params = case.problem, case.params
+    M, N, scale, l2 = len(problem.widths), problem.samples, problem.scale, problem.l2_H
+    s, u = jnp.sqrt(problem.multiplicity), singular_values(params)
+    frame = params.H / u[None, :]
+    rate = scale / N * (s - scale * u ** (M + 1)) * u**M - l2 * u
+    H, weights = frame * rate[None, :], []
+    for W in params.weights:
+        above = W @ frame / u[None, :]
+        weights.append((above * rate[None, :]) @ frame.T)
+        frame = above
+    p = scale * u ** (M + 1)
+    p_rate = (M + 1) * p * (scale / N * (s - p) * (p / scale) ** ((M - 1) / (M + 1)) - l2)
+    return Velocity(Params(tuple(weights), H, None), p_rate)
+
+
+@jax.jit
+def measure(case: DeepStart, key: jax.Array) -> Velocity:
+    """The gradient of the objective, and the derivative of the logits along it."""
+    del key  # the start belongs to the case
+    v = downhill(case.problem)(case.params)
+    return Velocity(v, jnp.diagonal(jax.jvp(lambda p: mode_matrix(case.problem, p), (case.params,), (v,))[1]))
+
+
+def predict_fate(case: DeepStart) -> jax.Array:
+    """(K,) of p at infinite time: the larger root of g(u) = N l/scale for modes that escape, 0 for the others."""
+    problem = case.problem
+    M, scale = len(problem.widths), problem.scale
+    cost = problem.samples * problem.l2_H / scale
+
+    def gain(u: jax.Array, s: jax.Array) -> jax.Array:
+        return (s - scale * u ** (M + 1)) * u ** (M - 1)
+
+    def end(s: jax.Array, u: jax.Array) -> jax.Array:
+        peak, top = ((s * part / scale) ** (1 / (M + 1)) for part in ((M - 1) / (2 * M), 1))
+        root = increasing_root(lambda x, s: cost - gain(x, s), peak, top, s)
+        return jnp.where(gain(jnp.minimum(u, peak), s) > cost, scale * root ** (M + 1), 0)
+
+    return jax.vmap(end)(jnp.sqrt(problem.multiplicity), singular_values(case.params))
+
+
+@jax.jit
+def measure_fate(case: DeepStart, key: jax.Array) -> jax.Array:
+    """The diagonal logits where the flow of all entries is after a long time."""
+    del key  # the start belongs to the case
+    path = gradient_flow(case.problem, case.params, case.last * jnp.asarray([1e-3, 1e-2, 0.1, 1]))
+    return jnp.diagonal(mode_matrix(case.problem, jax.tree.map(lambda x: x[-1], path)))
+
+
+def deep_start(widths: tuple, u: np.ndarray, cost: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> DeepStart:
+    """Every factor of diagonal u, and N l/scale = cost; the last time is 25/l."""
+    N = sum(counts)
+    ridge = cost * scale / N
+    problem = Problem.imbalanced(counts, widths, l2_W=ridge, l2_H=ridge, scale=scale).collapsed()
+    params = spectral_point(problem, np.tile(u, (len(widths) + 1, 1)), rng)
+    return DeepStart(problem, params, jnp.asarray(25 / ridge if cost > 0 else 0.0))
+
+
+_WIDTHS = {1: (5,), 2: (5, 4), 3: (5, 4, 3)}
+
+
+def cases() -> dict[str, DeepStart]:
+    """One to three layers, below and above the targets, without and with ridge."""
+    rng = np.random.default_rng(0)
+    return {
+        f"M={M} N l={cost}": deep_start(_WIDTHS[M], np.array([0.2, 1.0, 2.5]), cost, rng, scale=scale)
+        for M in _WIDTHS
+        for cost, scale in ((0.0, 1.0), (1.5, 0.6))
+    }
+
+
+def draw(rng: np.random.Generator) -> DeepStart:
+    """Random depth, class sizes, singular values, ridge and scale."""
+    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
+    u, scale = np.exp(rng.uniform(-2, 1, size=3)), np.exp(rng.uniform(-0.7, 0.7))
+    return deep_start(_WIDTHS[int(rng.integers(1, 4))], u, rng.uniform(0, 4), rng, counts, scale)
+
+
+def _near_escape(widths: tuple, factors: tuple, cost: float, rng, counts=(25, 9, 4), scale=1.0) -> DeepStart:
+    """Starts at given multiples of the smaller root of g(u) = cost, or at the multiples themselves where there is none."""
+    M, u = len(widths), []
+    for n, factor in zip(counts, factors, strict=True):
+        polynomial = np.zeros(2 * M + 1)
+        polynomial[[0, M + 1, 2 * M]] = -scale, np.sqrt(n), -cost
+        roots = np.roots(polynomial)
+        positive = np.sort(roots[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)].real)
+        u.append(factor * (positive[0] if positive.size else 1))
+    return deep_start(widths, np.array(u), cost, rng, counts, scale)
+
+
+def fate_cases() -> dict[str, DeepStart]:
+    """Either side of the escape threshold, above the peak, above the target, and classes that no start can save."""
+    rng = np.random.default_rng(1)
+    return {
+        "M=2, far above, 5% above, 5% below": _near_escape((5, 4), (3.0, 1.05, 0.95), 1.0, rng),
+        "M=2, smallest class beyond saving": _near_escape((5, 4), (1.05, 1.3, 1.3), 1.6, rng),
+        "M=2, all 5% below": _near_escape((5, 4), (0.95, 0.95, 0.95), 0.5, rng),
+        "M=2, from above the targets, scale 2": _near_escape((5, 4), (12.0, 8.0, 0.95), 0.8, rng, scale=2.0),
+        "M=3, far above, 5% above, 5% below": _near_escape((5, 4, 3), (2.0, 1.05, 0.95), 0.8, rng),
+    }
+
+
+def fate_draw(rng: np.random.Generator) -> DeepStart:
+    """Random class sizes, ridge and scale, 3% or more away from the threshold, above it for the larger classes."""
+    counts = tuple(int(n) for n in np.sort(rng.choice(np.arange(3, 40), size=3, replace=False))[::-1])
+    escaping = np.arange(3) < rng.integers(0, 4)
+    factors = tuple(np.exp(np.where(escaping, 1, -1) * rng.uniform(0.03, 0.5, size=3)))
+    return _near_escape((5, 4), factors, rng.uniform(0.3, 0.9), rng, counts, np.exp(rng.uniform(-0.3, 0.3)))
+
+
+def _larger_escape(case: DeepStart) -> bool:
+    fate = np.asarray(predict_fate(case))[np.argsort(-np.asarray(case.problem.multiplicity), kind="stable")]
+    return bool(np.all(np.diff((fate > 0).astype(int)) <= 0))
+
+
+def is_deep_spectral(case: DeepStart) -> bool:
+    """Whether every factor has the singular values of H, in shared frames."""
+    u = np.sort(np.linalg.norm(np.asarray(case.params.H), axis=0))[::-1]
+    values = [np.linalg.svd(np.asarray(W), compute_uv=False)[: u.size] for W in case.params.weights]
+    return is_spectral(case.params) and all(np.allclose(v, u, rtol=1e-10, atol=0) for v in values)
+
+
+SOURCE = "Saxe, McClelland, Ganguli 2014, arXiv 1312.6120; Arora, Cohen, Hazan 2018, arXiv 1802.06509; "
+ASSUMES = (
+    Assumption("one-hot MSE without bias, one column a class", lambda c: plain_mse(c.problem)),
+    Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0)),
+    Assumption("one singular value a mode in every factor", is_deep_spectral),
+)
+THEOREMS = (
+    Theorem(
+        id="deep-mode-equation",
+        status="holds",
+        claim="M + 1 factors of equal singular values u_k in shared frames keep that form under gradient flow: "
+        "u' = (sqrt(n_k) - u^(M+1)) u^M/N - l u.",
+        source=SOURCE + "ridges and class sizes derived",
+        assumes=ASSUMES,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-12),
+    ),
+    Theorem(
+        id="deep-mode-escape",
+        status="holds",
+        claim="With M >= 2 layers and a ridge, a mode from below the peak of (sqrt(n) - u^(M+1)) u^(M-1) is learned if and "
+        "only if this exceeds N l at the start; otherwise it decays to zero.",
+        source="derived",
+        assumes=(
+            *ASSUMES,
+            Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),
+            Assumption("no class that dies is larger than one that escapes", _larger_escape),
+        ),
+        predict=predict_fate,
+        measure=measure_fate,
+        cases=fate_cases,
+        draw=fate_draw,
+        evidence=agreement(1e-9),
+        notes="Where a larger class dies beside a smaller one that escaped, the form is still invariant but unstable: any "
+        "rounding grows until the larger class takes over the direction of the smaller one, which then dies.",
+    ),
+)

@@ -1,0 +1,211 @@
+"""The imbalance of neighbouring factors, D_j = W_{j+1}^T W_{j+1} - W_j W_j^T with W_0 = H, obeys a law of its own.
+
+Loss gradients G_j of neighbours satisfy X_j = W_{j+1}^T G_{j+1} = G_j W_j^T for every loss, depth, bias and start, since
+(W_{j+1} A^-1, A W_j) gives the same logits. Hence, with ridges l_j and a proximity term beta, gradient flow has
+
+    D_j' = -2 l_{j+1} W_{j+1}^T W_{j+1} + 2 l_j W_j W_j^T,    + beta ((H - H0) H^T + H (H - H0)^T) for j = 0,
+    D_j(t) = exp(-2 l t) D_j(0)    for equal ridges and beta = 0 (conserved for l = 0: Arora, Cohen, Hazan 2018),
+
+and a step eta of gradient descent gives exactly
+
+    (1 - eta l_{j+1})^2 W_{j+1}^T W_{j+1} - (1 - eta l_j)^2 W_j W_j^T + eta^2 (l_{j+1} - l_j)(X_j + X_j^T)
+        + eta^2 (G_{j+1}^T G_{j+1} - G_j G_j^T),
+
+(1 - eta l)^2 D_j and the last term for equal ridges. Momentum and Adam have no such law.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params, data_term, logits, objective
+from ufm.problem import Problem
+from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+_K, _WIDTHS = 3, (4, 5, 3)
+
+
+class Point(NamedTuple):
+    """A problem, any point of it, and a step of gradient descent."""
+
+    problem: Problem
+    params: Params
+    step: jax.Array
+
+
+class Start(NamedTuple):
+    """A problem of equal ridges, any start, and times (T,)."""
+
+    problem: Problem
+    params: Params
+    ts: jax.Array
+
+
+def factors(params: Params) -> tuple[jax.Array, ...]:
+    """(H, W_1, ..., W_M)."""
+    return (params.H, *params.weights)
+
+
+def imbalances(params: Params) -> tuple[jax.Array, ...]:
+    """(D_0, ..., D_{M-1}), D_j of shape (d_{j+1}, d_{j+1})."""
+    W = factors(params)
+    return tuple(above.T @ above - below @ below.T for below, above in zip(W[:-1], W[1:], strict=True))
+
+
+def predict_rate(case: Point) -> tuple[jax.Array, ...]:
+    """D_j' along the flow, from the ridges alone."""
+    problem, W = case.problem, factors(case.params)
+    ridges = problem.ridges
+    rates = [2 * ridges[j] * W[j] @ W[j].T - 2 * ridges[j + 1] * W[j + 1].T @ W[j + 1] for j in range(len(case.params.weights))]
+    pull = problem.beta * (case.params.H - problem.H0) @ case.params.H.T
+    return (rates[0] + pull + pull.T, *rates[1:])
+
+
+@jax.jit
+def measure_rate(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
+    """The derivative of D_j along the negative gradient of the objective."""
+    del key  # nothing is random: the point belongs to the case
+    return jax.jvp(imbalances, (case.params,), (downhill(case.problem)(case.params),))[1]
+
+
+def predict_step(case: Point) -> tuple[jax.Array, ...]:
+    """D_j after one step, by the recursion above with gradients of the data term."""
+    problem, params, eta = case
+    G = factors(jax.grad(lambda p: data_term(problem, logits(problem, p)))(params))
+    W, ridges = factors(params), problem.ridges
+    after = []
+    for j in range(len(params.weights)):
+        X = G[j] @ W[j].T
+        decayed = (1 - eta * ridges[j + 1]) ** 2 * W[j + 1].T @ W[j + 1] - (1 - eta * ridges[j]) ** 2 * W[j] @ W[j].T
+        mixed = (ridges[j + 1] - ridges[j]) * (X + X.T)
+        after.append(decayed + eta**2 * (mixed + G[j + 1].T @ G[j + 1] - G[j] @ G[j].T))
+    return tuple(after)
+
+
+@jax.jit
+def measure_step(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
+    """D_j at the point one step down the gradient of the objective."""
+    del key  # nothing is random: the point belongs to the case
+    gradient = jax.grad(lambda p: objective(case.problem, p))(case.params)
+    return imbalances(jax.tree.map(lambda p, g: p - case.step * g, case.params, gradient))
+
+
+def predict_decay(case: Start) -> tuple[jax.Array, ...]:
+    """exp(-2 l t) D_j(0)."""
+    decay = jnp.exp(-2 * case.problem.l2_H * case.ts)
+    return tuple(decay[:, None, None] * D[None] for D in imbalances(case.params))
+
+
+@jax.jit
+def measure_decay(case: Start, key: jax.Array) -> tuple[jax.Array, ...]:
+    """D_j along the integrated flow of all entries."""
+    del key  # the start belongs to the case
+    return jax.vmap(imbalances)(gradient_flow(case.problem, case.params, case.ts))
+
+
+def _random_params(problem: Problem, rng: np.random.Generator, size: float) -> Params:
+    shapes = [(_WIDTHS[0], problem.columns), *((b, a) for a, b in zip(_WIDTHS, (*_WIDTHS[1:], _K), strict=True))]
+    H, *weights = (jnp.asarray(size * rng.normal(size=shape)) for shape in shapes)
+    return Params(tuple(weights), H, jnp.asarray(rng.normal(size=_K)))
+
+
+def _point(loss: str, ridges: tuple, rng: np.random.Generator, step: float, beta: float, scale=1.3) -> Point:
+    H0 = jnp.asarray(rng.normal(size=(_WIDTHS[0], 2 * _K)))
+    choices = {"l2_H": ridges[0], "l2_W": np.array(ridges[1:]), "l2_b": 0.2, "bias": "ridge", "scale": scale}
+    problem = Problem.balanced(_K, 2, _WIDTHS, loss=loss, beta=beta, H0=H0, **choices)
+    return Point(problem, _random_params(problem, rng, 0.8), jnp.asarray(step))
+
+
+_RIDGES = {"no ridge": (0.0,) * 4, "equal ridges": (0.1,) * 4, "unequal ridges": (0.5, 0.1, 0.02, 0.3)}
+
+
+def rate_cases() -> dict[str, Point]:
+    """Squared error and cross-entropy, no, equal and unequal ridges, the latter with proximity."""
+    rng = np.random.default_rng(0)
+    kinds = [(loss, name, beta) for loss in ("mse", "ce") for name, beta in zip(_RIDGES, (0.0, 0.7, 0.3), strict=True)]
+    return {f"{loss}, {name}, beta={beta}": _point(loss, _RIDGES[name], rng, 0.1, beta) for loss, name, beta in kinds}
+
+
+def step_cases() -> dict[str, Point]:
+    """Squared error and cross-entropy, no, equal and unequal ridges, small and unstable steps."""
+    rng = np.random.default_rng(1)
+    kinds = [(loss, name, step) for loss in ("mse", "ce") for name, step in zip(_RIDGES, (3.0, 0.1, 1.0), strict=True)]
+    return {f"{loss}, {name}, step {step}": _point(loss, _RIDGES[name], rng, step, 0.0) for loss, name, step in kinds}
+
+
+def draw_rate(rng: np.random.Generator) -> Point:
+    """A random point, ridges and proximity."""
+    return _point(str(rng.choice(["mse", "ce"])), tuple(rng.uniform(0.01, 1, size=4)), rng, 0.1, rng.uniform(0, 1))
+
+
+def draw_step(rng: np.random.Generator) -> Point:
+    """A random point, ridges and step."""
+    return _point(str(rng.choice(["mse", "ce"])), tuple(rng.uniform(0.01, 1, size=4)), rng, np.exp(rng.uniform(-3, 1)), 0.0)
+
+
+def _start(ridge: float, rng: np.random.Generator, counts=(2, 1, 3)) -> Start:
+    problem = Problem.imbalanced(counts, _WIDTHS, loss="ce", l2_H=ridge, l2_W=ridge, bias="free").collapsed()
+    return Start(problem, _random_params(problem, rng, 0.7), jnp.linspace(0, 6, 3))
+
+
+def decay_cases() -> dict[str, Start]:
+    """Conserved and decaying, under cross-entropy with a free bias and unequal classes."""
+    rng = np.random.default_rng(2)
+    return {f"l={ridge}": _start(ridge, rng) for ridge in (0.0, 0.05, 0.2)}
+
+
+def draw_decay(rng: np.random.Generator) -> Start:
+    """A random start, ridge and class sizes."""
+    counts = tuple(int(n) for n in rng.integers(1, 9, size=_K))
+    return _start(rng.uniform(0, 0.4), rng, counts)
+
+
+_SOURCE = "Arora, Cohen, Hazan 2018, arXiv 1802.06509; Du, Hu, Lee 2018, arXiv 1806.00900; "
+_FREE = Assumption(
+    "free features and a trained classifier", lambda c: c.problem.features == "free" and c.problem.classifier is None
+)
+_UNTIED = Assumption("no proximity term", lambda c: bool(c.problem.beta == 0))
+THEOREMS = (
+    Theorem(
+        id="imbalance-rate",
+        status="holds",
+        claim="Along gradient flow the imbalance W_{j+1}^T W_{j+1} - W_j W_j^T changes through the penalty alone, whatever "
+        "loss, depth, bias and start.",
+        source=_SOURCE + "unequal ridges and proximity derived",
+        assumes=(_FREE,),
+        predict=predict_rate,
+        measure=measure_rate,
+        cases=rate_cases,
+        draw=draw_rate,
+        evidence=agreement(1e-11),
+    ),
+    Theorem(
+        id="imbalance-decay",
+        status="holds",
+        claim="Under equal ridges l the imbalance of neighbouring factors decays as exp(-2 l t) along gradient flow; without "
+        "ridge it is conserved.",
+        source=_SOURCE + "ridges derived",
+        assumes=(_FREE, _UNTIED, Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0))),
+        predict=predict_decay,
+        measure=measure_decay,
+        cases=decay_cases,
+        draw=draw_decay,
+        evidence=agreement(1e-9),
+    ),
+    Theorem(
+        id="imbalance-descent",
+        status="holds",
+        claim="One step of gradient descent maps the imbalance exactly: for equal ridges to (1 - eta l)^2 D_j + "
+        "eta^2 (G_{j+1}^T G_{j+1} - G_j G_j^T), at any step size.",
+        source="derived",
+        assumes=(_FREE, _UNTIED),
+        predict=predict_step,
+        measure=measure_step,
+        cases=step_cases,
+        draw=draw_step,
+        evidence=agreement(1e-12),
+    ),
+)

@@ -1,0 +1,168 @@
+"""The invariant set of Mixon, Parshall, Pi 2020 under squared error with bias: the whole trajectory.
+
+Balanced classes, equal ridges l on W and H, bias ridge l_b. On H = W^T (one column a class), 1^T W = 0, b in span(1),
+which gradient flow never leaves, with G0 = W(0) W(0)^T, r = 2 (scale sqrt(n)/N - l) and phi = (e^{rt} - 1)/r,
+
+    W(t) = [e^{rt} (I + (2 scale^2/N) phi G0)^{-1}]^{1/2} W(0)
+    b(t) = b_end + (b(0) - b_end) e^{-(1 + l_b) t},    b_end = 1/(K (1 + l_b))
+
+    scale^2 W W^T -> (scale sqrt(n) - N l)_+ times the projector on range W(0): an ETF from rank K - 1, a saddle below it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params
+from ufm.problem import Problem
+from ufm.theory.dynamics.matrix_flow import gradient_flow
+from ufm.theory.dynamics.spectral import one_layer_mse
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+_K, _DIM = 4, 3
+
+
+class InvariantStart(NamedTuple):
+    """A balanced problem of one column a class, a start on the invariant set, and times (T,)."""
+
+    problem: Problem
+    params: Params
+    ts: jax.Array
+
+
+class Trajectory(NamedTuple):
+    """W: (T, K, d). b: (T, K). away: (T,) largest entry of H - W^T and of 1^T W."""
+
+    W: jax.Array
+    b: jax.Array
+    away: jax.Array
+
+
+def predict(case: InvariantStart) -> Trajectory:
+    """The symmetric root through the singular vectors of W(0)."""
+    problem, ts = case.problem, case.ts
+    N, scale, l2 = problem.samples, problem.scale, problem.l2_H
+    r = 2 * (scale * jnp.sqrt(problem.multiplicity[0]) / N - l2)
+    x = jnp.abs(r) * ts
+    mean_decay = jnp.where(x > 0, -jnp.expm1(-x) / jnp.where(x > 0, x, 1), 1)
+    U, sigma, Vt = jnp.linalg.svd(case.params.weights[0], full_matrices=False)
+    # numerator and denominator over e^{rt} where that grows
+    growth, rest = jnp.where(r > 0, 1, jnp.exp(-x)), jnp.where(r > 0, jnp.exp(-x), 1)
+    gram = 2 * scale**2 / N * (sigma**2)[None, :] * (ts * mean_decay)[:, None]
+    values = sigma[None, :] * jnp.sqrt(growth[:, None] / (rest[:, None] + gram))
+    W = jnp.einsum("ki,ti,id->tkd", U, values, Vt)
+    end = 1 / (problem.classes * (1 + problem.l2_b))
+    b = end + (case.params.b - end)[None, :] * jnp.exp(-(1 + problem.l2_b) * ts)[:, None]
+    return Trajectory(W, b, jnp.zeros_like(ts))
+
+
+@jax.jit
+def measure(case: InvariantStart, key: jax.Array) -> Trajectory:
+    """Integrate the gradient flow of all entries of W, H and b."""
+    del key  # the start belongs to the case
+    path = gradient_flow(case.problem, case.params, case.ts)
+    W = path.weights[0]
+    tied, centred = jnp.abs(path.H - jnp.swapaxes(W, 1, 2)), jnp.abs(jnp.sum(W, axis=1))
+    return Trajectory(W, path.b, jnp.maximum(jnp.max(tied, axis=(1, 2)), jnp.max(centred, axis=1)))
+
+
+def predict_end(case: InvariantStart) -> jax.Array:
+    """scale^2 W W^T at infinite time: (scale sqrt(n) - N l)_+ times the projector on the range of W(0)."""
+    problem = case.problem
+    size = problem.scale * jnp.sqrt(problem.multiplicity[0]) - problem.samples * problem.l2_H
+    U, sigma, _ = jnp.linalg.svd(case.params.weights[0], full_matrices=False)
+    U = jnp.where(sigma > 1e-10 * sigma[0], U, 0)
+    return jnp.maximum(size, 0) * U @ U.T
+
+
+def measure_end(case: InvariantStart, key: jax.Array) -> jax.Array:
+    """scale^2 W W^T at the last time of the integrated flow."""
+    W = measure(case, key).W[-1]
+    return np.asarray(case.problem.scale) ** 2 * np.asarray(W) @ np.asarray(W).T
+
+
+def _case(cutoff, n, rng, *, size=0.3, b0=0.1, l2_b=0.0, rank=3, scale=1.0, last=2.0) -> InvariantStart:
+    """l = cutoff scale/N, in units of which sqrt(n) is the threshold."""
+    N = _K * n
+    ridge = cutoff * scale / N
+    bias = {"bias": "ridge", "l2_b": l2_b} if l2_b else {"bias": "free"}
+    problem = Problem.balanced(_K, n, _DIM, l2_W=ridge, l2_H=ridge, scale=scale, **bias).collapsed()
+    left, right = rng.normal(size=(_K, rank)), rng.normal(size=(rank, _DIM))
+    W = jnp.asarray(size * (left - left.mean(0)) @ right / np.sqrt(rank))
+    return InvariantStart(problem, Params((W,), W.T, jnp.full((_K,), float(b0))), jnp.linspace(0, last * N / scale, 5))
+
+
+def cases() -> dict[str, InvariantStart]:
+    """The paper's problem, ridges below, at and above the threshold, low rank, a bias away from 1/K and one with ridge."""
+    rng = np.random.default_rng(0)
+    return {
+        "no ridge, b = 1/K": _case(0.0, 4, rng, b0=1 / _K),
+        "no ridge, small, b = -1": _case(0.0, 9, rng, size=0.03, b0=-1.0),
+        "alive": _case(1.0, 4, rng),
+        "at the threshold": _case(2.0, 4, rng),
+        "dying": _case(3.0, 4, rng, size=1.0),
+        "rank one": _case(0.5, 4, rng, rank=1),
+        "bias with ridge, scale 2": _case(0.5, 4, rng, l2_b=0.4, scale=2.0),
+    }
+
+
+def end_cases() -> dict[str, InvariantStart]:
+    """The ETF without and with ridge, a saddle of rank two, and a ridge above the threshold."""
+    rng = np.random.default_rng(1)
+    long = {"size": 0.8, "last": 15.0}
+    return {
+        "no ridge": _case(0.0, 4, rng, **long),
+        "ridge, scale 2": _case(0.5, 4, rng, scale=2.0, **long),
+        "rank two": _case(0.2, 4, rng, rank=2, **long),
+        "above the threshold": _case(4.0, 4, rng, **long),
+    }
+
+
+def draw(rng: np.random.Generator) -> InvariantStart:
+    """Random class size, ridge, bias, start and scale."""
+    size, scale = np.exp(rng.uniform(-3, 1)), np.exp(rng.uniform(-0.7, 0.7))
+    return _case(rng.uniform(0, 4), int(rng.integers(1, 12)), rng, size=size, b0=rng.normal(), scale=scale)
+
+
+def _is_on_set(case: InvariantStart) -> bool:
+    W, H, b = (np.asarray(x) for x in (case.params.weights[0], case.params.H, case.params.b))
+    centred = np.max(np.abs(W.sum(0))) <= 1e-12 * np.max(np.abs(W))
+    return bool(np.array_equal(H, W.T) and centred and np.ptp(b) <= 1e-12 * np.max(np.abs(b)))
+
+
+_SOURCE = "Mixon, Parshall, Pi 2020, Neural collapse with unconstrained features, arXiv 2011.11619; "
+_ASSUMES = (
+    Assumption("one layer of squared error with bias", lambda c: one_layer_mse(c.problem) and c.problem.bias != "none"),
+    Assumption("equal classes of one column", lambda c: c.problem.design == "balanced" and c.problem.columns == c.problem.classes),
+    Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
+    Assumption("H = W^T, 1^T W = 0, b in span(1)", _is_on_set),
+)
+THEOREMS = (
+    Theorem(
+        id="mixon-invariant-set",
+        status="holds",
+        claim="On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an "
+        "explicit matrix root times W(0), and b(t) relaxes on its own.",
+        source=_SOURCE + "closed form, ridges and bias derived",
+        assumes=_ASSUMES,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-9, away=1e-10),
+    ),
+    Theorem(
+        id="mixon-collapse",
+        status="holds",
+        claim="On the invariant set the flow ends at W W^T = (sqrt(n) - N l)_+ times the projector on range W(0): a simplex "
+        "ETF from rank K - 1, a saddle from less, zero above the threshold.",
+        source=_SOURCE + "ridges derived",
+        assumes=_ASSUMES,
+        predict=predict_end,
+        measure=measure_end,
+        cases=end_cases,
+        evidence=agreement(1e-9),
+    ),
+)

@@ -1,0 +1,216 @@
+"""Two factors from any balanced start: a matrix Riccati equation, solved (Fukumizu 1998; Braun et al. 2022).
+
+Z = H, D = targets times sqrt(m), Q = [W^T, Z] with W^T W - Z Z^T = delta I, and l the common ridge, where delta l = 0.
+In the metric of scale^(1/2), with n = N/scale, F = [[0, D], [D^T, 0]] and A = F/n + (delta/2n) diag(I_K, -I_C) - l I, the
+Gram matrix G = scale Q^T Q obeys G' = A G + G A - G^2/n, so that with A = V diag(a) V^T
+
+    G(t) = B B^T,   B = V E Y diag(s/sqrt(1 + s^2)),   E = diag(sqrt(2 a n/(1 - e^(-2 a t)))),
+    sqrt(scale) Q(0) V diag(sqrt(expm1(2 a t)/(2 a n))) = U diag(s) Y^T
+
+for every rank, class sizes, targets and residual columns. As t grows, scale W Z tends to the singular values
+(s_i - n l)_+ of D in its own directions, the d largest of them (from generic starts).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params
+from ufm.problem import Problem
+from ufm.theory.dynamics.matrix_flow import gradient_flow
+from ufm.theory.dynamics.spectral import one_layer_mse
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+_K, _DIM = 3, 3
+_RESIDUALS = 2
+
+
+class BalancedStart(NamedTuple):
+    """A squared-error problem, a start of W^T W - H H^T = delta I, and times (T,)."""
+
+    problem: Problem
+    params: Params
+    ts: jax.Array
+
+
+class Gram(NamedTuple):
+    """WW: (T, K, K) W W^T. WH: (T, K, C) W H. HH: (T, C, C) H^T H."""
+
+    WW: jax.Array
+    WH: jax.Array
+    HH: jax.Array
+
+
+def _sqrt_growth(a: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """sqrt(expm1(2 a t)/(2 a)) and sqrt(2 a/(1 - e^(-2 a t))), both t^(+-1/2) at a = 0."""
+    x = 2 * a * t
+    small = jnp.abs(x) < 1e-12
+    safe = jnp.where(small, 1, x)
+    shrink = jnp.sqrt(t * jnp.where(small, 1 - x / 2, -jnp.expm1(-safe) / safe))
+    return jnp.exp(a * t) * shrink, 1 / shrink
+
+
+def predict(case: BalancedStart) -> Gram:
+    """G(t) by the eigenvectors of A and one singular value decomposition a time."""
+    problem, params = case.problem, case.params
+    K, n = problem.classes, problem.samples / problem.scale
+    D = problem.targets * jnp.sqrt(problem.multiplicity)[None, :]
+    W, Z = params.weights[0], params.H
+    delta = problem.scale * (jnp.sum(W**2) - jnp.sum(Z**2)) / Z.shape[0]
+    tilt = jnp.where(jnp.arange(K + Z.shape[1]) < K, delta / 2, -delta / 2)
+    F = jnp.block([[jnp.zeros((K, K), D.dtype), D], [D.T, jnp.zeros((D.shape[1], D.shape[1]), D.dtype)]])
+    a, V = jnp.linalg.eigh((F + jnp.diag(tilt)) / n)
+    a, V = (a - problem.l2_H)[::-1], V[:, ::-1]
+    Q0 = jnp.sqrt(problem.scale) * jnp.concatenate([W.T, Z], axis=1) @ V
+
+    def at(t: jax.Array) -> jax.Array:
+        grow, E = _sqrt_growth(a, jnp.where(t > 0, t, 1))
+        _, s, Yt = jnp.linalg.svd(Q0 * (grow / jnp.sqrt(n))[None, :], full_matrices=False)
+        B = (V * (E * jnp.sqrt(n))[None, :]) @ (Yt.T * (s / jnp.sqrt(1 + s**2))[None, :])
+        return jnp.where(t > 0, B @ B.T, V @ (Q0.T @ Q0) @ V.T)
+
+    G = jax.vmap(at)(case.ts) / problem.scale
+    return Gram(G[:, :K, :K], G[:, :K, K:], G[:, K:, K:])
+
+
+def predict_limit(case: BalancedStart) -> jax.Array:
+    """(K, C) of W H at infinite time: D with singular values (s_i - N l/scale)_+, the d largest, over scale."""
+    problem = case.problem
+    U, s, Vt = jnp.linalg.svd(problem.targets * jnp.sqrt(problem.multiplicity)[None, :], full_matrices=False)
+    kept = jnp.where(jnp.arange(s.size) < problem.widths[0], s - problem.samples * problem.l2_H / problem.scale, 0)
+    return U @ (jnp.maximum(kept, 0)[:, None] * Vt) / problem.scale
+
+
+@jax.jit
+def measure(case: BalancedStart, key: jax.Array) -> Gram:
+    """Integrate the gradient flow of all entries of W and H."""
+    del key  # the start belongs to the case
+    path = gradient_flow(case.problem, case.params, case.ts)
+    W, H = path.weights[0], path.H
+    Wt, Ht = jnp.swapaxes(W, 1, 2), jnp.swapaxes(H, 1, 2)
+    return Gram(W @ Wt, W @ H, Ht @ H)
+
+
+def measure_limit(case: BalancedStart, key: jax.Array) -> jax.Array:
+    """W H at the last time of the integrated flow."""
+    return measure(case, key).WH[-1]
+
+
+def balanced_start(problem: Problem, delta: float, size: float, rng: np.random.Generator, rank: int | None = None) -> Params:
+    """Random factors with W^T W - H H^T = delta I, of singular values up to about `size`.
+
+    delta > 0 needs d <= K, delta < 0 needs d <= C; for delta = 0 the factors have rank min(d, K) or the given one.
+    """
+    d, K, C = problem.widths[0], problem.classes, problem.columns
+    rank = min(d, K) if rank is None else rank
+    h2 = np.zeros(d)
+    h2[:rank] = (size * rng.uniform(0.5, 1.5, size=rank)) ** 2
+    h2 += max(-delta, 0)
+    V = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    right = np.linalg.qr(rng.normal(size=(C, min(d, C))))[0]
+    left = np.linalg.qr(rng.normal(size=(K, min(d, K))))[0]
+    H = V[:, : right.shape[1]] @ (np.sqrt(h2[: right.shape[1]])[:, None] * right.T)
+    W = (left * np.sqrt(h2 + delta)[None, : left.shape[1]]) @ V[:, : left.shape[1]].T
+    return Params((jnp.asarray(W, problem.dtype),), jnp.asarray(H, problem.dtype), None)
+
+
+def _problem(l2: float, counts=(9, 4, 1), scale=1.0, targets: np.ndarray | None = None) -> Problem:
+    """K class means of multiplicity n_k, and residual columns of target zero."""
+    zero = np.zeros((_K, _RESIDUALS))
+    targets = np.concatenate([np.eye(_K), zero], axis=1) if targets is None else targets
+    columns = {"multiplicity": np.r_[np.asarray(counts, float), np.ones(_RESIDUALS)], "samples": float(sum(counts))}
+    intercept, groups = np.r_[np.ones(_K), np.zeros(_RESIDUALS)], (1,) * (_K + _RESIDUALS)
+    return Problem.from_targets(targets, _DIM, l2_W=l2, l2_H=l2, scale=scale, intercept=intercept, groups=groups, **columns)
+
+
+def _case(problem: Problem, delta: float, size: float, rng, last: float, rank: int | None = None) -> BalancedStart:
+    ts = jnp.linspace(0, last * float(problem.samples / problem.scale), 4)
+    return BalancedStart(problem, balanced_start(problem, delta, size, rng, rank), ts)
+
+
+def cases() -> dict[str, BalancedStart]:
+    """No ridge, alive and dead classes, a critical one, either sign of delta, low rank, any targets, late times."""
+    rng = np.random.default_rng(0)
+    soft = rng.normal(size=(_K, _K + _RESIDUALS))
+    return {
+        "no ridge": _case(_problem(0.0), 0, 0.3, rng, 2),
+        "two alive, one dead": _case(_problem(1.5 / 14), 0, 0.5, rng, 2),
+        "one critical": _case(_problem(2.0 / 14), 0, 0.5, rng, 2),
+        "delta = 0.7": _case(_problem(0.0), 0.7, 0.5, rng, 2),
+        "delta = -0.7": _case(_problem(0.0), -0.7, 0.5, rng, 2),
+        "rank one": _case(_problem(0.5 / 14), 0, 0.5, rng, 2, rank=1),
+        "any targets, scale 2": _case(_problem(0.1 / 14, scale=2.0, targets=soft), 0, 0.5, rng, 1),
+        "late": _case(_problem(0.5 / 14), 0, 0.5, rng, 60),
+    }
+
+
+def limit_cases() -> dict[str, BalancedStart]:
+    """No ridge, and alive with dead classes, after long."""
+    rng = np.random.default_rng(1)
+    soft = rng.normal(size=(_K, _K + _RESIDUALS))
+    return {
+        "no ridge": _case(_problem(0.0), 0, 0.5, rng, 40),
+        "two alive, one dead": _case(_problem(1.5 / 14), 0, 0.5, rng, 40),
+        "all dead": _case(_problem(4.0 / 14), 0, 0.5, rng, 40),
+        "any targets, scale 2": _case(_problem(0.2 / 14, scale=2.0, targets=soft), 0, 0.5, rng, 60),
+    }
+
+
+def draw(rng: np.random.Generator) -> BalancedStart:
+    """Random targets or class sizes, ridge or delta, scale and start."""
+    counts, scale = rng.integers(1, 30, size=_K), np.exp(rng.uniform(-0.7, 0.7))
+    targets = rng.normal(size=(_K, _K + _RESIDUALS)) if rng.random() < 0.5 else None
+    ridged = rng.random() < 0.5
+    problem = _problem(rng.uniform(0, 3) / sum(counts) if ridged else 0.0, counts, scale, targets)
+    return _case(problem, 0 if ridged else rng.normal(), np.exp(rng.uniform(-2, 0.5)), rng, 1)
+
+
+def _is_balanced(case: BalancedStart) -> bool:
+    W, H = np.asarray(case.params.weights[0]), np.asarray(case.params.H)
+    gap = W.T @ W - H @ H.T
+    scalar = np.allclose(gap, np.trace(gap) / len(gap) * np.eye(len(gap)), atol=1e-12 * np.sum(H**2), rtol=1e-12)
+    delta_zero = abs(np.trace(gap)) <= 1e-12 * np.sum(H**2)
+    return bool(scalar and (delta_zero or float(case.problem.l2_H) == 0))
+
+
+_SOURCE = (
+    "Fukumizu 1998; Braun, Domine, Fitzgerald, Saxe 2022; Domine et al. 2024, arXiv 2409.14623; ridges, class sizes and "
+    "residual columns derived"
+)
+_ASSUMES = (
+    Assumption(
+        "squared error without bias, one layer, unit column weights",
+        lambda c: one_layer_mse(c.problem) and c.problem.bias == "none",
+    ),
+    Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
+    Assumption("W^T W - H H^T = 0, or delta I without ridge", _is_balanced),
+)
+THEOREMS = (
+    Theorem(
+        id="matrix-riccati",
+        status="holds",
+        claim="From any start with W^T W - H H^T = 0 (delta I without ridge), gradient flow of two factors under squared "
+        "error is a matrix Riccati equation with an explicit solution: any rank, targets, class sizes, residuals.",
+        source=_SOURCE,
+        assumes=_ASSUMES,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-9),
+    ),
+    Theorem(
+        id="matrix-riccati-limit",
+        status="holds",
+        claim="From a generic balanced start the flow of two factors ends at soft thresholding: the singular values of W H "
+        "are (s_i - N l)_+, in the singular directions of the targets.",
+        source=_SOURCE,
+        assumes=_ASSUMES,
+        predict=predict_limit,
+        measure=measure_limit,
+        cases=limit_cases,
+        evidence=agreement(1e-9),
+    ),
+)

@@ -1,0 +1,177 @@
+"""Two factors of unequal singular values w != h: hyperbolic modes (Saxe et al. 2014), and their equation with ridges.
+
+W = diag(w) R^T, H = R diag(h), R^T R = I, factors in the metric scale^(1/2). The two squares a = (w + h)^2 and
+m = (w - h)^2 give p = w h = (a - m)/4, and their product D^2, D = w^2 - h^2, is conserved without ridge. With
+q = sqrt(4 s^2 + D^2), A = q + 2 s, B = q - 2 s, s = sqrt(n_k) and e = exp(-scale q t/N),
+
+    a(t) = (a0 (A + B e) + D^2 (1 - e)) / (a0 (1 - e) + B + A e)
+    m(t) = (m0 (B + A e) + D^2 (1 - e)) / (m0 (1 - e) + A + B e)
+
+in which nothing cancels or overflows: D = 0 gives the logistic mode, and w = -h the start that dies at zero unlearned.
+Equal ridges l leave one scalar equation a mode,
+
+    (log a)' = (2 scale/N)(s - p) - 2 l,    p = (a - D0^2 exp(-4 l t)/a)/4
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params
+from ufm.problem import Problem
+from ufm.theory.dynamics.matrix_flow import gradient_flow, integrate
+from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
+from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+
+
+class UnbalancedStart(NamedTuple):
+    """A problem of K weighted columns, a spectral start of diagonals w and h, and times (T,)."""
+
+    problem: Problem
+    params: Params
+    ts: jax.Array
+
+
+class HyperbolicModes(NamedTuple):
+    """p: (T, K) diagonal of the logits times sqrt(m). a: (T, K) the (w + h)^2 in the metric of the scale."""
+
+    p: jax.Array
+    a: jax.Array
+
+
+def _squares(case: UnbalancedStart) -> tuple[jax.Array, jax.Array]:
+    """(K,) of a0 = (w + h)^2 and m0 = (w - h)^2, times the scale."""
+    W, H = case.params.weights[0], case.params.H
+    return case.problem.scale * jnp.sum((W.T + H) ** 2, axis=0), case.problem.scale * jnp.sum((W.T - H) ** 2, axis=0)
+
+
+def predict(case: UnbalancedStart) -> HyperbolicModes:
+    """The rational functions of exp(-q t/N) above."""
+    problem = case.problem
+    a0, m0 = (x[None, :] for x in _squares(case))
+    s = jnp.sqrt(problem.multiplicity)[None, :]
+    D2 = a0 * m0
+    q = jnp.sqrt(4 * s**2 + D2)
+    A, B = q + 2 * s, D2 / (q + 2 * s)
+    x = problem.scale * q * case.ts[:, None] / problem.samples
+    e, rest = jnp.exp(-x), -jnp.expm1(-x)
+    a = (a0 * (A + B * e) + D2 * rest) / (a0 * rest + B + A * e)
+    m = (m0 * (B + A * e) + D2 * rest) / (m0 * rest + A + B * e)
+    return HyperbolicModes((a - m) / 4, a)
+
+
+def predict_with_ridge(case: UnbalancedStart) -> HyperbolicModes:
+    """One scalar equation a mode, integrated together with its clock."""
+    problem = case.problem
+    a0, m0 = _squares(case)
+    s, l2 = jnp.sqrt(problem.multiplicity), problem.l2_H
+
+    def product(log_a: jax.Array, t: jax.Array) -> jax.Array:
+        return (jnp.exp(log_a) - a0 * m0 * jnp.exp(-4 * l2 * t - log_a)) / 4
+
+    def velocity(state: tuple) -> tuple:
+        log_a, t = state
+        return 2 * problem.scale / problem.samples * (s - product(log_a, t)) - 2 * l2, jnp.ones_like(t)
+
+    log_a, _ = integrate(velocity, (jnp.log(a0), jnp.zeros_like(l2)), case.ts)
+    return HyperbolicModes(jax.vmap(product)(log_a, case.ts), jnp.exp(log_a))
+
+
+@jax.jit
+def measure(case: UnbalancedStart, key: jax.Array) -> HyperbolicModes:
+    """Integrate the gradient flow of all entries; p from the logits, a from the projection of W onto the start's frame."""
+    del key  # the start belongs to the case
+    problem, start = case.problem, case.params
+    path = gradient_flow(problem, start, case.ts)
+    p = jax.vmap(lambda x: jnp.diagonal(mode_matrix(problem, x)))(path)
+    return HyperbolicModes(p, problem.scale * jnp.sum((jnp.swapaxes(path.weights[0], 1, 2) + path.H) ** 2, axis=1))
+
+
+def evidence(case: UnbalancedStart, predicted: Any, measured: Any) -> list[Check]:
+    """Agreement relative to the largest square of a mode, which stays where p passes through zero."""
+    del case
+    scale = float(np.max(np.asarray(predicted.a)) + np.max(np.abs(predicted.p)))
+    pairs = zip(HyperbolicModes._fields, predicted, measured, strict=True)
+    return [Check("agreement", name, relative_error(p, m, scale), 1e-9) for name, p, m in pairs]
+
+
+def _case(w: Any, h: Any, rng: np.random.Generator, cutoff=0.0, counts=(25, 9, 4), scale=1.0, last=1.0) -> UnbalancedStart:
+    N = sum(counts)
+    ridge = cutoff * scale / N
+    problem = Problem.imbalanced(counts, 5, l2_W=ridge, l2_H=ridge, scale=scale).collapsed()
+    params = spectral_point(problem, np.stack([np.asarray(h, float), np.asarray(w, float)]), rng)
+    return UnbalancedStart(problem, params, jnp.linspace(0, last * N / scale, 5))
+
+
+def cases() -> dict[str, UnbalancedStart]:
+    """Either factor ahead, negative starts, a factor at zero, D near and at zero, starts that never learn."""
+    rng = np.random.default_rng(0)
+    return {
+        "either factor ahead": _case([0.1, 1.0, 3.0], [1.0, 0.1, 2.0], rng),
+        "negative start": _case([0.1, -1.0, 0.5], [-1.0, 0.3, -0.6], rng),
+        "one factor zero": _case([0.5, 0.0, 2.0], [0.0, 0.5, 0.0], rng),
+        "nearly balanced": _case([0.1, 0.2, 0.3], [0.1 + 1e-9, 0.2, 0.3 - 1e-5], rng),
+        "balanced and opposed: never learned": _case([0.3, 1.0, 0.2], [-0.3, -1.0, -0.2], rng, last=0.3),
+        "scale 3, above the target": _case([5.0, 1.0, 3.0], [4.0, 0.1, 3.0], rng, scale=3.0),
+        "exponents beyond 700": _case([0.1, 1.0, 3.0], [1.0, 0.1, 2.0], rng, last=150.0),
+    }
+
+
+def ridge_cases() -> dict[str, UnbalancedStart]:
+    """Alive, critical and dead modes from unbalanced starts."""
+    rng = np.random.default_rng(1)
+    return {
+        "one alive, one critical, one dead": _case([0.1, 1.0, 3.0], [1.0, 0.1, 2.0], rng, cutoff=3.0),
+        "negative start": _case([0.1, -1.0, 0.5], [-1.0, 0.3, -0.6], rng, cutoff=1.0),
+        "no ridge": _case([0.5, 0.1, 2.0], [0.1, 0.5, 0.0], rng),
+        "scale 2": _case([0.1, 0.2, 0.3], [0.3, 0.2, -0.1], rng, cutoff=0.5, scale=2.0, last=2.0),
+    }
+
+
+def draw(rng: np.random.Generator) -> UnbalancedStart:
+    """Random class sizes, scale and diagonals of either sign."""
+    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
+    return _case(*rng.normal(size=(2, 3)), rng, counts=counts, scale=np.exp(rng.uniform(-0.7, 0.7)))
+
+
+def ridge_draw(rng: np.random.Generator) -> UnbalancedStart:
+    """As `draw`, with a ridge."""
+    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
+    return _case(*rng.normal(size=(2, 3)), rng, rng.uniform(0, 5), counts, np.exp(rng.uniform(-0.7, 0.7)))
+
+
+_SOURCE = "Saxe, McClelland, Ganguli 2014, arXiv 1312.6120, appendix; class sizes"
+_ASSUMES = (
+    Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
+    Assumption("a spectral start", lambda c: is_spectral(c.params)),
+)
+THEOREMS = (
+    Theorem(
+        id="two-factor-unbalanced-mode",
+        status="holds",
+        claim="Without ridge, a mode of unequal factors is a hyperbolic curve: (w + h)^2 and (w - h)^2 are rational in "
+        "exp(-t sqrt(4 n_k + D^2)/N), D = w^2 - h^2; only w = -h is never learned.",
+        source=_SOURCE + ", signs and the form without cancellation derived",
+        assumes=(*_ASSUMES, Assumption("no ridge", lambda c: bool(c.problem.l2_H == 0) and bool(c.problem.l2_W[0] == 0))),
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+    ),
+    Theorem(
+        id="two-factor-unbalanced-ridge",
+        status="holds",
+        claim="With equal ridges, a mode of unequal factors obeys one scalar equation, its imbalance w^2 - h^2 decaying "
+        "as exp(-2 l t).",
+        source=_SOURCE + " and ridges derived",
+        assumes=(*_ASSUMES, Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H))),
+        predict=predict_with_ridge,
+        measure=measure,
+        cases=ridge_cases,
+        draw=ridge_draw,
+        evidence=evidence,
+    ),
+)
