@@ -1,0 +1,195 @@
+"""Cross-entropy in the box that Lion's decay makes: a bound, the sign designs that meet it, and where Lion ends (derived).
+
+For K balanced classes without bias and |W_kj|, |h_j| <= B = 1/decay
+
+    f >= log(1 + (K-1) e^-a),    a = d B^2 K/(K-1)  (K even),   d B^2 (K+1)/K  (K odd)
+
+By convexity f is at least the loss of the mean margin, and sum_k |K w_k - sum_j w_j|_1 is largest, coordinate by coordinate, for
+signs with floor(K/2) pluses. Equality needs such columns and equal margins: any d for K = 2, d a multiple of K - 1 where K has a
+Hadamard matrix, 2I - J for K = d = 3. Then W W^T is a simplex but for a multiple of J.
+
+Lion settles at vertices of the box, where its score K(grad f) + decay <x, grad f> of stationarity vanishes at any step. Where
+the minimiser is no vertex, as for MSE in a wide box, the score hovers at a level proportional to the step.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ufm.lion import lion_k
+from ufm.objective import Params, objective
+from ufm.problem import Problem
+from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
+
+_SEEDS, _STEPS, _FIXED_STEPS = 64, 500, 12_000
+_SIZES = (0.02, 0.002)
+
+
+class Box(NamedTuple):
+    """A problem of one column a class, the decay, signs (K, d) to try, and whether they are a design that meets the bound."""
+
+    problem: Problem
+    decay: jax.Array
+    signs: jax.Array
+    design: jax.Array
+
+
+class Values(NamedTuple):
+    """runs: (S,) values that Lion ends in; design: the value at the signs. Predicted is a bound of both."""
+
+    runs: jax.Array
+    design: jax.Array
+
+
+class Scores(NamedTuple):
+    """exponent: of the step in the score's level for MSE in a wide box. vertex: the score for cross-entropy at the larger step."""
+
+    exponent: jax.Array
+    vertex: jax.Array
+
+
+def predict(case: Box) -> Values:
+    """The bound."""
+    K, d = case.problem.classes, case.problem.widths[0]
+    a = d / case.decay**2 * (K / (K - 1) if K % 2 == 0 else (K + 1) / K)
+    bound = jnp.log1p((K - 1) * jnp.exp(-a))
+    return Values(jnp.full(_SEEDS, bound), bound)
+
+
+def measure(case: Box, key: jax.Array) -> Values:
+    """Lion from random starts in the box with steps that fall to zero, and the objective at the signs."""
+    return _descend(case, _starts(case.problem, case.decay, key, _SEEDS))
+
+
+@jax.jit
+def _descend(case: Box, starts: Params) -> Values:
+    sizes = 0.1 / case.decay * jnp.linspace(1, 0, _STEPS)
+    ends = jax.vmap(lambda x: _lion(case.problem, case.decay, x, sizes)[0])(starts)
+    points = jax.tree.map(lambda x, more: jnp.append(x, more[None], axis=0), ends, _at_signs(case))
+    values = jax.lax.map(partial(objective, case.problem), points)
+    return Values(values[:-1], values[-1])
+
+
+def _at_signs(case: Box) -> Params:
+    signs = case.signs / case.decay
+    return Params((signs,), signs.T, None)
+
+
+def _starts(problem: Problem, decay: jax.Array, key: jax.Array, count: int) -> Params:
+    """Starts in the box, along a leading axis; drawn by NumPy, whose generators need no compilation."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    d = problem.widths[0]
+    W, H = (rng.uniform(-1, 1, size=(count, *shape)) / float(decay) for shape in ((problem.classes, d), (d, problem.columns)))
+    return Params((jnp.asarray(W),), jnp.asarray(H), None)
+
+
+def evidence(case: Box, predicted: Values, measured: Values) -> list[Check]:
+    """No value below the bound; a design on it, and the best run too; all above it where there is no design."""
+    bound, runs = float(predicted.design), np.asarray(measured.runs)
+    lowest = min(float(np.min(runs)), float(measured.design))
+    checks = [Check("certificate", "bound over value", bound / lowest, 1 + 1e-9)]
+    if bool(case.design):
+        checks.append(Check("agreement", "design", relative_error(bound, measured.design), 1e-9))
+        checks.append(Check("agreement", "best run", relative_error(bound, np.min(runs)), 1e-6))
+    else:
+        checks.append(Check("agreement", "bound over best run", bound / lowest, 0.999))
+    return checks
+
+
+def predict_scores(case: Box) -> Scores:
+    """A level proportional to the step, and zero at a vertex."""
+    return Scores(jnp.ones((), case.decay.dtype), jnp.zeros((), case.decay.dtype))
+
+
+def measure_scores(case: Box, key: jax.Array) -> Scores:
+    """Mean score over the last quarter of runs at two fixed steps for MSE; at the larger one for the cross-entropy of the case."""
+    squares = Problem.balanced(3, 2, 4)
+    problems = (squares, case.problem)
+    return _levels(problems, case.decay, tuple(_starts(problem, case.decay, key, 1) for problem in problems))
+
+
+@jax.jit
+def _levels(problems: tuple, decay: jax.Array, starts: tuple) -> Scores:
+    def level(i: int, size: jax.Array) -> jax.Array:
+        x = jax.tree.map(lambda x: x[0], starts[i])
+        return jnp.mean(_lion(problems[i], decay, x, jnp.broadcast_to(size, _FIXED_STEPS))[1][-_FIXED_STEPS // 4 :])
+
+    large, small = jax.lax.map(partial(level, 0), jnp.asarray(_SIZES))
+    return Scores(jnp.log(large / small) / np.log(_SIZES[0] / _SIZES[1]), level(1, jnp.asarray(_SIZES[0])))
+
+
+def _lion(problem: Problem, decay: jax.Array, x: Params, sizes: jax.Array) -> tuple[Params, jax.Array]:
+    """The end of a run from x, and the score before every step."""
+
+    def step(carry: tuple, size: jax.Array) -> tuple:
+        x, momentum = carry
+        g = jax.grad(partial(objective, problem))(x)
+        score = sum(jax.tree.leaves(jax.tree.map(lambda d, x: jnp.sum(jnp.abs(d)) + decay * jnp.vdot(x, d), g, x)))
+        update, momentum = lion_k(size, decay=decay).update(g, momentum, x)
+        return (optax.apply_updates(x, update), momentum), score
+
+    (x, _), scores = jax.lax.scan(step, (x, lion_k(0.0, decay=decay).init(x)), sizes)
+    return x, scores
+
+
+def box(K: int, d: int, B: float) -> Box:
+    """The problem in a box of half-width B; the signs are a design where one is known, columns of a Hadamard matrix otherwise."""
+    columns = np.ones((1, 1))
+    while len(columns) < max(K, d + 1):
+        columns = np.kron([[1.0, 1.0], [1.0, -1.0]], columns)
+    signs, design = columns[:K, 1 : d + 1], False
+    if K == d == 3:
+        signs, design = 2 * np.eye(3) - 1, True
+    elif K & (K - 1) == 0 and d % (K - 1) == 0:
+        signs, design = np.tile(columns[:K, 1:K], (1, d // (K - 1))), True
+    return Box(Problem.balanced(K, 1, d, loss="ce"), jnp.asarray(1 / B), jnp.asarray(signs), jnp.asarray(design))
+
+
+def cases() -> dict[str, Box]:
+    """Designs of even and of odd K in boxes of two widths, and a shape that has none."""
+    shapes = ((4, 3, 1.0), (4, 3, 0.6), (3, 3, 1.0), (6, 5, 1.0))
+    return {f"K={K} d={d} B={B}": box(K, d, B) for K, d, B in shapes}
+
+
+def draw(rng: np.random.Generator) -> Box:
+    """A box of random width around a shape with a design."""
+    return box(*((4, 3), (3, 3))[rng.integers(2)], rng.uniform(0.6, 1.4))
+
+
+_ASSUMES = (
+    Assumption("balanced cross-entropy without bias", lambda c: c.problem.design == "balanced" and c.problem.bias == "none"),
+    Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
+)
+
+THEOREMS = (
+    Theorem(
+        id="box-ce-bound",
+        status="holds",
+        claim="Balanced cross-entropy with entries of W and H within B is at least log(1 + (K-1) e^-a), a = d B^2 K/(K-1) for even "
+        "K and d B^2 (K+1)/K for odd K; Hadamard designs meet the bound and Lion finds them.",
+        source="derived, for the problem that Lion solves by Chen, Liu, Liang, Liu 2024, arXiv 2310.05898",
+        assumes=_ASSUMES,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+        notes="That some run of Lion ends in a design is measured, not proved.",
+    ),
+    Theorem(
+        id="lion-score",
+        status="numerical",
+        claim="At a fixed step the stationarity score of Lion settles at a level proportional to the step where the minimiser is "
+        "no vertex of the box, and at zero where it is one.",
+        source="derived, for the score of Chen, Liu, Liang, Liu 2024, arXiv 2310.05898",
+        assumes=_ASSUMES,
+        predict=predict_scores,
+        measure=measure_scores,
+        cases=lambda: {"K=4 d=3 B=1": box(4, 3, 1.0)},
+        evidence=agreement(0.3, vertex=1e-9),
+    ),
+)

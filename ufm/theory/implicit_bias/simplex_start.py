@@ -1,0 +1,80 @@
+"""Balanced simplex factors of cross-entropy without ridge: the starts that the flow and its rates are about."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames import helmert
+from ufm.objective import Params, logits
+from ufm.problem import Problem
+from ufm.theory.theorem import Assumption
+
+_CLASSES, _DIM = 4, 4
+
+
+class SimplexStart(NamedTuple):
+    """Columns of K classes of n samples, simplex factors, which of W_1, W_2, W_3 are trained (0 is a fixed I), times (T,)."""
+
+    problem: Problem
+    params: Params
+    trained: jax.Array
+    ts: jax.Array
+
+
+def logit_scale(z: jax.Array) -> jax.Array:
+    """s of simplex logits s (I - J/K): the margin of class 1 over class 2."""
+    return z[0, 0] - z[1, 0]
+
+
+def trained_part(case: SimplexStart, gradient: Params) -> Params:
+    """The gradient with the entries of fixed weights set to zero."""
+    return gradient._replace(weights=tuple(on * g for on, g in zip(case.trained, gradient.weights, strict=True)))
+
+
+def trained_square(case: SimplexStart, params: Params) -> jax.Array:
+    """|theta|^2 of the trained factors."""
+    return jnp.sum(params.H**2) + sum(on * jnp.sum(W**2) for on, W in zip(case.trained, params.weights, strict=True))
+
+
+def simplex_start(depth: int, n: int, s: float, last: float, rng: np.random.Generator) -> SimplexStart:
+    """Simplex factors of scale s in random frames, with `depth` of the three weights trained, and nine times up to `last`."""
+    problem = Problem.balanced(_CLASSES, n, (_DIM,) * 3, loss="ce").collapsed()
+    trained = np.array([0.0] * (3 - depth) + [1.0] * depth)
+    u = (np.sqrt(n) * s) ** (1 / (depth + 1))
+    frame = np.linalg.qr(rng.normal(size=(_DIM, _CLASSES - 1)))[0]
+    U = np.asarray(helmert(_CLASSES))
+    H, weights = u * frame @ U.T, []
+    for on in trained[:2]:
+        turned = np.linalg.qr(rng.normal(size=(_DIM, _CLASSES - 1)))[0]
+        weights.append(u * turned @ frame.T if on else np.eye(_DIM))
+        frame = turned if on else frame
+    params = Params(tuple(map(jnp.asarray, (*weights, u * U @ frame.T))), jnp.asarray(H), None)
+    return SimplexStart(problem, params, jnp.asarray(trained), jnp.asarray(np.expm1(np.linspace(0, np.log1p(last), 9))))
+
+
+def cases() -> dict[str, SimplexStart]:
+    """One, two and three trained weights, one and several samples a class, from small and from large scale."""
+    rng = np.random.default_rng(0)
+    grid = ((1, 1, 0.5, 1e3), (1, 4, 3.0, 1e5), (2, 1, 0.5, 1e3), (2, 3, 2.0, 1e4), (3, 2, 0.7, 1e3))
+    return {f"M={M} n={n} s={s}": simplex_start(M, n, s, last, rng) for M, n, s, last in grid}
+
+
+def draw(rng: np.random.Generator) -> SimplexStart:
+    """Random depth, class size and scale."""
+    depth, n = int(rng.integers(1, 4)), int(rng.integers(1, 9))
+    return simplex_start(depth, n, rng.uniform(0.5, 4), np.exp(rng.uniform(3, 9)), rng)
+
+
+def _is_simplex(case: SimplexStart) -> bool:
+    z = np.asarray(logits(case.problem, case.params))
+    K = len(z)
+    return np.allclose(z, (z[0, 0] - z[1, 0]) * (np.eye(K) - 1 / K), atol=1e-12 * np.max(np.abs(z)))
+
+
+ASSUMES = (
+    Assumption("balanced cross-entropy, one column a class", lambda c: c.problem.loss.name == "ce"),
+    Assumption("no ridge and no bias", lambda c: float(np.max(c.problem.ridges)) == 0 and c.problem.bias == "none"),
+    Assumption("simplex logits", _is_simplex),
+)

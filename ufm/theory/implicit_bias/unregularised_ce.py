@@ -1,0 +1,120 @@
+"""Cross-entropy without ridge on the simplex: its flow solves one scalar equation (derived).
+
+L = M + 1 trained factors, each of singular value u on the simplex (the model of Ji, Lu, Zhang, Deng, Su 2022). Logits stay
+Z = s (I - J/K) with s = u^L / sqrt(n), and with q = 2 - 2/L = 2M/(M+1)
+
+    s' = (L/n) (sqrt(n) s)^q / (e^s + K - 1),    f = log(1 + (K-1) e^-s),    |theta|^2 = L (K-1) (sqrt(n) s)^(2/L)
+    M = 1:  Ei(s) - Ei(s_0) + (K-1) log(s/s_0) = 2 t / sqrt(n)
+
+Time is that of theta' = -grad f.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params, logits, objective
+from ufm.roots import increasing_root
+from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
+from ufm.theory.theorem import Theorem, agreement
+
+_SUBSTEPS, _HIGHEST = 200, 60.0
+_NODES = np.polynomial.legendre.leggauss(64)
+_RUNGE_KUTTA = ((0, 1 / 6), (1 / 2, 1 / 3), (1 / 2, 1 / 3), (1, 1 / 6))  # times and weights of the classical stages
+
+
+class SimplexPath(NamedTuple):
+    """s, value, square: (T,) logit scale, f and |theta|^2 of the trained factors; off: (T,) largest entry of Z - s (I - J/K)."""
+
+    s: jax.Array
+    value: jax.Array
+    square: jax.Array
+    off: jax.Array
+
+
+def predict_flow(case: SimplexStart) -> SimplexPath:
+    """s(t) from t(s): by the exponential integral for two trained factors, by quadrature in s for more."""
+    K, n, L = case.problem.classes, case.problem.counts[0], 1 + jnp.sum(case.trained)
+    s0 = logit_scale(logits(case.problem, case.params))
+    q = 2 - 2 / L
+    x, w = (jnp.asarray(v, case.ts.dtype) for v in _NODES)
+
+    def time(s: jax.Array) -> jax.Array:
+        sigma = s0 + (s - s0) * (x + 1) / 2
+        general = (s - s0) / 2 * jnp.sum(w * n / L * (jnp.exp(sigma) + K - 1) * (jnp.sqrt(n) * sigma) ** -q)
+        two = jnp.sqrt(n) / 2 * (_expi(s) - _expi(s0) + (K - 1) * jnp.log(s / s0))
+        return jnp.where(L == 2, two, general)
+
+    s = jax.lax.map(lambda t: increasing_root(lambda s, t: time(s) - t, s0, jnp.asarray(_HIGHEST), t), case.ts)
+    value = jnp.log1p((K - 1) * jnp.exp(-s))
+    return SimplexPath(s, value, L * (K - 1) * (jnp.sqrt(n) * s) ** (2 / L), jnp.zeros_like(s))
+
+
+def _expi(s: jax.Array) -> jax.Array:
+    """Ei(s) less Euler's constant for 0 < s <= 60: log s + sum_k s^k / (k k!), of positive terms."""
+    k = np.arange(1.0, 241.0)
+    return jnp.log(s) + jnp.sum(jnp.exp(k * jnp.log(s) - np.cumsum(np.log(k))) / k)
+
+
+def measure_flow(case: SimplexStart, key: jax.Array) -> SimplexPath:
+    """Runge-Kutta on all entries of the trained factors, in the time log(1 + t)."""
+    del key  # the start belongs to the case
+    return _integrate(case)
+
+
+@jax.jit
+def _integrate(case: SimplexStart) -> SimplexPath:
+    problem = case.problem
+
+    def velocity(clock: jax.Array, params: Params) -> Params:
+        gradient = trained_part(case, jax.grad(partial(objective, problem))(params))
+        return jax.tree.map(lambda g: -jnp.exp(clock) * g, gradient)
+
+    def advance(params: Params, ends: tuple) -> tuple:
+        h = (ends[1] - ends[0]) / _SUBSTEPS
+
+        def step(i: int, p: Params) -> Params:
+            def stage(carry: tuple, weights: jax.Array) -> tuple:
+                k, total = carry
+                k = velocity(ends[0] + (i + weights[0]) * h, _shift(p, weights[0] * h, k))
+                return (k, _shift(total, weights[1] * h, k)), None
+
+            return jax.lax.scan(stage, (p, p), jnp.asarray(_RUNGE_KUTTA))[0][1]
+
+        params = jax.lax.fori_loop(0, _SUBSTEPS, step, params)
+        return params, params
+
+    clocks = jnp.log1p(case.ts)
+    path = jax.lax.scan(advance, case.params, (jnp.append(0.0, clocks[:-1]), clocks))[1]
+
+    def look(params: Params) -> SimplexPath:
+        z = logits(problem, params)
+        s = logit_scale(z)
+        simplex = s * (jnp.eye(problem.classes) - 1 / problem.classes)
+        return SimplexPath(s, objective(problem, params), trained_square(case, params), jnp.max(jnp.abs(z - simplex)))
+
+    return jax.lax.map(look, path)
+
+
+def _shift(params: Params, h: jax.Array, velocity: Params) -> Params:
+    return jax.tree.map(lambda x, v: x + h * v, params, velocity)
+
+
+THEOREMS = (
+    Theorem(
+        id="ce-simplex-flow",
+        status="holds",
+        claim="Without ridge, flow of cross-entropy from balanced simplex factors keeps the simplex, and its scale s solves "
+        "one scalar equation: an exponential integral for M = 1, a quadrature for deeper models.",
+        source="derived, for the model of Ji, Lu, Zhang, Deng, Su 2022, arXiv 2110.02796",
+        assumes=ASSUMES,
+        predict=predict_flow,
+        measure=measure_flow,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-8),
+    ),
+)
