@@ -1,0 +1,239 @@
+"""Aligned features: the proximity model solved exactly, far from collapse and at every strength of proximity (derived).
+
+    H0 = U diag(m0) V^T (x) 1^T + sqrt(n) U diag(sigma0) Z^T + D_perp
+
+with U (d, K) and V (K, K) orthonormal, Z orthonormal columns of zero class means, D_perp a within-class part orthogonal to U
+and to Z. The minimiser has the same form, with W = V diag(w) U^T and p = B + lH, mode by mode
+
+    m = (B m0 + w)/(p + w^2),    sigma = B sigma0/(p + w^2),    w (m^2 + sigma^2 + lW) = m,    D_perp -> (B/p) D_perp
+
+which is one quintic in w for each mode, b = B m0 and e = B sigma0,
+
+    lW w^5 + 2 lW p w^3 + b w^2 + (b^2 + e^2 + lW p^2 - p) w - b p = 0.
+
+For p > 1/lW it has one real root. Below there are several: for collapsed classes (sigma0 = D_perp = 0) the one of least
+objective is the minimum, by von Neumann's trace inequality, since L depends on singular values alone; with variability within
+classes it need not be, because the means can turn away from directions of much variability.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params
+from ufm.problem import Problem
+from ufm.theory.perturbation.model import proximity, units
+from ufm.theory.perturbation.newton import minima
+from ufm.theory.theorem import Assumption, Theorem, agreement, lower_bound
+
+_GRID = 4001
+_NEWTON_STEPS = 12
+_STARTS = 6
+
+
+class Aligned(NamedTuple):
+    """A problem and its H0 in modes: U (d, K), V (K, K), m0 and sigma0 (K,), Z (N, K) and D_perp (d, N).
+
+    A mode of sigma0 = 0 needs no column of Z: it may be zero.
+    """
+
+    problem: Problem
+    U: jax.Array
+    V: jax.Array
+    m0: jax.Array
+    sigma0: jax.Array
+    Z: jax.Array
+    D_perp: jax.Array
+
+
+class Minimum(NamedTuple):
+    """W (K, d), H (d, N) and the objective there."""
+
+    W: jax.Array
+    H: jax.Array
+    value: jax.Array
+
+
+def mode(m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.Array) -> jax.Array:
+    """The root w of the mode's quintic with the least objective, a scalar, for m0 not zero.
+
+    The objective at the best (m, sigma) for a given w is compared on a grid, and Newton steps on the quintic polish the best
+    point. The grid holds every minimum: there lW w^2/2 is at most the objective at w = 0.
+    """
+    p, b, e = B + lH, B * m0, B * sigma0
+    coefficients = jnp.stack([lW, 0 * p, 2 * lW * p, b, b**2 + e**2 + lW * p**2 - p, -b * p])
+    slopes = coefficients[:-1] * jnp.arange(5, 0, -1)
+
+    def value(w: jax.Array) -> jax.Array:
+        m, sigma = (b + w) / (p + w**2), e / (p + w**2)
+        fit = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
+        return (fit + B * ((m - m0) ** 2 + (sigma - sigma0) ** 2)) / 2
+
+    reach = jnp.sqrt(2 * value(jnp.zeros_like(p)) / lW)
+    grid = reach * jnp.linspace(-1, 1, _GRID)
+
+    def polish(_: int, w: jax.Array) -> jax.Array:
+        return w - jnp.polyval(coefficients, w) / jnp.polyval(slopes, w)
+
+    return jax.lax.fori_loop(0, _NEWTON_STEPS, polish, grid[jnp.argmin(jax.vmap(value)(grid))])
+
+
+def predict(case: Aligned) -> Minimum:
+    """The minimiser mode by mode, and its value summed over modes and D_perp."""
+    problem = case.problem
+    lW, lH, B, n = units(problem)
+    p = B + lH
+    w = jax.vmap(lambda m0, sigma0: mode(m0, sigma0, lW, lH, B))(case.m0, case.sigma0)
+    m, sigma = (B * case.m0 + w) / (p + w**2), B * case.sigma0 / (p + w**2)
+    means = (case.U * m[None, :]) @ case.V.T
+    H = means[:, problem.labels] + jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z.T + B / p * case.D_perp
+    modes = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
+    modes += B * ((m - case.m0) ** 2 + (sigma - case.sigma0) ** 2)
+    unseen = B * lH / p * jnp.sum(case.D_perp**2)
+    value = (n * jnp.sum(modes) + unseen) / (2 * problem.samples)
+    return Minimum((case.V * w[None, :]) @ case.U.T, H, value)
+
+
+def measure(case: Aligned, key: jax.Array) -> Minimum:
+    """The lowest of Newton minimisations of the joint objective from random starts around zero and around H0."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    problem = case.problem
+    (K, N), d = problem.targets.shape, problem.widths[0]
+    size = np.array([0.1, 0.5, 1.0, 2.0, 0.1, 0.5])[:, None, None]
+    centres = np.broadcast_to(problem.H0, (_STARTS, d, N))
+    H = size * rng.normal(size=(_STARTS, d, N)) + np.array([0, 0, 0, 0, 1, 1])[:, None, None] * centres
+    starts = Params((size * rng.normal(size=(_STARTS, K, d)),), H, None)
+    found = minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
+    best = int(np.argmin(found.value))
+    return Minimum(*(np.asarray(x)[best] for x in (found.W, found.H, found.value)))
+
+
+def predict_value(case: Aligned) -> jax.Array:
+    """The value of the aligned point: the global minimum, if the minimiser were aligned."""
+    return predict(case).value
+
+
+def measure_value(case: Aligned, key: jax.Array) -> np.ndarray:
+    """The objective at the lowest point found."""
+    return measure(case, key).value
+
+
+def aligned(rng: np.random.Generator, lW: float, lH: float, B: float, m0: tuple, sigma0: tuple, unseen: float = 0.5) -> Aligned:
+    """Random frames for K = 3 classes of 2 samples in 5 dimensions; sigma0 of two modes, D_perp in the third direction of Z."""
+    K, n, d = 3, 2, 5
+    U, V, Q = (np.linalg.qr(rng.normal(size=shape))[0] for shape in ((d, d), (K, K), (K, K)))
+    Z = np.kron(Q, np.array([[1.0], [-1.0]]) / np.sqrt(2))
+    D_perp = unseen * np.outer(U[:, K:] @ rng.normal(size=d - K), Z[:, 2])
+    U, Z, sigma0 = U[:, :K], Z * np.array([1.0, 1.0, 0.0]), np.array([*sigma0, 0.0])
+    m0 = np.asarray(m0, dtype=float)
+    H0 = np.repeat(U * m0 @ V.T, n, axis=1) + np.sqrt(n) * U * sigma0 @ Z.T + D_perp
+    return Aligned(proximity(lW, lH, B, H0), *(jnp.asarray(x) for x in (U, V, m0, sigma0, Z, D_perp)))
+
+
+def cases_above() -> dict[str, Aligned]:
+    """B + lH from 5 % above 1/lW to ten times it, either side of sqrt(lH lW) = 1, without variability, and lH = 0."""
+    rng = np.random.default_rng(0)
+    m0, sigma0 = (1.3, 0.6, 0.2), (0.5, 1.0)
+    return {
+        "B+lH=1.05/lW": aligned(rng, 0.5, 0.2, 1.9, m0, sigma0),
+        "B+lH=10/lW": aligned(rng, 0.5, 0.2, 19.8, m0, sigma0),
+        "c=1.5": aligned(rng, 1.0, 2.25, 1.0, m0, sigma0),
+        "collapsed classes": aligned(rng, 0.5, 0.2, 3.0, m0, (0.0, 0.0), 0.0),
+        "a negative mode, lH=0": aligned(rng, 0.7, 0.0, 2.0, (1.3, -0.6, 0.2), sigma0),
+    }
+
+
+def cases_collapsed() -> dict[str, Aligned]:
+    """B + lH from a hundredth of 1/lW to twice it, sqrt(lH lW) either side of one, and a negative mode."""
+    rng = np.random.default_rng(0)
+    grid = ((0.1, 0.05, 0.05), (0.5, 0.2, 0.1), (0.5, 0.2, 1.6), (0.5, 0.2, 3.8), (1.0, 1.5, 0.1))
+    m0, none = (1.3, -0.6, 0.2), (0.0, 0.0)
+    return {f"lW={lW} lH={lH} B={B}": aligned(rng, lW, lH, B, m0, none, 0.0) for lW, lH, B in grid}
+
+
+def cases_turning() -> dict[str, Aligned]:
+    """Variability of a mode several times its mean, B + lH from 0.15/lW to 0.95/lW, with and without D_perp."""
+    rng = np.random.default_rng(0)
+    return {
+        "(B+lH) lW=0.15": aligned(rng, 0.5, 0.2, 0.1, (0.1, 0.5, 0.6), (2.0, 0.0), 0.0),
+        "(B+lH) lW=0.2": aligned(rng, 0.2, 0.2, 0.8, (0.3, 1.0, 0.6), (1.2, 1.0)),
+        "(B+lH) lW=0.35": aligned(rng, 0.5, 0.2, 0.5, (0.5, 0.7, 1.0), (1.5, 1.0)),
+        "(B+lH) lW=0.5": aligned(rng, 0.5, 0.2, 0.8, (0.3, 1.0, 0.6), (1.5, 0.0)),
+        "(B+lH) lW=0.95": aligned(rng, 0.5, 0.2, 1.7, (0.1, 0.5, 0.6), (2.0, 0.0)),
+    }
+
+
+def draw_above(rng: np.random.Generator) -> Aligned:
+    """Random ridges and modes, at least 5 % above the threshold."""
+    lW = rng.uniform(0.2, 1.2)
+    p = rng.uniform(1.05, 6) / lW
+    lH = rng.uniform(0, 1) / lW
+    return aligned(rng, lW, lH, p - lH, _modes(rng, 3), _modes(rng, 2))
+
+
+def draw_collapsed(rng: np.random.Generator) -> Aligned:
+    """Random ridges, proximity and means, without variability within classes."""
+    lW = rng.uniform(0.1, 1.0)
+    p = rng.uniform(0.05, 2) / lW
+    lH = rng.uniform(0.1, 0.8) * p
+    return aligned(rng, lW, lH, p - lH, _modes(rng, 3), (0.0, 0.0), 0.0)
+
+
+def _modes(rng: np.random.Generator, count: int) -> tuple:
+    return tuple(rng.uniform(0.2, 1.5, size=count))
+
+
+def _is_convex(case: Aligned) -> bool:
+    lW, lH, B, _ = units(case.problem)
+    return bool(B + lH > 1 / lW)
+
+
+def _is_collapsed(case: Aligned) -> bool:
+    return not (np.any(case.sigma0) or np.any(case.D_perp))
+
+
+_SOURCE = "derived, for the model of Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658"
+
+THEOREMS = (
+    Theorem(
+        id="proximity-aligned",
+        status="holds",
+        claim="From aligned features, B + lH > 1/lW, the proximity model keeps their singular vectors: each mode is the real root "
+        "of a quintic.",
+        source=_SOURCE,
+        assumes=(Assumption("B + lH > 1/lW", _is_convex),),
+        predict=predict,
+        measure=measure,
+        cases=cases_above,
+        draw=draw_above,
+        evidence=agreement(1e-9),
+    ),
+    Theorem(
+        id="proximity-aligned-collapsed",
+        status="holds",
+        claim="From collapsed classes, at any beta, the minimiser keeps the singular vectors of the class means: each mode is the "
+        "root of least objective.",
+        source=_SOURCE,
+        assumes=(Assumption("no variability within classes", _is_collapsed),),
+        predict=predict,
+        measure=measure,
+        cases=cases_collapsed,
+        draw=draw_collapsed,
+        evidence=agreement(1e-8),
+    ),
+    Theorem(
+        id="proximity-aligned-weak",
+        status="refuted",
+        claim="Aligned features of any variability have an aligned minimiser, each mode at its root of least objective, for "
+        "B + lH <= 1/lW as well.",
+        source=_SOURCE,
+        assumes=(Assumption("B + lH <= 1/lW", lambda case: not _is_convex(case)),),
+        predict=predict_value,
+        measure=measure_value,
+        cases=cases_turning,
+        evidence=lower_bound(1e-6),
+        notes="Where variability is several times the mean along a mode, a minimum with other singular vectors is lower.",
+    ),
+)

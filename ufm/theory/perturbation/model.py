@@ -1,0 +1,61 @@
+"""The proximity model in the numbers of Tirer et al. 2023, and the problems on which its theorems are tried.
+
+    min over W, H of 1/(2N) |W H - Y|^2 + lW/(2K) |W|^2 + lH/(2N) |H|^2 + B/(2N) |H - H0|^2,    N = K n,
+
+so that lW = K l2_W, lH = N l2_H and B = N beta. "N-units" below are values, gradients and Hessians times N.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.problem import Problem
+
+
+class Units(NamedTuple):
+    """lW = K l2_W, lH = N l2_H and B = N beta, scalars, and n = N/K."""
+
+    lW: jax.Array
+    lH: jax.Array
+    B: jax.Array
+    n: jax.Array
+
+
+class Features(NamedTuple):
+    """A problem of the proximity model, and the (d, N) features at which it is looked at."""
+
+    problem: Problem
+    H: jax.Array
+
+
+def units(problem: Problem) -> Units:
+    """The ridges and the proximity of a problem in Tirer's numbers."""
+    K, N = problem.classes, problem.samples
+    return Units(K * problem.l2_W[0], N * problem.l2_H, N * problem.beta, N / K)
+
+
+def parts(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The class means M (d, K) of features H (d, N), and what is left within classes, D = H - M (x) 1^T."""
+    M = problem.group_sum(H) / problem.counts[None, :]
+    return M, H - M[:, problem.labels]
+
+
+def centring(classes: int) -> jax.Array:
+    """C = I - 11^T/K, which takes the mean of the class means away."""
+    return jnp.eye(classes) - 1 / classes
+
+
+def proximity(lW: float, lH: float, B: float, H0: np.ndarray, n: int = 2) -> Problem:
+    """The proximity model around H0 (d, K n) at ridges and proximity in Tirer's numbers."""
+    d, N = H0.shape
+    K = N // n
+    return Problem.balanced(K, n, d, l2_W=lW * n / N, l2_H=lH / N, beta=B / N, H0=jnp.asarray(H0))
+
+
+def random_features(rng: np.random.Generator, means: float = 1.0, noise: float = 1.0, K: int = 3, n: int = 2, d: int = 5):
+    """Gaussian features (d, K n): class means of standard deviation `means`, deviations of `noise`."""
+    D = rng.normal(size=(d, K, n))
+    D -= D.mean(axis=2, keepdims=True)
+    return (means * rng.normal(size=(d, K, 1)) + noise * D).reshape(d, K * n)

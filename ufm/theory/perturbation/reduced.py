@@ -1,0 +1,142 @@
+"""What is left of the loss when the classifier is the best one for the features (Tirer, Huang, Niles-Weed 2023).
+
+With lW = K l2_W and lH = N l2_H, class means M, and D what is left within classes (n M = H Y^T):
+
+    W*(H) = Y H^T (H H^T + n lW I)^-1
+    L(H)  = min over W of f = lW/(2K) Tr[Y (n lW I + H^T H)^-1 Y^T] + lH/(2N) |H|^2      (derived)
+    N grad L(H) = W*^T (W* H - Y) + lH H
+    N Hess L(H) = lH I + I_N (x) W*^T W* - Z,    Z = Q^T (H H^T (x) I_K + n lW I)^-1 Q,    Q = E^T + H (x) W*,
+
+vec stacking columns and E having the columns vec(e_j e_k^T (W* H - Y)) in the order of vec W. (Tirer et al. state the bracket
+of the last line at collapse, to first order in 1/B; it is the Hessian everywhere, derived.)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.problem import Problem
+from ufm.theory.perturbation.model import Features, parts, proximity, random_features, units
+from ufm.theory.perturbation.newton import best_weights, reduced, reduced_hessian
+from ufm.theory.theorem import Theorem, agreement
+
+
+class Reduced(NamedTuple):
+    """L(H), a scalar in the units of f; its gradient times N, (d, N); and the best classifier, (K, d)."""
+
+    value: jax.Array
+    gradient: jax.Array
+    weights: jax.Array
+
+
+def best_classifier(problem: Problem, H: jax.Array) -> jax.Array:
+    """W*(H) = Y H^T (H H^T + n lW I)^-1, of shape (K, d)."""
+    lW, _, _, n = units(problem)
+    M, _ = parts(problem, H)
+    return jnp.linalg.solve(H @ H.T + n * lW * jnp.eye(H.shape[0]), n * M).T
+
+
+def gradient(problem: Problem, H: jax.Array) -> jax.Array:
+    """N grad L(H) = W*^T (W* H - Y) + lH H, of shape (d, N)."""
+    W = best_classifier(problem, H)
+    return W.T @ (W @ H - problem.targets) + units(problem).lH * H
+
+
+def hessian(problem: Problem, H: jax.Array) -> jax.Array:
+    """N Hess L(H) over vec H, of shape (d N, d N)."""
+    lW, lH, _, n = units(problem)
+    W = best_classifier(problem, H)
+    (K, d), N = W.shape, H.shape[1]
+    residual = W @ H - problem.targets
+    E = jnp.einsum("ja,ki->jkia", jnp.eye(d), residual).reshape(d * K, N * d)
+    Q = E + jnp.kron(H, W)
+    Z = Q.T @ jnp.linalg.solve(jnp.kron(H @ H.T, jnp.eye(K)) + n * lW * jnp.eye(d * K), Q)
+    return lH * jnp.eye(N * d) + jnp.kron(jnp.eye(N), W.T @ W) - Z
+
+
+def predict(case: Features) -> Reduced:
+    """L, N grad L and W* in closed form."""
+    problem, H = case
+    lW, lH, _, n = units(problem)
+    Y, N = problem.targets, H.shape[1]
+    fitted = jnp.trace(Y @ jnp.linalg.solve(n * lW * jnp.eye(N) + H.T @ H, Y.T))
+    value = lW / (2 * problem.classes) * fitted + lH / (2 * N) * jnp.sum(H**2)
+    return Reduced(value, gradient(problem, H), best_classifier(problem, H))
+
+
+@jax.jit
+def measure(case: Features, key: jax.Array) -> Reduced:
+    """Minimise f over W by a Newton step on automatic derivatives, and differentiate the minimum through that step."""
+    del key  # the features belong to the case
+    value, slope = jax.value_and_grad(lambda H: reduced(case.problem, H))(case.H)
+    return Reduced(value, case.problem.samples * slope, best_weights(case.problem, case.H))
+
+
+def predict_hessian(case: Features) -> jax.Array:
+    """N Hess L(H) of shape (d N, d N) by the Kronecker formula."""
+    return hessian(case.problem, case.H)
+
+
+@jax.jit
+def measure_hessian(case: Features, key: jax.Array) -> jax.Array:
+    """N times the Schur complement of W in the joint Hessian of f, taken by automatic differentiation."""
+    del key  # the features belong to the case
+    return case.problem.samples * reduced_hessian(case.problem, case.H)
+
+
+def features(rng: np.random.Generator, lW: float, lH: float, noise: float = 1.0, size: float = 1.0) -> Features:
+    """Random features of K = 3 classes of 2 samples in 5 dimensions."""
+    H = random_features(rng, size, size * noise)
+    return Features(proximity(lW, lH, 1.0, H), jnp.asarray(H))
+
+
+def cases() -> dict[str, Features]:
+    """Below and above sqrt(lH lW) = 1, no ridge on H, collapsed classes, tiny and huge features, zero."""
+    rng = np.random.default_rng(0)
+    return {
+        "c=0.3": features(rng, 0.5, 0.18),
+        "c=1.5": features(rng, 1.0, 2.25),
+        "lH=0": features(rng, 0.5, 0.0),
+        "collapsed": features(rng, 0.5, 0.3, noise=0.0),
+        "small": features(rng, 0.5, 0.3, size=1e-3),
+        "large": features(rng, 0.5, 0.3, size=30.0),
+        "zero": features(rng, 0.5, 0.3, size=0.0),
+    }
+
+
+def draw(rng: np.random.Generator) -> Features:
+    """Random ridges and features."""
+    lW, lH, noise, size = np.exp(rng.uniform(-2, 1, size=4))
+    return features(rng, lW, lH, noise, size)
+
+
+_SOURCE = "Tirer, Huang, Niles-Weed 2023, Perturbation analysis of neural collapse, arXiv 2210.16658"
+
+THEOREMS = (
+    Theorem(
+        id="reduced-objective",
+        status="holds",
+        claim="With the best classifier the squared error is lW/(2K) Tr[Y (n lW I + H^T H)^-1 Y^T] + lH/(2N) |H|^2, a function "
+        "of the features alone, whose gradient is the partial one of f.",
+        source=_SOURCE + "; the trace form derived",
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-10),
+    ),
+    Theorem(
+        id="reduced-objective-hessian",
+        status="holds",
+        claim="The bracket lH I + I (x) W^T W - Z of Tirer et al.'s expansion is N times the Hessian of the reduced objective, at "
+        "any features and not at collapse alone.",
+        source=_SOURCE + " (equation 5, at collapse); at any features derived",
+        predict=predict_hessian,
+        measure=measure_hessian,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-10),
+    ),
+)
