@@ -1,4 +1,4 @@
-"""The command line: `ufm verify` and `ufm theorems`."""
+"""The command line: `ufm verify`, `ufm theorems`, `ufm perturb`."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 
 from ufm.environment import prefer_quick_compilation
+from ufm.real import perturb
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     theorems = commands.add_parser("theorems", help="list the catalogue, or explain one entry")
     theorems.add_argument("name", nargs="?", metavar="NAME", help="id of a theorem")
     theorems.set_defaults(run=_theorems)
+
+    compare = commands.add_parser("perturb", help="hold real features of a network against the proximity model")
+    perturb.add_arguments(compare)
+    compare.set_defaults(run=perturb.run)
     return parser
 
 

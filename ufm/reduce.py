@@ -1,18 +1,22 @@
-"""Exact reductions of samples and widths, with their inverses.
+"""Exact reductions of columns (samples), with their inverses; `ufm.narrow` has those of widths.
 
 Each reduction takes (problem, params) and returns Reduced(problem, params, lift): gradient flow, gradient descent,
-momentum and L-BFGS from `params` run identically in both problems, and `lift` maps points of the small one back.
-Updates that look at single entries (Adam, sign methods) break `compress_columns`, `pool_samples` and `narrow_features`.
+momentum, L-BFGS and polar-factor steps from `params` run identically in both problems, and `lift` maps points of the
+small one back. Updates that look at single entries (Adam, sign methods) break all of them: name the `optimizer` and it is
+tried out (`ufm.equivariance`). A start with a velocity names it too; `project` gives its coordinates.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from ufm.checks import array_module, check_count, is_traced, refuse
+from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
+from ufm.equivariance import check_commutes
 from ufm.objective import Params
 from ufm.problem import Problem
 
@@ -22,27 +26,56 @@ class Reduced(NamedTuple):
 
     problem: Problem
     params: Params
-    lift: Callable[[Params], Params]
+    lift: Callable[..., Params]
 
 
-def merge_columns(problem: Problem, params: Params) -> Reduced:
+def project(reduced: Reduced, point: Params) -> Params:
+    """Coordinates in the reduced problem of a point, gradient or velocity of the full one: the adjoint of the lift.
+
+    Args:
+      reduced: what a reduction returned.
+      point: of the full shapes, in the span that the reduction keeps (a velocity that was named to it is).
+
+    Returns:
+      Params of the reduced shapes.
+    """
+    return jax.vjp(reduced.lift, reduced.params)[1](point)[0]
+
+
+def merge_columns(
+    problem: Problem, params: Params, *, exact: bool = False, optimizer: optax.GradientTransformation | None = None
+) -> Reduced:
     """One column for each run of equal columns: exact from equal columns, and always exact for the minimum.
 
     For fixed weights the objective is strictly convex in every free feature when the loss is convex and l2_H > 0, with
     the same function for columns of equal targets: at each critical point those features are equal (NC1).
-    Flows from unequal columns differ; `params` is mapped to the mean features.
+    Flows from unequal columns differ (for cross-entropy no reduction of them is known); `params` is mapped to the mean
+    features, unless `exact` asks for the same dynamics.
+
+    Args:
+      problem: any loss; finer `groups` keep parts of a class apart.
+      params: its columns stand for h_c sqrt(m_c).
+      exact: refuse starts, and centres H0, whose columns differ within a run.
+      optimizer: one to try out.
 
     Raises:
-      ValueError: under a proximity term, whose centres H0 tell equal columns apart.
+      ValueError: under a proximity term whose centres tell equal columns apart; for unequal columns where `exact`; for an
+        optimiser that does not commute.
     """
-    if problem.H0 is not None:
+    share = _shares(problem)
+    if problem.H0 is not None and not exact:
         refuse("H0", "an array", "None: a proximity term tells equal columns apart")
-    share = jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])[None, :]
+    if exact:
+        _require_equal_columns(problem, "params.H", params.H)
+        if problem.H0 is not None:
+            _require_equal_columns(problem, "H0", problem.H0)
 
     def lift(p: Params) -> Params:
         return p._replace(H=p.H[:, problem.labels] * share)
 
-    return Reduced(problem.collapsed(), params._replace(H=problem.group_sum(params.H * share)), lift)
+    merged = params._replace(H=problem.group_sum(params.H * share))
+    check_commutes(optimizer, lift, merged)
+    return Reduced(problem.collapsed(), merged, lift)
 
 
 def split_columns(problem: Problem, parts: int = 2) -> Problem:
@@ -68,67 +101,110 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
     )
 
 
-def pool_samples(problem: Problem, params: Params) -> Reduced:
+def pool_samples(
+    problem: Problem,
+    params: Params,
+    *,
+    velocity: Params | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Reduced:
     """R1: N samples of an MSE problem as K scaled class means and r pooled within-class residual columns.
 
     x_k = sqrt(n_k) mean_k keeps target and intercept; the residuals H - X S, of target 0 and intercept 0, are rotated
-    jointly with those of H0 into r = min(d, N - K) columns (min(2d, N - K) under a proximity term). Exact from any
-    start because the squared Frobenius norm does not see orthogonal mixing of a class's samples.
+    jointly with those of H0 and of the velocity into r = min(d, N - K) columns (d is 2d with one of H0 and a velocity, 3d
+    with both). Exact from any start because the squared Frobenius norm does not see orthogonal mixing of a class's samples,
+    nor of residuals of several classes of one weight: classes of other weights have residual columns of their own (all
+    classes, where weights are traced and not known to be one).
+
+    Args:
+      problem: squared error, free features.
+      params: any start.
+      velocity: that of a start in motion; only its H matters.
+      optimizer: one to try out.
 
     Raises:
-      ValueError: for another loss, or unequal column weights.
+      ValueError: for another loss or features, or an optimiser that does not commute.
     """
     _require_squared_error(problem)
-    merged = problem.collapsed()
-    share = jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])[None, :]
+    share, labels, runs = _shares(problem), problem.labels, len(problem.groups)
 
-    def split(H):
+    def split(H: jax.Array) -> tuple[jax.Array, jax.Array]:
         means = problem.group_sum(H * share)
-        return means, H - means[:, problem.labels] * share
+        return means, H - means[:, labels] * share
 
-    means, residuals = split(params.H)
-    means0, residuals0 = (None, None) if problem.H0 is None else split(problem.H0)
-    stacked = residuals if residuals0 is None else jnp.concatenate([residuals, residuals0])
-    rank = min(stacked.shape[0], problem.columns - len(problem.groups))
-    Q = jnp.linalg.svd(stacked, full_matrices=False)[2][:rank].T
+    parts = [split(H) for H in _starts(problem, params, velocity)]
+    stacked = known(jnp.concatenate([residuals for _, residuals in parts]))
+    xp, bases, firsts = array_module(stacked), [], []
+    for pool in _pools(problem):
+        columns = np.flatnonzero(np.isin(labels, pool))
+        rank = min(stacked.shape[0], columns.size - len(pool))
+        basis = xp.linalg.svd(stacked[:, columns], full_matrices=False)[2][:rank].T
+        place = np.full(problem.columns, columns.size)
+        place[columns] = np.arange(columns.size)
+        bases.append(xp.concatenate([basis, xp.zeros((1, rank), stacked.dtype)])[place])
+        firsts.append(columns[0])
+    Q = jnp.asarray(xp.concatenate(bases, axis=1))
 
-    def append(x, value):
-        return jnp.concatenate([x, jnp.full((*x.shape[:-1], rank), value, x.dtype)], axis=-1)
-
-    pooled = dataclasses.replace(
-        merged,
-        targets=append(merged.targets, 0),
-        multiplicity=append(merged.multiplicity, 1),
-        intercept=append(merged.intercept, 0),
-        weight=append(merged.weight, merged.weight[0]),
-        H0=None if means0 is None else jnp.concatenate([means0, residuals0 @ Q], axis=1),
-        groups=(1,) * len(problem.groups) + ((rank,) if rank else ()),
-        design="general",
-    )
+    def image(means: jax.Array, residuals: jax.Array) -> jax.Array:
+        return jnp.concatenate([means, residuals @ Q], axis=1)
 
     def lift(p: Params) -> Params:
-        X, R = p.H[:, : len(problem.groups)], p.H[:, len(problem.groups) :]
-        return p._replace(H=X[:, problem.labels] * share + R @ Q.T)
+        return p._replace(H=p.H[:, :runs][:, labels] * share + p.H[:, runs:] @ Q.T)
 
-    return Reduced(pooled, params._replace(H=jnp.concatenate([means, residuals @ Q], axis=1)), lift)
+    merged = dataclasses.replace(problem, H0=None).collapsed()
+    H0 = None if problem.H0 is None else image(*parts[1])
+    pooled = _append_residuals(merged, [basis.shape[1] for basis in bases], known(problem.weight)[np.array(firsts)], H0)
+    small = params._replace(H=image(*parts[0]))
+    check_commutes(optimizer, lift, small)
+    return Reduced(pooled, small, lift)
 
 
-def compress_columns(problem: Problem, params: Params) -> Reduced:
-    """R1b: any MSE problem of C columns as min(C, d + K + 1) columns of unit multiplicity and real intercepts.
+def pooled_problem(problem: Problem, residuals: int, *, H0: jax.Array | None = None) -> Problem:
+    """The pooled form of a problem of one column a class, which never held its N samples as columns.
 
-    T is an orthonormal basis of the rows of [H; Y sqrt(m); a sqrt(m); H0]; H T, Y sqrt(m) T and a sqrt(m) T evolve as
-    the original does, for arbitrary targets.
+    Args:
+      problem: squared error with one weight; column k stands for the n_k = multiplicity[k] samples of class k, as in
+        `Problem.from_targets(jnp.eye(K), widths, multiplicity=counts)`.
+      residuals: how many residual columns to append: min(d, N - K) for any start of N samples, d for their limit.
+      H0: (d, K + residuals) centre in pooled coordinates, where the proximity term is on.
+
+    Returns:
+      Problem of K + residuals columns.
 
     Raises:
-      ValueError: for another loss, or unequal column weights.
+      ValueError: for another loss or features, unequal weights, a bad count or shape, or an H0 that the problem lacks.
     """
     _require_squared_error(problem)
+    _require_equal_weights(problem)
+    check_count("residuals", residuals, 0)
+    if H0 is not None:
+        check_shape("H0", H0, (problem.widths[0], problem.columns + residuals))
+    elif problem.H0 is not None:
+        refuse("H0", H0, "given in pooled coordinates where the problem has a proximity term")
+    return _append_residuals(problem, [residuals], known(problem.weight)[:1], H0)
+
+
+def compress_columns(
+    problem: Problem,
+    params: Params,
+    *,
+    velocity: Params | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Reduced:
+    """R1b: any MSE problem of C columns as min(C, d + K + 1) columns of unit multiplicity and real intercepts.
+
+    T is an orthonormal basis of the rows of [H; Y sqrt(m); a sqrt(m); H0; V]; H T, Y sqrt(m) T and a sqrt(m) T evolve as
+    the original does, for arbitrary targets. H0 and a velocity V add d columns each.
+
+    Raises:
+      ValueError: for another loss or features, unequal column weights, or an optimiser that does not commute.
+    """
+    _require_squared_error(problem)
+    _require_equal_weights(problem)
     root = jnp.sqrt(problem.multiplicity)
-    rows = [params.H, problem.targets * root[None, :]]
+    rows = [*_starts(problem, params, velocity), problem.targets * root[None, :]]
     if problem.bias != "none":
         rows.append((problem.intercept * root)[None, :])
-    if problem.H0 is not None:
-        rows.append(problem.H0)
     T = jnp.linalg.qr(jnp.concatenate(rows).T)[0]
     size = T.shape[1]
     reduced = dataclasses.replace(
@@ -141,33 +217,66 @@ def compress_columns(problem: Problem, params: Params) -> Reduced:
         groups=(1,) * size,
         design="general",
     )
-    return Reduced(reduced, params._replace(H=params.H @ T), lambda p: p._replace(H=p.H @ T.T))
-
-
-def narrow_features(problem: Problem, params: Params) -> Reduced:
-    """R2: feature width d as min(d, d_2 + C): only span[W_1^T, H, H0] ever matters, for any loss.
-
-    With Q an orthonormal basis of that span, (W_1 Q, Q^T H) evolve as (W_1, H) do; the lift is W_1 = w Q^T, H = Q x.
-
-    Raises:
-      ValueError: for features that are not free of sign constraints (a rotation leaves the orthant).
-    """
-    if problem.features == "nonnegative":
-        refuse("features", problem.features, "'free' or 'sphere' to be rotated")
-    bottom = params.weights[0] if params.weights else problem.classifier
-    parts = [bottom.T, params.H] + ([] if problem.H0 is None else [problem.H0])
-    Q = jnp.linalg.qr(jnp.concatenate(parts, axis=1))[0]
-    changes = {"widths": (Q.shape[1], *problem.widths[1:])}
-    if problem.H0 is not None:
-        changes["H0"] = Q.T @ problem.H0
-    if not params.weights:
-        changes["classifier"] = problem.classifier @ Q
-    weights = tuple(W @ Q if i == 0 else W for i, W in enumerate(params.weights))
 
     def lift(p: Params) -> Params:
-        return p._replace(weights=tuple(W @ Q.T if i == 0 else W for i, W in enumerate(p.weights)), H=Q @ p.H)
+        return p._replace(H=p.H @ T.T)
 
-    return Reduced(dataclasses.replace(problem, **changes), params._replace(weights=weights, H=Q.T @ params.H), lift)
+    small = params._replace(H=params.H @ T)
+    check_commutes(optimizer, lift, small)
+    return Reduced(reduced, small, lift)
+
+
+def _append_residuals(merged: Problem, sizes: list[int], weights: Any, H0: jax.Array | None) -> Problem:
+    """One column a class, then runs of columns of target 0, intercept 0 and multiplicity 1, each of one weight."""
+    size = sum(sizes)
+
+    def append(x: jax.Array, value: Any) -> jax.Array:
+        xp = array_module(x, value)
+        return jnp.asarray(xp.concatenate([xp.asarray(x), xp.broadcast_to(value, (*x.shape[:-1], size))], axis=-1), x.dtype)
+
+    return dataclasses.replace(
+        merged,
+        targets=append(merged.targets, 0),
+        multiplicity=append(merged.multiplicity, 1),
+        intercept=append(merged.intercept, 0),
+        weight=append(merged.weight, weights[np.repeat(np.arange(len(sizes)), sizes)]),
+        H0=H0,
+        groups=(1,) * merged.columns + tuple(n for n in sizes if n),
+        design="general",
+    )
+
+
+def _shares(problem: Problem) -> jax.Array:
+    """(1, C) square roots of the shares of the columns in their runs: a unit vector on each run."""
+    return jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])[None, :]
+
+
+def _starts(problem: Problem, params: Params, velocity: Params | None) -> list[jax.Array]:
+    """H, then H0 and the velocity's H where there are such."""
+    if velocity is not None:
+        check_shape("velocity.H", velocity.H, params.H.shape)
+    return [params.H] + ([] if problem.H0 is None else [problem.H0]) + ([] if velocity is None else [velocity.H])
+
+
+def _pools(problem: Problem) -> list[np.ndarray]:
+    """Indices of runs whose residuals may be mixed: those of one weight; each alone where weights are not known."""
+    runs = np.arange(len(problem.groups))
+    if problem.design != "general":
+        return [runs]
+    if is_traced(problem.weight):
+        return list(runs[:, None])
+    weights = np.asarray(problem.weight)[np.cumsum((0, *problem.groups[:-1]))]
+    return [runs[weights == weight] for weight in np.unique(weights)]
+
+
+def _require_equal_columns(problem: Problem, name: str, H: jax.Array) -> None:
+    if is_traced(H, problem.multiplicity):
+        return
+    features = np.asarray(H) / np.sqrt(np.asarray(problem.multiplicity))[None, :]
+    first = features[:, np.cumsum((0, *problem.groups[:-1]))[problem.labels]]
+    spread, size = np.max(np.abs(features - first)), np.max(np.abs(features))
+    if spread > 64 * np.finfo(features.dtype).eps * size:
+        refuse(name, H, f"equal for the samples of a run to be merged exactly (they differ by {spread:.1e})")
 
 
 def _require_squared_error(problem: Problem) -> None:
@@ -175,5 +284,8 @@ def _require_squared_error(problem: Problem) -> None:
         refuse("loss", problem.loss.name, "'mse': only the squared error mixes samples orthogonally")
     if problem.features != "free":
         refuse("features", problem.features, "'free' for samples to be mixed")
+
+
+def _require_equal_weights(problem: Problem) -> None:
     if not is_traced(problem.weight) and np.ptp(np.asarray(problem.weight)) > 0:
         refuse("weight", problem.weight, "equal for all columns")

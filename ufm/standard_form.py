@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
+from ufm.narrow import narrow_features
 from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem
-from ufm.reduce import Reduced, compress_columns, merge_columns, narrow_features
+from ufm.reduce import Reduced, compress_columns, merge_columns
 
 _START_SCALES = (1.0, 1.0, 0.6, 1.5, 1.0, 0.3, 1.0, 0.01)
 

@@ -1,0 +1,183 @@
+"""Features of a real network against the proximity model and the unconstrained feature model: `ufm perturb`.
+
+Between layers: next to the features H0 of a layer the minimiser of the proximity model is computed, with
+
+    c = sqrt(K l2_W N l2_H) from the effective ridges of the last layer,
+    s = sqrt(N l2_H/(K l2_W)) so that collapsed class means, of squared length (1 - c)/s, are as long as those of the layer,
+    beta such that the minimiser is as far from H0 (see `ufm.real.proximity_fit.movement`) as the features of the next layer are,
+
+and its NC1 is held against the next layer's, which nothing was fitted to. A pair of ridges, and a beta, that is given is used as
+it is; one given ridge of the last layer gives the other by their balance.
+Last layer: the trained classifier against the closed-form minimum at its effective ridges (see `ufm.real.last_layer`).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ufm.checks import check_choice, check_positive
+from ufm.real.comparison import LayerCollapse, PerturbReport, Step
+from ufm.real.features import Features, check_features, collapse, load_features
+from ufm.real.last_layer import NoRidge, compare, effective_ridge
+from ufm.real.proximity import curvature, near_collapse_factor, proximity
+from ufm.real.proximity_fit import fit_beta
+from ufm.variability import class_means
+
+_LADDER = (10.0, 1.0, 0.1)
+
+
+def perturb(
+    features: Features | str | Path | None = None,
+    *,
+    model: str = "mlp",
+    loss: str = "mse",
+    epochs: int | None = None,
+    seed: int = 0,
+    l2_W: float | None = None,
+    l2_H: float | None = None,
+    beta: float | None = None,
+    store: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PerturbReport:
+    """Compare real features with the theory.
+
+    Args:
+      features: checked features, a .npz file of them, or None to train a network on the digits of scikit-learn.
+      model, epochs, seed, store: of the network that is trained (see `ufm.real.networks`); of no effect with features.
+      loss: "mse" or "ce", what the network is or was trained with.
+      l2_W, l2_H, beta: plain ridges and proximity; None fits them as the module's description says.
+      progress: called as progress(epochs done, epochs in all).
+
+    Returns:
+      PerturbReport.
+
+    Raises:
+      ValueError: naming the argument, the value and what is allowed.
+    """
+    check_choice("loss", loss, ("mse", "ce"))
+    for name, number in (("l2_W", l2_W), ("l2_H", l2_H), ("beta", beta)):
+        if number is not None:
+            check_positive(name, number)
+    if features is None:
+        source, layers, chain, last = _train(model, loss, epochs, seed, store, progress)
+    else:
+        last = check_features(*features) if isinstance(features, Features) else load_features(Path(features))
+        d, N = last.H.shape
+        source = f"{'features' if isinstance(features, Features) else features}: {last.classes} classes, {N} samples, d = {d}"
+        chain = ([] if last.H0 is None else [("H0", last.H0)]) + [("H", last.H)]
+        layers = [LayerCollapse("H0", None, collapse(last.H0, last.labels))] if last.H0 is not None else []
+        layers.append(LayerCollapse("H", None, collapse(last.H, last.labels, last.W, last.b)))
+    notes, ridge, comparison = [], None, None
+    if last.W is not None:
+        try:
+            ridge = effective_ridge(last, loss, l2_W, l2_H)
+            comparison = compare(last, ridge, loss)
+        except NoRidge as error:
+            notes.append(str(error))
+    given = None if l2_W is None or l2_H is None else (l2_W, l2_H)
+    steps: list[Step] = []
+    if given is None and ridge is None:
+        notes.append("the proximity model needs a classifier W that a ridge fits, or both l2_W and l2_H")
+    elif given is None and ridge.c >= 1:
+        notes.append(f"c = {ridge.c:.3g} is not below 1: the minimum of the model is zero, which no scale compares with a layer")
+    else:
+        for i, (name, H0) in enumerate(chain[:-1] or chain):
+            following = chain[i + 1] if len(chain) > 1 else None
+            ridges = given or _ridges_of(H0, last.labels, ridge.c)
+            steps += _steps(name, H0, following, last.labels, *ridges, beta)
+    return PerturbReport(source, loss, tuple(layers), tuple(steps), ridge, comparison, tuple(notes))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `ufm perturb`."""
+    parser.add_argument("--features", type=Path, metavar="FILE", help=".npz of H (d, N), labels, maybe W, b, H0 (default: train)")
+    parser.add_argument("--model", choices=("mlp", "cnn"), default="mlp", help="the network to train on scikit-learn's digits")
+    parser.add_argument("--loss", choices=("mse", "ce"), default="mse", help="what the network is, or was, trained with")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of training (default: well past zero training error)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the training")
+    parser.add_argument("--l2-W", dest="l2_W", type=float, metavar="X", help="ridge of W (default: fitted)")
+    parser.add_argument("--l2-H", dest="l2_H", type=float, metavar="X", help="ridge of H (default: fitted)")
+    parser.add_argument("--beta", type=float, metavar="X", help="strength of the proximity term (default: fitted)")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="keep checkpoints here, and go on from them")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out `ufm perturb`: print the report, write the JSON file; 0 for success."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    if options.json is not None and not options.json.resolve().parent.is_dir():
+        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    names = ("model", "loss", "epochs", "seed", "l2_W", "l2_H", "beta", "store")
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("training" if options.features is None else "comparing", total=None)
+        report = perturb(
+            options.features,
+            **{name: getattr(options, name) for name in names},
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    Console(width=None if sys.stdout.isatty() else 150).print(report)
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    return 0
+
+
+def _train(model: str, loss: str, epochs: int | None, seed: int, store: Any, progress: Any) -> tuple:
+    from ufm.real.networks import Training, train
+
+    changes = {"loss": loss, "seed": seed} | ({} if epochs is None else {"epochs": epochs})
+    training = Training.of(model, **changes)
+    trained = train(training, store, progress)
+    layers = []
+    for epoch, features, W in zip(trained.epochs, trained.features, trained.W, strict=True):
+        for name, H in zip(trained.layers, features, strict=True):
+            own = W if name == trained.layers[-1] else None
+            layers.append(LayerCollapse(name, epoch, collapse(H, trained.labels, own, ridge=training.weight_decay)))
+    solved = np.flatnonzero(trained.error == 0)
+    source = (
+        f"{model} of {training.depth} hidden layers, {loss}, weight decay {training.weight_decay:g}, {training.samples} digits, "
+        f"{training.epochs} epochs in {training.dtype}: "
+        + (f"no training error from epoch {solved[0] + 1}" if solved.size else f"training error {trained.error[-1]:.1%}")
+        + f", loss {trained.loss[-1]:.4g}, test error {trained.test_error:.1%}"
+    )
+    chain = list(zip(trained.layers, trained.features[-1], strict=True))
+    if model == "cnn":  # pixels are not averaged over the image as the channels of the layers are
+        chain = chain[1:]
+    return source, layers, chain, check_features(trained.features[-1][-1], trained.labels, trained.W[-1])
+
+
+def _ridges_of(H0: np.ndarray, labels: np.ndarray, c: float) -> tuple[float, float]:
+    """l2_W and l2_H of this c whose collapsed class means are as long as those of the layer: s = (1 - c)/mean |m_k|^2."""
+    K, N = int(labels.max()) + 1, labels.size
+    means = np.asarray(class_means(np.asarray(H0, float), labels, K))
+    s = (1 - c) / (np.sum(means**2) / K)
+    return c / s / K, c * s / N
+
+
+def _steps(
+    name: str, H0: np.ndarray, following: Any, labels: np.ndarray, l2_W: float, l2_H: float, beta: float | None
+) -> list[Step]:
+    """One step, with beta given or fitted to the next layer; without either, one for each strength of a ladder."""
+    s, N = curvature(labels, l2_W, l2_H), labels.size
+    matched = None
+    if beta is not None or following is None:
+        betas = [beta] if beta is not None else [strength * s / N for strength in _LADDER]
+    else:
+        fitted, matched = fit_beta(H0, following[1], labels, l2_W, l2_H)
+        betas = [fitted]
+    own = collapse(H0, labels).nc1_trace_ratio
+    real = None if following is None else collapse(following[1], labels).nc1_trace_ratio
+    steps = []
+    for b in betas:
+        found = proximity(H0, labels, l2_W, l2_H, b)
+        near = own * near_collapse_factor(H0, labels, l2_W, l2_H, b)
+        ends = (None if following is None else following[0], own, real, collapse(found.H, labels).nc1_trace_ratio, near)
+        steps.append(Step(name, *ends, l2_W, l2_H, b, N * b / s, matched, found.unique, found.gradient_norm))
+    return steps
