@@ -97,9 +97,9 @@ def test_the_theorem_table_of_the_readme_is_the_catalogue():
     assert table == markdown_table(), "paste ufm.theory.listing.markdown_table()"
 
 
-def test_the_program_of_the_readme_prints_what_it_says():
+def test_the_programs_of_the_readme_print_what_they_say():
     readme = (ROOT / "README.md").read_text()
-    program = re.search(r"```pycon\n(.*?)```", readme, re.S).group(1)
+    program = "\n".join(re.findall(r"```pycon\n(.*?)```", readme, re.S))
     example = doctest.DocTestParser().get_doctest(program, {}, "README", "README.md", 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert runner.run(example).failed == 0

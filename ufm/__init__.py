@@ -3,8 +3,9 @@
 Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
 """
 
-from ufm import conventions, frames, metrics
+from ufm import bartlett, central_path, conventions, frames, isotropic, lion, log_domain, metrics, narrow, reduce
 from ufm.certify import Certificate, certify, escape_direction
+from ufm.descent import Descent, descend
 from ufm.flow import Trajectory, flow
 from ufm.losses import Loss
 from ufm.objective import Params, initialize, logits, objective
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Certificate",
+    "Descent",
     "Loss",
     "Params",
     "Prediction",
@@ -29,17 +31,25 @@ __all__ = [
     "Status",
     "Theorem",
     "Trajectory",
+    "bartlett",
     "catalogue",
+    "central_path",
     "certify",
     "conventions",
+    "descend",
     "escape_direction",
     "flow",
     "frames",
     "initialize",
+    "isotropic",
+    "lion",
+    "log_domain",
     "logits",
     "metrics",
+    "narrow",
     "objective",
     "predict",
+    "reduce",
     "solve",
     "verify",
 ]
