@@ -70,13 +70,16 @@ def _spread(starts: jax.Array, columns: jax.Array) -> jax.Array:
         value_and_gradient = optax.value_and_grad_from_state(value)
 
         def step(carry, _):
-            frame, state = carry
+            frame, state, best, lowest = carry
             f, g = value_and_gradient(frame, state=state)
             updates, state = solver.update(g, state, frame, value=f, grad=g, value_fn=value)
-            return (optax.apply_updates(frame, updates), state), None
+            moved = optax.apply_updates(frame, updates)
+            f = value(moved)
+            lower = f < lowest  # beyond convergence rounding drives the steps, and may drive them anywhere
+            return (moved, state, jnp.where(lower, moved, best), jnp.where(lower, f, lowest)), None
 
-        (frame, _), _ = lax.scan(step, (frame, solver.init(frame)), length=_STEPS)
-        return frame, None
+        start = (frame, solver.init(frame), frame, value(frame))
+        return lax.scan(step, start, length=_STEPS)[0][2], None
 
     return lax.map(lambda start: lax.scan(descend, start, jnp.asarray(_POWERS, starts.dtype))[0], starts)
 
