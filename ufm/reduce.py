@@ -71,11 +71,16 @@ def merge_columns(
             _require_equal_columns(problem, "H0", problem.H0)
 
     def lift(p: Params) -> Params:
-        return p._replace(H=p.H[:, problem.labels] * share)
+        return spread_columns(problem, p)
 
     merged = params._replace(H=problem.group_sum(params.H * share))
     check_commutes(optimizer, lift, merged)
     return Reduced(problem.collapsed(), merged, lift)
+
+
+def spread_columns(problem: Problem, params: Params) -> Params:
+    """A point of `problem.collapsed()` as one of the problem, with equal features in each run of equal columns."""
+    return params._replace(H=params.H[:, problem.labels] * _shares(problem))
 
 
 def split_columns(problem: Problem, parts: int = 2) -> Problem:

@@ -20,8 +20,9 @@ from ufm.checks import array_module, is_traced
 from ufm.narrow import narrow_features
 from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem
-from ufm.reduce import Reduced, compress_columns, merge_columns
+from ufm.reduce import Reduced, compress_columns, spread_columns
 
+_PADDED_UP_TO = 64  # larger problems gain more from their own width than from a shared program
 _START_SCALES = (1.0, 1.0, 0.6, 1.5, 1.0, 0.3, 1.0, 0.01)
 
 
@@ -35,19 +36,21 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     small = share_bias(own)
     if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
         size = problem.classes + own.columns
-        small = dataclasses.replace(small, widths=(size,) * len(problem.widths))
+        small = dataclasses.replace(small, widths=tuple(_shared_width(size, d) for d in problem.widths))
     widths = np.minimum(problem.widths, small.widths)
     bias_scale = np.asarray(0.0 if problem.bias == "none" else 0.1, problem.dtype)
     points = _shape_starts(small, _numbers(small, key, starts), widths, bias_scale, starts)
 
     def lift(p: Params) -> Params:
         p = _own_bias(problem, p)
-        if not merge:
-            return resize(problem, p)
-        merged = merge_columns(problem, _zeros(problem))
-        return merged.lift(resize(own, p))
+        return spread_columns(problem, resize(own, p)) if merge else resize(problem, p)
 
     return Reduced(small, points, lift)
+
+
+def _shared_width(size: int, width: int) -> int:
+    """K + C, to which small widths are padded and wide ones cut; large problems keep a width below it."""
+    return size if size <= _PADDED_UP_TO else min(size, width)
 
 
 def _numbers(problem: Problem, key: jax.Array, starts: int) -> jax.Array:
@@ -138,16 +141,12 @@ def _fit(x: jax.Array, shape: tuple[int, int]) -> jax.Array:
     return jnp.asarray(xp.pad(kept, [(0, shape[i] - kept.shape[i]) for i in range(2)]))
 
 
-def _zeros(problem: Problem) -> Params:
-    return Params((), jnp.asarray(np.zeros((problem.widths[0], problem.columns), problem.dtype)), None)
-
-
 def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Params]:
-    """The problem with widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
+    """The problem with small widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
     wide = problem
     if problem.classifier is None and problem.H0 is None:
         size = problem.classes + problem.columns
-        wide = dataclasses.replace(problem, widths=tuple(max(size, d) for d in problem.widths))
+        wide = dataclasses.replace(problem, widths=tuple(max(d, _shared_width(size, d)) for d in problem.widths))
     ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), params)
     return wide, resize(wide, params), resize(wide, ones)
 
