@@ -12,8 +12,9 @@ import ufm
 from ufm.flow import FlowStatus, flow
 from ufm.metrics import nc1
 from ufm.objective import Params
+from ufm.theory import integration
 from ufm.theory.catalogue import catalogue
-from ufm.theory.central_path import aligned, collapsed, integrate, renormalised, rewhitened, signal_to_noise, unregularised
+from ufm.theory.central_path import aligned, collapsed, renormalised, rewhitened, signal_to_noise, unregularised
 from ufm.theory.theorem import key_of
 
 IDS = (
@@ -183,15 +184,15 @@ def test_the_flows_of_the_library_follow_the_closed_trajectories(kind, name, cas
 
 
 def test_the_fixed_step_method_is_of_order_eight():
-    nodes = integrate.TABLEAU.sum(axis=1)
+    nodes = integration.TABLEAU.sum(axis=1)
     for power in range(8):
-        np.testing.assert_allclose(integrate.WEIGHTS @ nodes**power, 1 / (power + 1), rtol=1e-13)
+        np.testing.assert_allclose(integration.WEIGHTS @ nodes**power, 1 / (power + 1), rtol=1e-13)
 
     def pendulum(y):
         return jnp.stack([y[1], -jnp.sin(y[0])])
 
     def end(substeps):
-        return integrate.trajectory(pendulum, jnp.asarray([1.0, 0.3]), jnp.asarray([0.0, 1.0, 4.0]), substeps)[-1]
+        return integration.trajectory(pendulum, jnp.asarray([1.0, 0.3]), jnp.asarray([0.0, 1.0, 4.0]), substeps)[-1]
 
     exact = end(200)
     errors = [float(jnp.max(jnp.abs(end(substeps) - exact))) for substeps in (4, 8)]

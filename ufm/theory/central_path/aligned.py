@@ -19,7 +19,7 @@ import numpy as np
 
 from ufm.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged, within_rows
-from ufm.theory.central_path.integrate import trajectory
+from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 4, 5

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.central_path import within_part
 from ufm.problem import Problem
 
 
@@ -61,7 +62,6 @@ def is_free_mse(problem: Problem) -> bool:
 
 def is_renormalised(problem: Problem, H: jax.Array) -> bool:
     """Whether features have Sigma_W = I and global mean zero, to 1e-10."""
-    X = np.asarray(H)
-    D = X - (np.asarray(problem.group_sum(H)) / problem.groups[0])[:, problem.labels]
+    X, D = np.asarray(H), np.asarray(within_part(problem, H))
     off = np.max(np.abs(D @ D.T / X.shape[1] - np.eye(len(X))))
     return bool(max(off, np.max(np.abs(X.mean(axis=1)))) < 1e-10)

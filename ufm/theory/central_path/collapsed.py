@@ -20,7 +20,7 @@ from jax import lax
 
 from ufm.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged
-from ufm.theory.central_path.integrate import trajectory
+from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement
 from ufm.variability import nc1_trace_ratio
 

@@ -22,7 +22,7 @@ from ufm.metrics import mean_gram, nc1, simplex_distance
 from ufm.problem import Problem
 from ufm.roots import increasing_root
 from ufm.theory.central_path.cases import FeatureStart, is_free_mse, is_renormalised, renormalised_start
-from ufm.theory.central_path.integrate import trajectory
+from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 3, 4

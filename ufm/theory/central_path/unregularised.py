@@ -20,7 +20,7 @@ import numpy as np
 from ufm.central_path import reduced_objective
 from ufm.problem import Problem
 from ufm.theory.central_path.cases import FeatureStart, is_balanced_mse, within_rows
-from ufm.theory.central_path.integrate import trajectory
+from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS = 3, 3

@@ -18,7 +18,7 @@ from jax import lax
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.dynamics.matrix_flow import arrival_times, downhill
-from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
+from ufm.theory.dynamics.spectral import is_balanced_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement
 
 
@@ -95,10 +95,6 @@ def _starts_low(case: LearningStart) -> bool:
     return bool(np.ptp(p0) <= 1e-12 * np.max(p0) and np.all(5 * p0 < np.asarray(_targets(case.problem))))
 
 
-def _is_balanced_spectral(case: LearningStart) -> bool:
-    return np.allclose(case.params.weights[0], case.params.H.T, rtol=1e-12) and is_spectral(case.params)
-
-
 THEOREMS = (
     Theorem(
         id="two-factor-learning-times",
@@ -110,7 +106,7 @@ THEOREMS = (
             Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("a spectral start, equal for all classes, below a fifth of every target", _starts_low),
-            Assumption("a balanced spectral start", _is_balanced_spectral),
+            Assumption("a balanced spectral start", lambda c: is_balanced_spectral(c.params)),
         ),
         predict=predict,
         measure=measure,

@@ -36,6 +36,11 @@ def is_spectral(params: Params) -> bool:
     return all(np.max(np.abs(G - np.diag(np.diag(G)))) <= 1e-12 * scale for G, scale in pairs)
 
 
+def is_balanced_spectral(params: Params) -> bool:
+    """Whether two factors are a spectral point of W = H^T."""
+    return np.allclose(params.weights[0], params.H.T, rtol=1e-12, atol=0) and is_spectral(params)
+
+
 def mode_matrix(problem: Problem, params: Params) -> jax.Array:
     """scale W_M ... W_1 H: logits times sqrt(m), (K, C)."""
     return logits(problem, params) * jnp.sqrt(problem.multiplicity)[None, :]

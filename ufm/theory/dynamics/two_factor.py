@@ -17,6 +17,7 @@ import numpy as np
 from ufm.flow import flow
 from ufm.objective import Params, logits
 from ufm.problem import Problem
+from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _COUNTS = (50, 16, 9, 4)
@@ -111,13 +112,6 @@ def draw(rng: np.random.Generator) -> SpectralStart:
     return _case(rng.uniform(0, 8), np.exp(rng.uniform(-5, 1, size=4)), rng.uniform(1, 8), rng, counts)
 
 
-def _is_balanced_spectral(case: SpectralStart) -> bool:
-    H, (W,) = np.asarray(case.params.H), case.params.weights
-    gram = H.T @ H
-    size = np.max(np.abs(gram))
-    return np.allclose(W, H.T, rtol=1e-12, atol=0) and np.allclose(gram, np.diag(np.diag(gram)), atol=1e-12 * size)
-
-
 THEOREMS = (
     Theorem(
         id="two-factor-logistic",
@@ -127,10 +121,10 @@ THEOREMS = (
         source="Saxe, McClelland, Ganguli 2014, Exact solutions to the nonlinear dynamics of learning in deep linear "
         "neural networks, arXiv 1312.6120; ridges and class sizes derived",
         assumes=(
-            Assumption("one-hot MSE without bias, one layer", lambda c: _is_plain_mse(c.problem)),
+            Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
             Assumption("one column a class", lambda c: c.problem.columns == c.problem.classes),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-            Assumption("a balanced spectral start", _is_balanced_spectral),
+            Assumption("a balanced spectral start", lambda c: is_balanced_spectral(c.params)),
         ),
         predict=predict,
         measure=measure,
@@ -139,8 +133,3 @@ THEOREMS = (
         evidence=agreement(1e-8, coupling=1e-9),
     ),
 )
-
-
-def _is_plain_mse(p: Problem) -> bool:
-    plain = p.loss.name == "mse" and p.bias == "none" and len(p.widths) == 1 and p.features == "free"
-    return plain and p.design in ("balanced", "imbalanced") and p.classifier is None and p.H0 is None

@@ -19,7 +19,7 @@ from ufm.objective import Params, end_to_end
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
-from ufm.theory.dynamics.spectral import plain_mse, spectral_point
+from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
@@ -153,12 +153,6 @@ def _is_split(case: Cloud | Residuals) -> bool:
     return case.problem.loss.name == "mse" and set(case.problem.groups) == {2} and np.array_equal(m[0::2], m[1::2])
 
 
-def _is_balanced_spectral(case: Cloud) -> bool:
-    H, (W,) = np.asarray(case.means.H), case.means.weights
-    gram = H.T @ H
-    return np.allclose(W, H.T, rtol=1e-12) and np.allclose(gram, np.diag(np.diag(gram)), atol=1e-12 * np.max(gram))
-
-
 THEOREMS = (
     Theorem(
         id="within-class-decay",
@@ -170,7 +164,7 @@ THEOREMS = (
             Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
             Assumption("two equal columns a class", _is_split),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-            Assumption("means of a balanced spectral start", _is_balanced_spectral),
+            Assumption("means of a balanced spectral start", lambda c: is_balanced_spectral(c.means)),
         ),
         predict=predict,
         measure=measure,

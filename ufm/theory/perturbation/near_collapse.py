@@ -20,6 +20,7 @@ import numpy as np
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.solve import solve
+from ufm.theory.perturbation.model import parts, units
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _STEP = 2e-3
@@ -36,13 +37,11 @@ class Perturbation(NamedTuple):
 def predict(case: Perturbation) -> jax.Array:
     """F dH0 of shape (d, N), applied through within-class parts, R A and the rest, never built."""
     problem, direction = case.problem, case.direction
-    K, N = problem.classes, problem.samples
-    lW, lH, B = K * problem.l2_W[0], N * problem.l2_H, N * problem.beta
+    lW, lH, B, _ = units(problem)
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
     alive = c < 1
-    R = _class_means(problem, case.params.H) / jnp.sqrt(jnp.where(alive, (1 - c) / s, 1))
-    dM = _class_means(problem, direction)
-    D = direction - dM[:, problem.labels]
+    R = parts(problem, case.params.H)[0] / jnp.sqrt(jnp.where(alive, (1 - c) / s, 1))
+    dM, D = parts(problem, direction)
     seen = R @ (R.T @ D)
     A = R.T @ dM
     soft = 4 * lH * (1 - c)
@@ -66,10 +65,6 @@ def _derivative(case: Perturbation) -> jax.Array:
 
     up, down, up2, down2 = jax.lax.map(moved, _STEP * jnp.asarray([1.0, -1.0, 2.0, -2.0], problem.dtype))
     return (4 * (up - down) / (2 * _STEP) - (up2 - down2) / (4 * _STEP)) / 3
-
-
-def _class_means(problem: Problem, H: jax.Array) -> jax.Array:
-    return problem.group_sum(H) / problem.counts[None, :]
 
 
 def perturbation(c: float, s: float, B: float, rng: np.random.Generator, dim: int = 5, n: int = 2) -> Perturbation:
@@ -98,7 +93,7 @@ def draw(rng: np.random.Generator) -> Perturbation:
 
 def _is_collapsed(case: Perturbation) -> bool:
     problem, H = case.problem, np.asarray(case.params.H)
-    means = np.asarray(_class_means(problem, case.params.H))[:, problem.labels]
+    means = np.asarray(parts(problem, case.params.H)[0])[:, problem.labels]
     return np.allclose(H, means, rtol=1e-12, atol=1e-13) and np.array_equal(H, problem.H0)
 
 
