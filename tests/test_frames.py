@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ufm.frames import (
+    Frame,
     coherence,
     general_orthogonal_frame,
     helmert,
@@ -40,7 +41,7 @@ def test_helmert_is_an_orthonormal_basis_of_the_complement_of_the_ones(classes):
 @pytest.mark.parametrize("classes", [2, 3, 10, 100])
 @pytest.mark.parametrize("extra", [0, 1, 5])
 def test_simplex_columns_are_unit_vectors_at_cosine_minus_one_over_classes_less_one(classes, extra):
-    U = np.asarray(simplex_etf(classes, classes - 1 + extra))
+    U = np.asarray(simplex_etf(classes, classes - 1 + extra).vectors)
     assert U.shape == (classes - 1 + extra, classes)
     expected = np.full((classes, classes), -1 / (classes - 1))
     np.fill_diagonal(expected, 1)
@@ -50,7 +51,7 @@ def test_simplex_columns_are_unit_vectors_at_cosine_minus_one_over_classes_less_
 
 @pytest.mark.parametrize("classes", [2, 10])
 def test_simplex_meets_the_bounds_of_welch_and_rankin_and_is_tight(classes):
-    U = simplex_etf(classes)
+    U = simplex_etf(classes).vectors
     assert U.shape == (classes - 1, classes)
     np.testing.assert_allclose(signed_coherence(U), -1 / (classes - 1), rtol=1e-14)
     np.testing.assert_allclose(coherence(U), welch_bound(classes, classes - 1), rtol=1e-14)
@@ -59,7 +60,7 @@ def test_simplex_meets_the_bounds_of_welch_and_rankin_and_is_tight(classes):
 
 @pytest.mark.parametrize("dim", [None, 5, 9])
 def test_orthogonal_frame_is_orthonormal(dim):
-    U = np.asarray(orthogonal_frame(5, dim))
+    U = np.asarray(orthogonal_frame(5, dim).vectors)
     assert U.shape == (dim or 5, 5)
     np.testing.assert_array_equal(U.T @ U, np.eye(5))
 
@@ -67,7 +68,7 @@ def test_orthogonal_frame_is_orthonormal(dim):
 @pytest.mark.parametrize("dim", [None, 4, 9])
 def test_general_orthogonal_frame_has_the_given_lengths_and_no_overlap(dim):
     norms = np.array([3.0, 0.0, 0.5, 1e-3])
-    U = np.asarray(general_orthogonal_frame(norms, dim))
+    U = np.asarray(general_orthogonal_frame(norms, dim).vectors)
     assert U.shape == (dim or 4, 4)
     np.testing.assert_array_equal(U.T @ U, np.diag(norms**2))
 
@@ -118,7 +119,7 @@ def test_coherences_are_the_largest_cosines_and_never_beat_their_bounds(dim, vec
 
 
 def test_flipping_a_vector_changes_the_signed_coherence_only():
-    frame = np.asarray(simplex_etf(4))
+    frame = np.asarray(simplex_etf(4).vectors)
     flipped = frame * np.array([1.0, 1.0, 1.0, -1.0])
     np.testing.assert_allclose(coherence(flipped), coherence(frame), rtol=1e-14)
     np.testing.assert_allclose([signed_coherence(frame), signed_coherence(flipped)], [-1 / 3, 1 / 3], rtol=1e-14)
@@ -134,7 +135,7 @@ def test_tightness_is_the_excess_of_the_frame_potential(dim, vectors):
 @pytest.mark.parametrize("dim, vectors", [(5, 5), (9, 2)])
 def test_orthogonal_frames_are_as_tight_as_so_few_vectors_can_be(dim, vectors):
     least = np.sqrt(dim * (dim - vectors) / vectors)
-    np.testing.assert_allclose(compiled_tightness(orthogonal_frame(vectors, dim)), least, rtol=1e-14)
+    np.testing.assert_allclose(compiled_tightness(orthogonal_frame(vectors, dim).vectors), least, rtol=1e-14)
     assert compiled_tightness(random_frame(dim, vectors)) > least
 
 
@@ -156,18 +157,18 @@ def test_tiny_and_huge_float32_frames_neither_underflow_nor_overflow(measure, sc
 
 
 def test_a_zero_vector_is_orthogonal_to_all_others():
-    frame = general_orthogonal_frame(jnp.array([1.0, 0.0, 2.0]))
+    frame = general_orthogonal_frame(jnp.array([1.0, 0.0, 2.0])).vectors
     assert coherence(frame) == 0 and signed_coherence(frame) == 0
     np.testing.assert_allclose(tightness(jnp.zeros((4, 3))), 2.0)
 
 
 def test_frames_have_the_dtype_that_is_asked_for():
-    assert helmert(4).dtype == simplex_etf(4).dtype == orthogonal_frame(4).dtype == jnp.zeros(()).dtype
+    assert helmert(4).dtype == simplex_etf(4).vectors.dtype == orthogonal_frame(4).vectors.dtype == jnp.zeros(()).dtype
     assert helmert(4, jnp.float32).dtype == jnp.float32
-    assert simplex_etf(4, dtype=jnp.float32).dtype == orthogonal_frame(4, dtype=jnp.float32).dtype == jnp.float32
-    assert general_orthogonal_frame(jnp.ones(3, jnp.float32)).dtype == jnp.float32
-    assert general_orthogonal_frame([1, 2, 3]).dtype == jnp.zeros(()).dtype
-    np.testing.assert_allclose(simplex_etf(100, dtype=jnp.float32), simplex_etf(100), atol=2e-7)
+    assert simplex_etf(4, dtype=jnp.float32).vectors.dtype == orthogonal_frame(4, dtype=jnp.float32).vectors.dtype == jnp.float32
+    assert general_orthogonal_frame(jnp.ones(3, jnp.float32)).vectors.dtype == jnp.float32
+    assert general_orthogonal_frame([1, 2, 3]).vectors.dtype == jnp.zeros(()).dtype
+    np.testing.assert_allclose(simplex_etf(100, dtype=jnp.float32).vectors, simplex_etf(100).vectors, atol=2e-7)
 
 
 def test_frame_measures_jit_and_vmap():
@@ -176,8 +177,25 @@ def test_frame_measures_jit_and_vmap():
         batched = jax.jit(jax.vmap(measure))(frames)
         np.testing.assert_allclose(batched, [measure(frame) for frame in frames], rtol=1e-13)
     lengths = jnp.arange(1.0, 7.0).reshape(2, 3)
-    grams = jax.jit(jax.vmap(lambda norms: general_orthogonal_frame(norms, 4)))(lengths)
+    grams = jax.jit(jax.vmap(lambda norms: general_orthogonal_frame(norms, 4).vectors))(lengths)
     np.testing.assert_array_equal(jnp.diagonal(grams, axis1=1, axis2=2), lengths)
+
+
+def test_a_frame_carries_its_figures_through_jit_and_prints_them():
+    frame = jax.jit(lambda f: f)(Frame(jnp.asarray(ICOSAHEDRON)))
+    assert (frame.dim, frame.size) == (3, 6)
+    np.testing.assert_allclose(frame.welch_ratio, 1, rtol=1e-13)
+    np.testing.assert_allclose(frame.norms, np.sqrt(1 + GOLDEN**2), rtol=1e-14)
+    np.testing.assert_allclose(frame.gram, ICOSAHEDRON.T @ ICOSAHEDRON, atol=1e-13)
+    assert frame.sparsity == 1 / 3 and frame.signed_coherence <= frame.coherence
+    assert repr(frame) == (
+        "Frame(6 vectors in 3 dimensions: coherence 0.447214, 1 of the Welch bound; tightness 0; zeros 0.333)"
+    )
+
+
+@pytest.mark.parametrize("frame, ratio", [(orthogonal_frame(4), 1.0), (Frame(jnp.ones((3, 2))), np.inf)])
+def test_where_orthogonal_vectors_fit_only_they_are_as_good_as_the_bound(frame, ratio):
+    assert frame.welch_ratio == ratio
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def _lower_bound(problem: Problem, params: Params, z: jax.Array, theta: jax.Arra
     """(lower bound, |G|_2 / c) from logits z and dual directions theta."""
     G = _scaled_gradient(problem, theta)
     norm = jnp.linalg.svd(G, compute_uv=False)[0]
-    infimum = jnp.sum(column_weights(problem) * jax.vmap(problem.loss.infimum, in_axes=1)(problem.targets))
+    infimum = jnp.sum(column_weights(problem) * jax.vmap(problem.loss.infimum, in_axes=1)(problem.loss_targets))
     if problem.trainable == 0:
         if problem.features == "sphere":
             norms = jnp.sum(jnp.linalg.norm(G, axis=0) * jnp.sqrt(problem.multiplicity))
@@ -169,7 +169,7 @@ def _lower_bound(problem: Problem, params: Params, z: jax.Array, theta: jax.Arra
         G_b = jnp.sum((column_weights(problem) * problem.intercept)[None, :] * theta, axis=1)
         bound = data_term(problem, z) - linear - slack
         known = jnp.stack([z, problem.targets, jnp.zeros_like(z)])
-        values = jax.vmap(jax.vmap(problem.loss.value, in_axes=1), in_axes=(0, None))(known, problem.targets)
+        values = jax.vmap(jax.vmap(problem.loss.value, in_axes=1), in_axes=(0, None))(known, problem.loss_targets)
         bound = jnp.where(jnp.all(values >= problem.loss.least), bound, -jnp.inf)  # `least` is not what it says
         if params.b is not None:
             bound -= jnp.sum(G_b**2) / (2 * problem.l2_b)
@@ -184,7 +184,7 @@ def _dual_value(problem: Problem, z: jax.Array, theta: jax.Array, tau: jax.Array
     if problem.loss.conjugate is None:
         dual = data_term(problem, z) - jnp.sum(weights[None, :] * theta * z)
     else:
-        dual = -jnp.sum(weights * jax.vmap(problem.loss.conjugate, in_axes=1)(tau * theta, problem.targets))
+        dual = -jnp.sum(weights * jax.vmap(problem.loss.conjugate, in_axes=1)(tau * theta, problem.loss_targets))
     if problem.bias == "ridge":
         G_b = tau * jnp.sum((weights * problem.intercept)[None, :] * theta, axis=1)
         dual -= jnp.sum(G_b**2) / (2 * problem.l2_b)
@@ -193,7 +193,7 @@ def _dual_value(problem: Problem, z: jax.Array, theta: jax.Array, tau: jax.Array
 
 def _loss_gradients(problem: Problem, z: jax.Array) -> jax.Array:
     """(K, C) gradients of the loss in the logits of each column."""
-    return jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.targets)
+    return jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.loss_targets)
 
 
 def _bias_newton_step(problem: Problem, z: jax.Array, gradient: jax.Array) -> jax.Array:

@@ -51,7 +51,7 @@ def column_weights(problem: Problem) -> jax.Array:
 
 def data_term(problem: Problem, z: jax.Array) -> jax.Array:
     """sum_c w_c m_c loss(z_c, y_c) / N at logits z of shape (K, C)."""
-    losses = jax.vmap(problem.loss.value, in_axes=1)(z, problem.targets)
+    losses = jax.vmap(problem.loss.value, in_axes=1)(z, problem.loss_targets)
     return jnp.sum(column_weights(problem) * losses)
 
 

@@ -22,7 +22,7 @@ from ufm.validation import check_problem, complete_numbers, design_of, runs_of_e
 
 _LEAVES = (
     "targets", "multiplicity", "intercept", "weight", "samples", "l2_W", "l2_H", "l2_b", "scale", "classifier",
-    "beta", "H0",
+    "beta", "H0", "teacher",
 )  # fmt: skip
 _STATIC = ("widths", "loss", "bias", "features", "groups", "design")
 
@@ -39,6 +39,7 @@ class Problem:
       l2_W: (number of trainable layers,); l2_H, l2_b, beta, scale: scalars.
       classifier: (K, d_M) fixed last layer, or None where it is trained.
       H0: (d_1, C) centre of the proximity term in column coordinates, or None.
+      teacher: (K, C) logits of a teacher, for the losses of distillation, or None.
 
     Static:
       widths: (d_1, ..., d_M), feature dimension first. M = len(widths) weight matrices in all.
@@ -61,6 +62,7 @@ class Problem:
     classifier: jax.Array | None
     beta: jax.Array
     H0: jax.Array | None
+    teacher: jax.Array | None
     widths: tuple[int, ...]
     loss: Loss
     bias: str
@@ -139,6 +141,7 @@ class Problem:
         features: str = "free",
         beta: Any = 0.0,
         H0: Any = None,
+        teacher: Any = None,
         groups: tuple[int, ...] | None = None,
     ) -> "Problem":
         """Any K x C targets: soft labels, regression targets, weighted columns.
@@ -156,6 +159,7 @@ class Problem:
           classifier: (K, d_M) fixed last layer; the trainable layers are then W_1..W_{M-1}.
           features: "free", "nonnegative" or "sphere".
           beta, H0: proximity term, H0 of shape (d_1, C) in column coordinates.
+          teacher: (K, C) logits of a teacher, where the loss compares with one.
           groups: lengths of runs of equal columns; found from the targets by default.
 
         Raises:
@@ -168,10 +172,10 @@ class Problem:
         trainable = len(widths) - (classifier is not None)
         numbers = complete_numbers(
             trainable, targets=targets, multiplicity=multiplicity, intercept=intercept, weight=weight, samples=samples,
-            l2_W=l2_W, l2_H=l2_H, l2_b=l2_b, scale=scale, classifier=classifier, beta=beta, H0=H0,
+            l2_W=l2_W, l2_H=l2_H, l2_b=l2_b, scale=scale, classifier=classifier, beta=beta, H0=H0, teacher=teacher,
         )  # fmt: skip
         if groups is None:
-            groups = runs_of_equal_columns(numbers["targets"], numbers["intercept"], numbers["weight"])
+            groups = runs_of_equal_columns(*(numbers[name] for name in ("targets", "intercept", "weight", "teacher")))
         choices = {"widths": widths, "loss": loss, "bias": bias, "features": features, "groups": tuple(groups)}
         problem = cls(**numbers, **choices, design="general")
         check_problem(problem)
@@ -188,8 +192,8 @@ class Problem:
         for name in changes:
             check_choice("the name given to replace", name, names)
         fields = {name: getattr(self, name) for name in names} | changes
-        columns_changed = {"targets", "multiplicity", "intercept", "weight", "samples", "groups"} & set(changes)
-        if {"targets", "intercept", "weight"} & set(changes) and "groups" not in changes:
+        columns_changed = {"targets", "multiplicity", "intercept", "weight", "teacher", "samples", "groups"} & set(changes)
+        if {"targets", "intercept", "weight", "teacher"} & set(changes) and "groups" not in changes:
             fields["groups"] = None
         if columns_changed and "samples" not in changes:
             fields["samples"] = None
@@ -208,8 +212,8 @@ class Problem:
         H0 = self.H0
         if H0 is not None:
             H0 = self.group_sum(H0 * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(counts)[None, :]
-        first = {name: known(getattr(self, name)) for name in ("targets", "intercept", "weight")}
-        first = {name: jnp.asarray(x[..., starts]) for name, x in first.items()}
+        parts = {name: getattr(self, name) for name in ("targets", "intercept", "weight", "teacher")}
+        first = {name: jnp.asarray(known(x)[..., starts]) for name, x in parts.items() if x is not None}
         return dataclasses.replace(self, **first, multiplicity=counts, H0=H0, groups=(1,) * len(self.groups))
 
     def group_sum(self, per_column: jax.Array) -> jax.Array:
@@ -219,6 +223,11 @@ class Problem:
         rows = jnp.moveaxis(per_column, -1, 0)
         sums = jax.ops.segment_sum(rows, self.labels, num_segments=len(self.groups), indices_are_sorted=True)
         return jnp.moveaxis(sums, 0, -1)
+
+    @property
+    def loss_targets(self) -> Any:
+        """What the loss compares logits with, column by column: the targets, or the pair (targets, teacher)."""
+        return (self.targets, self.teacher) if self.loss.teacher else self.targets
 
     @property
     def labels(self) -> np.ndarray:

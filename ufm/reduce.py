@@ -94,9 +94,10 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
     """
     check_count("parts", parts, 1)
     merged = problem.collapsed()
-    xp = array_module(merged.targets, merged.intercept, merged.weight, merged.multiplicity)
-    names = ("targets", "intercept", "weight")
-    repeat = {name: jnp.asarray(xp.repeat(xp.asarray(getattr(merged, name)), parts, axis=-1)) for name in names}
+    columns = {name: getattr(merged, name) for name in ("targets", "intercept", "weight", "teacher")}
+    xp = array_module(columns, merged.multiplicity)
+    given = {name: x for name, x in columns.items() if x is not None}
+    repeat = {name: jnp.asarray(xp.repeat(xp.asarray(x), parts, axis=-1)) for name, x in given.items()}
     return dataclasses.replace(
         merged,
         multiplicity=jnp.asarray(xp.repeat(xp.asarray(merged.multiplicity) / parts, parts)),

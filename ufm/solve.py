@@ -3,45 +3,19 @@
 Under jit a failure is a status, never an exception and never a silent wrong number.
 """
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.checks import check_choice, check_count, check_tolerance
+from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, check_params, end_to_end, objective, to_domain
 from ufm.problem import Problem
 from ufm.standard_form import random_standard_starts, standard_point
-
-_MEMORY = 12
-_PATIENCE = 60
-
-
-class Status(IntEnum):
-    """How a minimisation ended; `text` says it in words."""
-
-    CONVERGED = 0
-    MAX_STEPS = 1
-    STALLED = 2
-    NON_FINITE = 3
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    Status.CONVERGED: "converged: the gradient norm is below tolerance * min(1, value)",
-    Status.MAX_STEPS: "stopped at max_steps before the tolerance: allow more steps or a larger tolerance",
-    Status.STALLED: "stalled above the tolerance: rounding hides further progress (a larger tolerance would accept it)",
-    Status.NON_FINITE: "the value or gradient became infinite or NaN: check the scale of the start and of the targets",
-}
 
 
 class Solution(NamedTuple):
@@ -118,15 +92,7 @@ def solve(
     prunings = min(problem.classes - 1, 8) if prunable and not given else 0
     limits = (jnp.asarray(np.asarray(tolerance, problem.dtype)), jnp.asarray(max_steps))
     best, steps, values, rank = _search(small, points, *limits, prunings)
-    return Solution(lift(best.params), best.value, best.gradient_norm, steps, best.status, rank, values)
-
-
-class _Run(NamedTuple):
-    params: Params
-    value: jax.Array
-    gradient_norm: jax.Array
-    steps: jax.Array
-    status: jax.Array
+    return Solution(lift(best.point), best.value, best.gradient_norm, steps, best.status, rank, values)
 
 
 @jax.jit(static_argnums=4)
@@ -135,16 +101,16 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
     starts = points.H.shape[0]
     first = jax.tree.map(lambda x: x[0], points)
     infinity = jnp.asarray(jnp.inf, problem.dtype)
-    nothing = _Run(first, infinity, infinity, jnp.asarray(0), jnp.asarray(int(Status.NON_FINITE)))
+    nothing = Minimum(first, infinity, infinity, jnp.asarray(0), jnp.asarray(int(Status.NON_FINITE)))
 
     def attempt(carry, job):
         best, dropped, steps = carry
         index, fresh = job
         start = jax.tree.map(lambda x: x[index], points)
         if prunings:
-            pruned = _without_weakest(problem, best.params, dropped)
+            pruned = _without_weakest(problem, best.point, dropped)
             start = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start, pruned)
-        run = _minimise(problem, start, tolerance, max_steps)
+        run = _run(problem, start, tolerance, max_steps)
         better = (run.value < best.value) | ~jnp.isfinite(best.value)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), run, best)
         return (best, jnp.where(better | fresh, 1, dropped + 1), steps + run.steps), run.value
@@ -153,52 +119,18 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
     (best, _, steps), values = lax.scan(
         attempt, (nothing, jnp.asarray(1), jnp.asarray(0)), (jnp.minimum(jobs, starts - 1), jobs < starts)
     )
-    rank = _rank_of(jnp.linalg.svd(end_to_end(problem, best.params.weights) @ best.params.H, compute_uv=False))
+    rank = _rank_of(jnp.linalg.svd(end_to_end(problem, best.point.weights) @ best.point.H, compute_uv=False))
     return best, steps, values[:starts], rank
 
 
-def _minimise(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> _Run:
-    """L-BFGS with a zoom line search on flat coordinates; keeps the point of the smallest gradient seen."""
+def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> Minimum:
+    """One run on the free coordinates of the domain."""
     chart, coordinates, metric = _chart(problem, start)
 
-    def value(x):
-        return objective(problem, chart(x))
-
-    solver = optax.lbfgs(memory_size=_MEMORY, linesearch=optax.scale_by_zoom_linesearch(max_linesearch_steps=30))
-    value_and_gradient = optax.value_and_grad_from_state(value)
-
-    def proceed(loop):
-        _, _, steps, _, (_, best_value, best_norm), idle = loop
-        unfinished = best_norm > tolerance * jnp.minimum(1, jnp.abs(best_value))
-        return unfinished & (steps < max_steps) & (idle < _PATIENCE) & jnp.isfinite(best_value + best_norm)
-
-    def advance(loop):
-        x, state, steps, lowest, (best_x, best_value, best_norm), idle = loop
-        f, g = value_and_gradient(x, state=state)
-        updates, state = solver.update(g, state, x, value=f, grad=g, value_fn=value)
-        x = optax.apply_updates(x, updates)
-        f, g = optax.tree.get(state, "value"), optax.tree.get(state, "grad")
-        norm = jnp.linalg.norm(g / metric)
-        finite = jnp.isfinite(f) & jnp.isfinite(norm)
-        # far from the minimum the value decides, near it (where values tie) the gradient does
-        eps = 4 * jnp.finfo(x.dtype).eps
-        lower = f < lowest - eps * jnp.abs(lowest)
-        keep = finite & (lower | ((f <= lowest + eps * jnp.abs(lowest)) & (norm < best_norm)))
-        progress = lower | (keep & (norm < 0.9 * best_norm))
-        best = jax.tree.map(lambda a, b: jnp.where(keep, a, b), (x, f, norm), (best_x, best_value, best_norm))
-        return x, state, steps + 1, jnp.fmin(f, lowest), best, jnp.where(progress, 0, idle + 1)
-
-    f, g = jax.value_and_grad(value)(coordinates)
-    best = (coordinates, f, jnp.linalg.norm(g / metric))
-    loop = (coordinates, solver.init(coordinates), jnp.asarray(0), f, best, jnp.asarray(0))
-    _, _, steps, _, (x, f, norm), idle = lax.while_loop(proceed, advance, loop)
-    status = jnp.where(
-        norm <= tolerance * jnp.minimum(1, jnp.abs(f)),
-        int(Status.CONVERGED),
-        jnp.where(steps >= max_steps, int(Status.MAX_STEPS), int(Status.STALLED)),
+    found = minimise(
+        lambda x: objective(problem, chart(x)), coordinates, tolerance=tolerance, max_steps=max_steps, metric=metric
     )
-    status = jnp.where(jnp.isfinite(f + norm), status, int(Status.NON_FINITE))
-    return _Run(chart(x), f, norm, steps, status)
+    return found._replace(point=chart(found.point))
 
 
 def _chart(problem: Problem, start: Params):

@@ -50,7 +50,7 @@ def complete_numbers(trainable: int, **given: Any) -> dict[str, Any]:
         xp = array_module(intercept, multiplicity)
         given["samples"] = xp.sum(xp.where(xp.asarray(intercept) == 1, xp.asarray(multiplicity), 0))
     scalars = {name: array(name, shape=()) for name in ("samples", "l2_H", "l2_b", "scale", "beta")}
-    optional = {name: None if given[name] is None else array(name) for name in ("classifier", "H0")}
+    optional = {name: None if given[name] is None else array(name) for name in ("classifier", "H0", "teacher")}
     return {"targets": targets, "l2_W": array("l2_W", shape=(trainable,)), **per_column, **scalars, **optional}
 
 
@@ -80,16 +80,22 @@ def _check_shapes(problem: Any) -> None:
         check_finite("H0", problem.H0)
     elif not is_traced(problem.beta) and np.any(np.asarray(problem.beta) != 0):
         refuse("beta", problem.beta, "0 where no H0 is given")
+    if problem.teacher is not None:
+        check_shape("teacher", problem.teacher, problem.targets.shape)
+        check_finite("teacher", problem.teacher)
+    if (problem.teacher is not None) != problem.loss.teacher:
+        allowed = "an array of teacher logits" if problem.loss.teacher else "None"
+        refuse("teacher", problem.teacher, f"{allowed} for the loss {problem.loss.name!r}")
     if problem.features == "sphere" and len(problem.widths) != 1:
         refuse("widths", problem.widths, 'one number where features="sphere"')
     if sum(problem.groups) != problem.targets.shape[1]:
         refuse("groups", problem.groups, f"run lengths that add up to the {problem.targets.shape[1]} columns")
-    parts = (problem.targets, problem.intercept, problem.weight)
+    parts = [x for x in (problem.targets, problem.intercept, problem.weight, problem.teacher) if x is not None]
     if not is_traced(*parts):
         starts = np.cumsum((0, *problem.groups[:-1]))
         first = np.repeat(starts, problem.groups)
         if any(not np.array_equal(np.asarray(x), np.asarray(x)[..., first], equal_nan=True) for x in parts):
-            refuse("groups", problem.groups, "runs of columns with equal targets, intercept and weight")
+            refuse("groups", problem.groups, "runs of columns with equal targets, intercept, weight and teacher")
 
 
 def _check_ridges(problem: Any) -> None:
@@ -123,12 +129,13 @@ def _check_targets(problem: Any) -> None:
         refuse(name, targets, "one-hot columns")
 
 
-def runs_of_equal_columns(targets: jax.Array, intercept: jax.Array, weight: jax.Array) -> tuple[int, ...]:
-    """Lengths of the runs of adjacent columns with equal targets, intercept and weight (all ones for traced columns)."""
-    columns = targets.shape[1]
-    if is_traced(targets, intercept, weight):
+def runs_of_equal_columns(*parts: jax.Array | None) -> tuple[int, ...]:
+    """Lengths of the runs of adjacent columns that agree in every part, of shape (C,) or (rows, C); all ones where traced."""
+    given = [x for x in parts if x is not None]
+    columns = given[0].shape[-1]
+    if is_traced(*given):
         return (1,) * columns
-    stacked = np.concatenate([np.asarray(targets), np.asarray(intercept)[None, :], np.asarray(weight)[None, :]])
+    stacked = np.concatenate([np.atleast_2d(np.asarray(x)) for x in given])
     starts = np.flatnonzero(np.concatenate([[True], np.any(stacked[:, 1:] != stacked[:, :-1], axis=0)]))
     return tuple(int(n) for n in np.diff(np.concatenate([starts, [columns]])))
 
@@ -138,6 +145,8 @@ def design_of(problem: Any) -> str:
     classes = problem.targets.shape[0]
     parts = (problem.targets, problem.multiplicity, problem.intercept, problem.weight, problem.samples)
     if is_traced(*parts) or len(problem.groups) != classes:
+        return "general"
+    if problem.teacher is not None:
         return "general"
     targets, multiplicity, intercept, weight, samples = map(np.asarray, parts)
     starts = np.cumsum((0, *problem.groups[:-1]))

@@ -204,7 +204,7 @@ def test_the_icosahedron_meets_the_bound_of_welch_and_no_simplex_is_below_it():
     golden = (1 + 5**0.5) / 2
     lines = np.array([[0, 0, 1, 1, golden, -golden], [1, -1, golden, -golden, 0, 0], [golden, golden, 0, 0, 1, 1]])
     np.testing.assert_allclose(welch._coherence(lines), welch.predict(welch.Lines(6, 3)), rtol=1e-14)
-    simplex = np.asarray(simplex_etf(5))
+    simplex = np.asarray(simplex_etf(5).vectors)
     np.testing.assert_allclose(welch._coherence(simplex), welch.predict(welch.Lines(5, 4)), rtol=1e-14)
     assert welch.predict(welch.Lines(3, 4)) == 0
 

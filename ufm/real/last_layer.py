@@ -17,12 +17,12 @@ import numpy as np
 
 from ufm.checks import check_choice, check_positive
 from ufm.losses import get_loss
+from ufm.metrics.variability import class_means
 from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.real.features import Features
 from ufm.solve import solve
 from ufm.theory.catalogue import predict
-from ufm.variability import class_means
 
 _NO_RIDGE = 1e-9
 

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from ufm.checks import check_choice, check_positive
+from ufm.metrics.variability import class_means
 from ufm.real.comparison import LayerCollapse, PerturbReport, Step
 from ufm.real.features import Features, check_features, collapse, load_features
 from ufm.real.last_layer import NoRidge, compare, effective_ridge
 from ufm.real.proximity import curvature, near_collapse_factor, proximity
 from ufm.real.proximity_fit import fit_beta
-from ufm.variability import class_means
 
 _LADDER = (10.0, 1.0, 0.1)
 

@@ -23,7 +23,7 @@ import optax
 from jax import lax
 
 from ufm.checks import check_non_negative, check_positive, refuse
-from ufm.variability import class_means
+from ufm.metrics.variability import class_means
 
 _STEPS = 2000
 _PATIENCE = 50

@@ -19,10 +19,10 @@ import numpy as np
 from jax import lax
 
 from ufm.central_path import reduced_objective
+from ufm.metrics.variability import nc1_trace_ratio
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged
 from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement
-from ufm.variability import nc1_trace_ratio
 
 _CLASSES, _PER_CLASS, _DIM = 3, 2, 5
 _CRITICAL = 1e-12  # |e - lW| / lW below which c counts as 1

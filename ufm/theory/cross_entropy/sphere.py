@@ -24,7 +24,7 @@ from ufm.theory.theorem import Assumption
 def predict(problem: Problem) -> Prediction:
     """f* = softplus(log(K-1) - K/((K-1) T)), W = U^T and features U for the simplex U, T = 1/scale."""
     K, dtype = problem.classes, problem.dtype
-    U = simplex_etf(K, problem.widths[0], dtype)
+    U = simplex_etf(K, problem.widths[0], dtype).vectors
     H = U[:, problem.labels] * jnp.sqrt(problem.multiplicity)[None, :]
     counts = jnp.sqrt(problem.counts / (K - 1) * K)
     spread = jnp.ones((K,), dtype).at[-1].set(0)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.metrics.variability import nc1_trace_ratio
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.perturbation.model import Features, centring, parts, proximity, random_features
@@ -21,7 +22,6 @@ from ufm.theory.perturbation.newton import minima
 from ufm.theory.perturbation.rates import predict_rates
 from ufm.theory.perturbation.reduced import gradient, hessian
 from ufm.theory.theorem import Check, Theorem
-from ufm.variability import nc1_trace_ratio
 
 
 class Steps(NamedTuple):

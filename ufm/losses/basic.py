@@ -1,47 +1,12 @@
-"""Per-column losses loss(z, y) of K logits and K targets, with the flags that say which tools apply.
-
-A loss that is `convex` in z can be certified; one whose convex conjugate is known gets the tight certificate.
-Any user function of (logits, target) becomes a loss by `Loss(name, function, convex=...)`.
+"""The four losses that most of the theory is about, with their convex conjugates: squared error, cross-entropy in margin form,
+one-vs-all logistic and squared hinge.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
-from ufm.checks import refuse
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A function of one column of logits and one column of targets, and what is known about it.
-
-    Args:
-      name: how tables and messages call it.
-      value: (z, y) -> scalar, both of shape (K,).
-      conjugate: (theta, y) -> sup_z <theta, z> - value(z, y), +inf outside its domain; None where unknown.
-      convex: whether `value` is convex in z (unknown functions are taken as not convex).
-      shift_invariant: whether value(z + s 1, y) = value(z, y) for every s.
-      targets: which targets make sense: "any", "unit" (entries in [0, 1]), "distribution" (non-negative, sum one)
-        or "one-hot".
-      least: a number that no value is below; certificates use it where the conjugate is unknown.
-    """
-
-    name: str
-    value: Callable[[jax.Array, jax.Array], jax.Array]
-    conjugate: Callable[[jax.Array, jax.Array], jax.Array] | None = None
-    convex: bool = False
-    shift_invariant: bool = False
-    targets: str = "any"
-    least: float = 0.0
-
-    def infimum(self, target: jax.Array) -> jax.Array:
-        """inf_z value(z, y) = -conjugate(0, y); `least` where the conjugate is unknown."""
-        if self.conjugate is None:
-            return jnp.full((), self.least, target.dtype)
-        return -self.conjugate(jnp.zeros_like(target), target)
+from ufm.losses.loss import Loss
 
 
 def squared_error(z: jax.Array, y: jax.Array) -> jax.Array:
@@ -110,26 +75,13 @@ def _squared_hinge_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(inside, jnp.sum(jnp.where(top, 0, 0.5 * theta**2 - theta)), jnp.inf)
 
 
-LOSSES = {
+BASIC = {
     "mse": Loss("mse", squared_error, _squared_error_conjugate, convex=True),
-    "ce": Loss("ce", cross_entropy, _cross_entropy_conjugate, convex=True, shift_invariant=True, targets="distribution"),
+    "ce": Loss(
+        "ce", cross_entropy, _cross_entropy_conjugate, convex=True, shift_invariant=True, contrastive=True, targets="distribution"
+    ),
     "logistic": Loss("logistic", one_vs_all_logistic, _one_vs_all_logistic_conjugate, convex=True, targets="unit"),
     "squared_hinge": Loss(
         "squared_hinge", squared_hinge, _squared_hinge_conjugate, convex=True, shift_invariant=True, targets="one-hot"
     ),
 }
-
-
-def get_loss(loss: "str | Loss | Callable") -> Loss:
-    """The Loss behind a name, a Loss itself, or a plain function of (logits, target) taken as not convex.
-
-    Raises:
-      ValueError: for a name that is not in `LOSSES`.
-    """
-    if isinstance(loss, Loss):
-        return loss
-    if callable(loss):
-        return Loss(getattr(loss, "__name__", "custom"), loss)
-    if not isinstance(loss, str) or loss not in LOSSES:
-        refuse("loss", loss, "a ufm.Loss, a function of (logits, target), or one of " + ", ".join(map(repr, LOSSES)))
-    return LOSSES[loss]

@@ -13,22 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_non_negative, check_shape
-from ufm.variability import Scatter, cdnv, class_means, mean_gram, nc1, nc1_trace_ratio, scatter
-
-__all__ = [
-    "cdnv",
-    "class_means",
-    "general_orthogonal_distance",
-    "mean_gram",
-    "nc1",
-    "nc1_trace_ratio",
-    "nc3",
-    "nc3_alignment",
-    "nc4",
-    "numerical_rank",
-    "orthogonal_distance",
-    "simplex_distance",
-]
+from ufm.metrics.variability import Scatter, class_means, scatter
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
