@@ -123,6 +123,9 @@ TIGHT = {
     "fixed classifier": layer("ce", 3, classifier=CLASSIFIER, l2_W=(), bias="ridge", l2_b=0.1),
     "layer under a fixed classifier": layer("mse", (5, 3), classifier=CLASSIFIER),
     "huber": layer(huber, bias="ridge", l2_b=0.05, scale=1.5),
+    "non-negative ce": layer("ce", 5, features="nonnegative", l2_W=0.003),
+    "non-negative ce, one class collapsed": layer("ce", 5, features="nonnegative", l2_W=0.1, l2_H=0.1),
+    "non-negative, fixed classifier": layer("ce", 3, features="nonnegative", classifier=CLASSIFIER, l2_W=()),
 }  # fmt: skip
 LOOSE = {
     "narrow": layer("ce", 1),
@@ -217,13 +220,21 @@ def test_the_gap_is_of_first_order_in_the_error_and_the_value_of_second():
 
 KIND = {
     "mse-free": "duality", "fixed classifier": "duality", "sphere": "duality", "huber": "subgradient",
-    "deep ce": "chord", "non-negative": "relaxation", "proximity": "relaxation",
+    "deep ce": "chord", "non-negative": "orthant", "non-negative ce": "orthant", "proximity": "relaxation",
+    "non-negative, fixed classifier": "duality",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(KIND))
 def test_each_problem_says_which_proof_it_gets(name):
     assert certificate_kind(EVERY[name]) == KIND[name] in KINDS
+
+
+def test_the_bound_for_free_features_misses_the_minimum_over_non_negative_ones():
+    problem = TIGHT["non-negative ce"]
+    best, params = minimum("non-negative ce")
+    free = certify(problem.replace(features="free"), params)
+    assert certify(problem, params).lower_bound - free.lower_bound > 0.01 * best
 
 
 def padded_narrow_minimum(problem):

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 
 import ufm
 from ufm import Loss, Params, Problem, Status, solve
+from ufm.objective import gradient_norm
 from ufm.standard_form import random_standard_starts
 
 KEY = jax.random.key(0)
@@ -114,6 +115,26 @@ def test_non_negative_features_reach_the_minimum_of_bounded_scipy():
     assert jnp.all(solution.params.H >= 0)
     np.testing.assert_allclose(solution.value, scipy_minimum(problem, bounds=True, starts=8), rtol=1e-9)
     np.testing.assert_allclose(objective(problem, solution.params), solution.value, rtol=1e-13)
+
+
+def test_non_negative_features_that_start_at_zero_grow_where_the_objective_wants_them_to():
+    problem = problem_of("ce", "none", counts=(2, 1, 1), features="nonnegative", l2_W=0.01, l2_H=0.01)
+    start = ufm.initialize(problem, KEY)
+    solution = solve(problem, start._replace(H=jnp.zeros_like(start.H)), tolerance=1e-8)
+    slope = jax.grad(lambda H: objective(problem, solution.params._replace(H=H)))(solution.params.H)
+    assert int(solution.status) == Status.CONVERGED and solution.value < np.log(3) - 0.1
+    assert jnp.min(slope) > -1e-6 and jnp.max(jnp.abs(slope * solution.params.H)) < 1e-7
+
+
+def test_a_vanishing_feature_of_which_more_would_help_is_no_critical_point():
+    problem = problem_of("ce", "none", counts=(2, 1, 1), features="nonnegative")
+    point = ufm.initialize(problem, KEY)
+    dead = point._replace(H=point.H.at[0].set(0.0))
+    slope = jax.grad(lambda H: objective(problem, dead._replace(H=H)))(dead.H)
+    assert jnp.min(slope[0]) < 0
+    inside = jnp.minimum(dead.H, slope)
+    others = sum(jnp.sum(g**2) for g in jax.grad(lambda p: objective(problem, p))(dead).weights)
+    np.testing.assert_allclose(gradient_norm(problem, dead), jnp.sqrt(jnp.sum(inside**2) + others), rtol=1e-12)
 
 
 @pytest.mark.parametrize("scale", [2.0, 5.0])
@@ -291,6 +312,12 @@ def test_wrong_arguments_are_refused_by_name(number):
     start, choices, message = REFUSALS[number]
     with pytest.raises(ValueError, match=message):
         solve(PLAIN, start, **choices)
+
+
+def test_a_zero_vector_has_no_place_on_the_sphere():
+    problem = PLAIN.replace(features="sphere")
+    with pytest.raises(ValueError, match=r"every column of params\.H must have a direction on the sphere, got a zero vector"):
+        solve(problem, START._replace(H=START.H.at[:, 0].set(0.0)))
 
 
 def test_starts_outside_the_domain_are_refused():

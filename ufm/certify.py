@@ -17,15 +17,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.checks import refuse
-from ufm.objective import Params, column_weights, data_term, logits, objective
+from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
 from ufm.problem import Problem
 from ufm.standard_form import point_with_bias, share_bias
 
 KINDS = {
     "duality": "convex duality: tight at the optimum",
+    "orthant": "convex duality over non-negative features: tight where the dual columns of different classes repel, as for "
+    "cross-entropy without bias",
     "subgradient": "supporting plane of a loss whose conjugate is unknown: weaker than duality away from the optimum",
     "chord": "chord of the Schatten quasi-norm under the level set: valid and loose (M >= 2)",
-    "relaxation": "duality for a relaxed domain or without the proximity term: valid, may be loose",
+    "relaxation": "duality without the proximity term: valid, may be loose",
 }
 
 
@@ -55,8 +57,10 @@ def certificate_kind(problem: Problem) -> str:
         refuse("bias", "free", "'none' or 'ridge' to certify a loss without a known conjugate")
     if problem.trainable >= 2:
         return "chord"
-    if problem.features == "nonnegative" or problem.H0 is not None:
+    if problem.H0 is not None:
         return "relaxation"
+    if problem.features == "nonnegative" and problem.loss.conjugate is not None and problem.trainable == 1:
+        return "orthant"
     return "duality" if problem.loss.conjugate is not None else "subgradient"
 
 
@@ -86,6 +90,7 @@ def certify(problem: Problem, params: Params) -> Certificate:
 
 @jax.jit
 def _certify(problem: Problem, params: Params) -> Certificate:
+    params = along_domain(problem, params)
     value = objective(problem, params)
     if problem.bias == "free":
         params = params._replace(b=_best_free_bias(problem, params))
@@ -148,13 +153,14 @@ def _scaled_gradient(problem: Problem, theta: jax.Array) -> jax.Array:
 def _lower_bound(problem: Problem, params: Params, z: jax.Array, theta: jax.Array, value: jax.Array):
     """(lower bound, |G|_2 / c) from logits z and dual directions theta."""
     G = _scaled_gradient(problem, theta)
-    norm = jnp.linalg.svd(G, compute_uv=False)[0]
+    norm = _dual_norm(problem, G)
     infimum = jnp.sum(column_weights(problem) * jax.vmap(problem.loss.infimum, in_axes=1)(problem.loss_targets))
     if problem.trainable == 0:
         if problem.features == "sphere":
             norms = jnp.sum(jnp.linalg.norm(G, axis=0) * jnp.sqrt(problem.multiplicity))
             return _dual_value(problem, z, theta, jnp.ones((), z.dtype)) - norms, norm
-        return _dual_value(problem, z, theta, jnp.ones((), z.dtype)) - jnp.sum(G**2) / (2 * problem.l2_H), norm
+        pull = jnp.maximum(-G, 0) if problem.features == "nonnegative" else G
+        return _dual_value(problem, z, theta, jnp.ones((), z.dtype)) - jnp.sum(pull**2) / (2 * problem.l2_H), norm
     if problem.features == "sphere":
         radius = jnp.sqrt(problem.classes * jnp.sum(problem.multiplicity))
         return _dual_value(problem, z, theta, jnp.ones((), z.dtype)) - radius * norm, norm
@@ -176,6 +182,18 @@ def _lower_bound(problem: Problem, params: Params, z: jax.Array, theta: jax.Arra
         return bound, norm / c
     tau = jnp.minimum(1, c / norm)
     return _dual_value(problem, z, theta, tau), norm / c
+
+
+def _dual_norm(problem: Problem, G: jax.Array) -> jax.Array:
+    """At least max |G v| over unit v, and over non-negative ones where features are: |G|_2, or the root of Perron's eigenvalue.
+
+    For v >= 0, |G v|^2 = v^T M v <= v^T max(M, 0) v with M = G^T G, and equality at the Perron vector of a block of columns
+    whose products with all others are not positive.
+    """
+    norm = jnp.linalg.svd(G, compute_uv=False)[0]
+    if problem.features != "nonnegative" or problem.trainable != 1:
+        return norm
+    return jnp.minimum(norm, jnp.sqrt(jnp.linalg.eigvalsh(jnp.maximum(G.T @ G, 0))[-1]))
 
 
 def _dual_value(problem: Problem, z: jax.Array, theta: jax.Array, tau: jax.Array) -> jax.Array:

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ufm.checks import check_non_negative, check_positive, check_shape
+from ufm.checks import check_non_negative, check_positive, check_shape, is_traced
 from ufm.problem import Problem
 
 
@@ -81,8 +82,14 @@ def objective(problem: Problem, params: Params) -> jax.Array:
 
 
 def gradient_norm(problem: Problem, params: Params) -> jax.Array:
-    """Euclidean norm of the gradient of the objective over all parameters (its tangential part on the sphere)."""
+    """Norm of the residual of the optimality conditions over all parameters: zero exactly at points that satisfy them.
+
+    The gradient g where features are free, its tangential part on the sphere, and min(H, g_H) in the place of g_H where
+    features are non-negative: g_H = 0 where H > 0, and g_H >= 0 where H = 0.
+    """
     gradient = jax.grad(lambda p: objective(problem, along_domain(problem, p)))(params)
+    if problem.features == "nonnegative":
+        gradient = gradient._replace(H=jnp.minimum(params.H, gradient.H))
     return jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
 
 
@@ -132,6 +139,11 @@ def check_params(problem: Problem, params: Params) -> None:
         raise ValueError(f"params must be of the problem's dtype {problem.dtype}, got {others}")
     if problem.features == "nonnegative":
         check_non_negative("params.H", params.H)
+    if problem.features == "sphere":
+        rows = {f"row of params.weights[{i}]": W for i, W in enumerate(params.weights)}
+        for name, x in {"column of params.H": params.H.T, **rows}.items():
+            if not is_traced(x) and not np.all(np.any(np.asarray(x) != 0, axis=1)):
+                raise ValueError(f"every {name} must have a direction on the sphere, got a zero vector")
     if params.b is not None:
         check_shape("params.b", params.b, (problem.classes,))
     if (params.b is None) != (problem.bias == "none"):

@@ -13,15 +13,18 @@ from jax.flatten_util import ravel_pytree
 
 from ufm.checks import check_choice, check_count, check_tolerance
 from ufm.minimise import Minimum, Status, minimise
-from ufm.objective import Params, check_params, end_to_end, objective, to_domain
+from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
 from ufm.standard_form import random_standard_starts, standard_point
+
+_ROUNDS = 5  # of lifting non-negative features off zero
 
 
 class Solution(NamedTuple):
     """The best point found.
 
-    params: in the problem's own columns and widths. value: f there. gradient_norm: |grad f| there.
+    params: in the problem's own columns and widths. value: f there. gradient_norm: |grad f| there, or of the residual of the
+    optimality conditions where features are constrained (see `ufm.objective.gradient_norm`).
     steps: L-BFGS steps over all runs. status: the `Status` of the run that won.
     rank: numerical rank of the logit matrix without its bias. start_values: (starts,) value reached from each start.
     """
@@ -86,7 +89,7 @@ def solve(
         check_params(problem, start)
         small, points, lift = standard_point(problem, start)
     else:
-        merge = columns == "merged" and problem.loss.convex and problem.features == "free" and problem.H0 is None
+        merge = columns == "merged" and problem.loss.convex and problem.features != "sphere" and problem.H0 is None
         small, points, lift = random_standard_starts(problem, start, starts, merge)
     prunable = problem.features == "free" and problem.classifier is None and problem.trainable >= 2
     prunings = min(problem.classes - 1, 8) if prunable and not given else 0
@@ -124,9 +127,39 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
 
 
 def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> Minimum:
-    """One run on the free coordinates of the domain."""
-    chart, coordinates, metric = _chart(problem, start)
+    """One run; non-negative features that vanished, or were zero at the start, but ought to grow are lifted, and it goes on."""
+    if problem.features != "nonnegative":
+        return _descend(problem, start, tolerance, max_steps)
 
+    def again(loop: tuple[Minimum, jax.Array]) -> tuple[Minimum, jax.Array]:
+        last, rounds = loop
+        H, stuck = last.point.H, _stuck(problem, last.point, tolerance)
+        lifted = jnp.where(stuck, 1e-4 * jnp.maximum(jnp.max(H), 0.01), H)
+        run = _descend(problem, last.point._replace(H=lifted), tolerance, max_steps - last.steps)
+        failed = jnp.any(_stuck(problem, run.point, tolerance)) & (run.status == int(Status.CONVERGED))
+        status = jnp.where(failed, int(Status.STALLED), run.status)
+        residual = gradient_norm(problem, run.point)
+        return run._replace(gradient_norm=residual, steps=last.steps + run.steps, status=status), rounds + 1
+
+    def unfinished(loop: tuple[Minimum, jax.Array]) -> jax.Array:
+        run, rounds = loop
+        wanting = (run.status == int(Status.STALLED)) & jnp.any(_stuck(problem, run.point, tolerance))
+        return (rounds == 0) | ((rounds < _ROUNDS) & wanting)
+
+    infinity, begun = jnp.asarray(jnp.inf, problem.dtype), jnp.asarray(0)
+    first = Minimum(start, infinity, infinity, begun, jnp.asarray(int(Status.STALLED)))
+    return lax.while_loop(unfinished, again, (first, begun))[0]
+
+
+def _stuck(problem: Problem, params: Params, tolerance: jax.Array) -> jax.Array:
+    """Entries of non-negative features at zero, up to what H = x^2 can see, of which a little more would lower f."""
+    slope = jax.grad(lambda H: objective(problem, params._replace(H=H)))(params.H)
+    return (params.H <= 1e-6 * jnp.max(params.H)) & (slope < -1e3 * tolerance)
+
+
+def _descend(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> Minimum:
+    """L-BFGS on the free coordinates of the domain."""
+    chart, coordinates, metric = _chart(problem, start)
     found = minimise(
         lambda x: objective(problem, chart(x)), coordinates, tolerance=tolerance, max_steps=max_steps, metric=metric
     )

@@ -72,6 +72,8 @@ def _smallest_curvature(problem: Problem, params: Params, active: Params) -> jax
     flat, unravel = jax.flatten_util.ravel_pytree(params)
     if flat.size > _LARGEST_HESSIAN:
         return jnp.asarray(jnp.inf, problem.dtype)
+    if problem.features == "nonnegative":  # features at the edge of their domain stay there: their slope decides
+        active = active._replace(H=active.H * (params.H > 0))
     mask = jax.flatten_util.ravel_pytree(active)[0]
     gradient = jax.grad(lambda x: objective(problem, along_domain(problem, unravel(x))))
     hessian = jax.lax.map(lambda e: jax.jvp(gradient, (flat,), (e,))[1], jnp.eye(flat.size, dtype=flat.dtype))

@@ -109,8 +109,11 @@ def minimum_evidence(geometry_tolerance: float = 1e-6) -> Callable:
 
 def is_certified_tightly(problem: Problem) -> bool:
     """Whether the dual bound is tight: one layer wide enough for the rank of every candidate minimiser."""
+    kind = certificate_kind(problem) if problem.loss.convex else ""
+    if kind == "orthant":
+        return problem.loss.name == "ce" and problem.bias == "none" and min(problem.widths) >= problem.classes
     missing = 1 if problem.bias == "free" or problem.loss.shift_invariant else 0
-    return certificate_kind(problem) == "duality" and min(problem.widths) >= problem.classes - missing
+    return kind == "duality" and min(problem.widths) >= problem.classes - missing
 
 
 def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
