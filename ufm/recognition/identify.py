@@ -1,0 +1,162 @@
+"""Identify: which known geometry a minimum has, its symmetry, and which theorems say so.
+
+A theorist with a new loss or a new imbalance runs `solve`, `certify`, `identify`, and reads the conjecture off.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ufm.checks import check_positive, refuse
+from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
+from ufm.objective import Params, check_params, end_to_end, logits, objective
+from ufm.problem import Problem
+from ufm.recognition.shapes import Shape, recognise
+from ufm.recognition.symmetry import Symmetry, symmetry
+from ufm.theory.catalogue import catalogue
+
+
+class Match(NamedTuple):
+    """A theorem of the catalogue that applies: its id, its status, and whether the point is where it says."""
+
+    theorem: str
+    status: str
+    agrees: bool
+
+
+class Identification(NamedTuple):
+    """What was recognised.
+
+    means, classifier: shapes of the Gram matrices of class means and of classifier rows; None where not given.
+    alignment: |W/|W| - M^T/|M||, 0 where classifier and class means are dual (NaN without params).
+    nc1: within-class over between-class variability (NaN without params).
+    symmetry: permutations of classes that leave everything unchanged.
+    theorems: those that apply to the problem and whether they predict this point; without a problem, those whose claims speak
+      of the geometry found.
+    """
+
+    means: Shape | None
+    classifier: Shape | None
+    alignment: float
+    nc1: float
+    symmetry: Symmetry
+    theorems: tuple[Match, ...]
+
+    def __str__(self) -> str:
+        lines = []
+        for role, shape in (("class means", self.means), ("classifier", self.classifier)):
+            if shape is not None:
+                nearest = sorted(shape.distances.items(), key=lambda item: item[1])[:3]
+                near = ", ".join(f"{name} {distance:.2g}" for name, distance in nearest)
+                merged = f"; merged {list(map(list, shape.groups))}" if shape.groups else ""
+                dead = f"; zero {list(shape.dead)}" if shape.dead else ""
+                lines.append(f"{role}: {shape.name}, rank {shape.rank} (distances: {near}){merged}{dead}")
+        lines.append(f"symmetry: {self.symmetry.name} (order {self.symmetry.order})")
+        agreeing = [f"{match.theorem} ({match.status})" for match in self.theorems if match.agrees]
+        lines.append("predicted by: " + (", ".join(agreeing) or "no theorem of the catalogue"))
+        others = [f"{match.theorem} ({match.status})" for match in self.theorems if not match.agrees]
+        return "\n".join(lines + (["at odds with: " + ", ".join(others)] if others else []))
+
+
+def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
+    """Which known geometry this is, with the distance to each, the symmetry among classes, and the theorems that predict it.
+
+    Args:
+      point: Params of the problem; or a Gram matrix (K, K), taken as that of class means; or a pair of Gram matrices
+        (class means, classifier).
+      problem: needed with Params.
+      counts: (K,) class sizes for SELI, with Gram matrices; a problem brings its own.
+      tolerance: distance up to which a geometry is recognised, see `ufm.recognition.shapes`.
+
+    Returns:
+      Identification; print it.
+
+    Raises:
+      ValueError: for params without a problem or of other shapes, a matrix that is not a Gram matrix, counts of another length.
+    """
+    check_positive("tolerance", tolerance)
+    if isinstance(point, Params):
+        if problem is None:
+            refuse("problem", None, "the Problem that the params belong to")
+        return _of_params(point, problem, tolerance)
+    if problem is not None:
+        refuse("point", type(point).__name__, "Params where a problem is given")
+    pair = point if isinstance(point, tuple | list) else (point, None)
+    if len(pair) != 2:
+        refuse("point", len(pair), "Params, one Gram matrix, or a pair of Gram matrices (class means, classifier)")
+    names = ("class means", "classifier")
+    grams = [None if G is None else _checked_gram(f"Gram matrix of {name}", G) for G, name in zip(pair, names, strict=True)]
+    given = [G for G in grams if G is not None]
+    if not given or len({len(G) for G in given}) != 1:
+        refuse("point", [None if G is None else G.shape for G in grams], "Gram matrices of one number of classes")
+    if counts is not None:
+        check_positive("counts", counts)
+        counts = np.asarray(counts, float)
+        if counts.shape != given[0].shape[:1]:
+            raise ValueError(f"counts must have shape {given[0].shape[:1]}, got {counts.shape}")
+    means, classifier = (
+        None if G is None else recognise(G, tolerance, counts, role)
+        for G, role in zip(grams, ("means", "classifier"), strict=True)
+    )
+    names = {shape.name for shape in (means, classifier) if shape is not None} - {"none"}
+    spoken = [t for t in catalogue().values() if any(name in t.claim for name in names) and t.status != "refuted"]
+    matches = tuple(Match(t.id, t.status, True) for t in spoken)
+    nan = float("nan")
+    return Identification(means, classifier, nan, nan, symmetry(given, tolerance), matches)
+
+
+def _of_params(params: Params, problem: Problem, tolerance: float) -> Identification:
+    check_params(problem, params)
+    G = len(problem.groups)
+    labels = np.asarray(problem.labels)
+    features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
+    means = np.asarray(class_means(features, labels, G, problem.multiplicity))
+    W = np.asarray(end_to_end(problem, params.weights))
+    square = problem.classes == G  # else classes and kinds of columns are different things
+    counts = np.asarray(problem.counts) if square else None
+    shapes = recognise(means.T @ means, tolerance, counts, "means"), recognise(W @ W.T, tolerance, counts, "classifier")
+    z = W @ means
+    if problem.loss.shift_invariant:
+        z = z - z.mean(axis=0)
+    matrices = [means.T @ means, W @ W.T, z] if square else [W @ W.T]
+    alignment = float(nc3_alignment(W, features, labels, G, problem.multiplicity, centred=False)) if square else float("nan")
+    nc1 = float(nc1_trace_ratio(features, labels, G, problem.multiplicity))
+    return Identification(*shapes, alignment, nc1, symmetry(matrices, tolerance), _matches(problem, params, tolerance))
+
+
+def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match, ...]:
+    """The theorems about minima that apply, and whether value and logits are as they say."""
+    value, found = float(objective(problem, params)), _spectrum(problem, params)
+    matches = []
+    for theorem in catalogue().values():
+        if theorem.minimiser and not theorem.failing(problem):
+            prediction = jax.jit(theorem.predict)(problem)
+            same_value = abs(float(prediction.value) - value) <= tolerance * max(abs(value), np.finfo(float).tiny)
+            expected = _spectrum(problem, prediction.params)
+            apart = np.linalg.norm(expected - found) / max(np.linalg.norm(expected), 1e-2)
+            matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= 10 * tolerance)))
+    return tuple(matches)
+
+
+def _spectrum(problem: Problem, params: Params) -> np.ndarray:
+    """Singular values of the logits of all columns, in sample weights and without what the loss cannot see."""
+    z = np.asarray(logits(problem, params))
+    if problem.loss.shift_invariant:
+        z = z - z.mean(axis=0)
+    return np.linalg.svd(z * np.sqrt(np.asarray(problem.multiplicity)), compute_uv=False)
+
+
+def _checked_gram(name: str, gram: Any) -> np.ndarray:
+    G = np.asarray(gram, float)
+    if G.ndim != 2 or G.shape[0] != G.shape[1] or G.shape[0] < 2:
+        raise ValueError(f"the {name} must have shape (K, K) with K at least 2, got {G.shape}")
+    size = np.max(np.abs(G))
+    if not np.isfinite(size):
+        raise ValueError(f"the {name} must be finite, got NaN or infinity")
+    if np.max(np.abs(G - G.T)) > 1e-4 * size:
+        raise ValueError(f"the {name} must be symmetric, got a largest difference of {np.max(np.abs(G - G.T)):.2g}")
+    least = np.linalg.eigvalsh((G + G.T) / 2)[0]
+    if least < -1e-4 * size * len(G):
+        raise ValueError(f"the {name} must be positive semi-definite, got an eigenvalue of {least:.2g}")
+    return (G + G.T) / 2
