@@ -126,6 +126,14 @@ def test_non_negative_features_that_start_at_zero_grow_where_the_objective_wants
     assert jnp.min(slope) > -1e-6 and jnp.max(jnp.abs(slope * solution.params.H)) < 1e-7
 
 
+def test_non_negative_features_under_a_strong_ridge_end_at_zero_exactly():
+    problem = problem_of("ce", "none", counts=(2, 1, 1), features="nonnegative", l2_W=0.5, l2_H=0.5)
+    solution = solve(problem, KEY)
+    assert not jnp.any(solution.params.H) and not jnp.any(solution.params.weights[0])
+    assert int(solution.status) == Status.CONVERGED and solution.gradient_norm == 0
+    np.testing.assert_allclose(solution.value, np.log(3), rtol=1e-15)
+
+
 def test_a_vanishing_feature_of_which_more_would_help_is_no_critical_point():
     problem = problem_of("ce", "none", counts=(2, 1, 1), features="nonnegative")
     point = ufm.initialize(problem, KEY)

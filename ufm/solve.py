@@ -148,7 +148,16 @@ def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.A
 
     infinity, begun = jnp.asarray(jnp.inf, problem.dtype), jnp.asarray(0)
     first = Minimum(start, infinity, infinity, begun, jnp.asarray(int(Status.STALLED)))
-    return lax.while_loop(unfinished, again, (first, begun))[0]
+    return _or_zero(problem, lax.while_loop(unfinished, again, (first, begun))[0], tolerance)
+
+
+def _or_zero(problem: Problem, run: Minimum, tolerance: jax.Array) -> Minimum:
+    """The point with all factors zero where it is no higher: squared coordinates near it only slowly."""
+    zero = jax.tree.map(jnp.zeros_like, run.point)._replace(b=run.point.b)
+    value, residual = objective(problem, zero), gradient_norm(problem, zero)
+    status = jnp.where(residual <= tolerance * jnp.minimum(1, value), int(Status.CONVERGED), int(Status.STALLED))
+    lower = value <= run.value
+    return jax.tree.map(lambda a, b: jnp.where(lower, a, b), Minimum(zero, value, residual, run.steps, status), run)
 
 
 def _stuck(problem: Problem, params: Params, tolerance: jax.Array) -> jax.Array:
