@@ -1,0 +1,149 @@
+"""When the centred support matrix is the max-margin solution of next-token prediction, and that it is not always.
+
+With the supports of m contexts among V tokens as zeros and ones S, P S is feasible for the max-margin problem of `ufm.max_margin`,
+every margin 1. With P S = U D V^T:
+
+    no entry of U V^T above zero off the supports                            P S is a solution
+    one above zero, and rank(P S) = min(distinct tokens - 1, contexts)       P S is none: lowering that logit lowers |L|_*
+    one above zero, and a smaller rank                                       either: subgradients beside U V^T may serve
+
+for distinct contexts (tokens and contexts of equal rows and columns count once: by convexity solutions may be averaged over them).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.max_margin import MaxMargin, centred_supports, max_margin, support_excess
+from ufm.theory.theorem import Check, Theorem, lower_bound
+
+_CLEAR = 1e-4  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least
+_ROUNDING = 1e-10
+
+
+class Proxy(NamedTuple):
+    """P S as a candidate. value: |P S|_*. excess: largest entry of U V^T off the supports. decisive: whether the rank is full."""
+
+    value: jax.Array
+    excess: jax.Array
+    decisive: jax.Array
+
+
+class Lowered(NamedTuple):
+    """Supports (V, m), and a logit off them that is lowered by `amount`: token and context as zeros and a one, (V,) and (m,)."""
+
+    supports: jax.Array
+    token: jax.Array
+    context: jax.Array
+    amount: jax.Array
+
+
+def predict(supports: jax.Array) -> Proxy:
+    """The certificate of P S from its singular value decomposition alone."""
+    V, m = supports.shape
+    s = jnp.linalg.svd(centred_supports(supports), compute_uv=False)
+    rank = jnp.sum(s > 1e-10 * jnp.maximum(s[0], 1))
+    rows = jnp.all(supports[:, None] == supports[None, :], axis=2)
+    columns = jnp.all(supports[:, :, None] == supports[:, None, :], axis=0)
+    distinct = [jnp.sum(jnp.sum(jnp.tril(equal, -1), axis=1) == 0) for equal in (rows, columns)]
+    return Proxy(jnp.sum(s), support_excess(supports), rank == jnp.minimum(distinct[0] - 1, distinct[1]))
+
+
+def measure(supports: jax.Array, key: jax.Array) -> MaxMargin:
+    """The solution by Douglas-Rachford with its duality gap."""
+    del key  # a convex program from a fixed start
+    return max_margin(supports)
+
+
+def evidence(supports: jax.Array, predicted: Proxy, measured: MaxMargin) -> list[Check]:
+    """P S is the minimum where the certificate says so, clearly above it where it says that, and never below."""
+    del supports
+    value = float(predicted.value)
+    drop = (value - float(measured.value)) / max(value, 1)
+    checks = [
+        Check("certificate", "gap", float(measured.value - measured.lower_bound) / max(value, 1), _ROUNDING),
+        Check("agreement", "never below", max(-drop, 0.0), _ROUNDING),
+    ]
+    if predicted.excess <= _ROUNDING:
+        checks.append(Check("agreement", "minimum", drop, _ROUNDING))
+    elif predicted.decisive:
+        checks.append(Check("agreement", "not the minimum", max(_CLEAR - drop, 0.0), 0.0))
+    return checks
+
+
+def cases() -> dict[str, jax.Array]:
+    """Patterns for which P S is the solution, two that fail, and one of deficient rank for which the polar factor says nothing."""
+    return {
+        "one-hot": _matrix("1000 0100 0010 0001"),
+        "dense": _matrix("1101 1110 0111 1011"),
+        "a repeated context": _matrix("1100 1100 0110 0101"),
+        "fails": _matrix("1000 0111 1001 0011"),
+        "fails, with a repeated context": _matrix("0010 0011 0011 0101"),
+        "deficient rank, excess, yet the minimum": _matrix("000111 011110 100000 100111 101101"),
+    }
+
+
+def draw(rng: np.random.Generator) -> jax.Array:
+    """Four random contexts of one to three of four tokens."""
+    patterns = 1 + rng.integers(14, size=4)
+    return jnp.asarray((patterns[None, :] >> np.arange(4)[:, None]) & 1, float)
+
+
+def predict_claim(case: Lowered) -> jax.Array:
+    """|P S|_*, the minimum if P S were the solution."""
+    return jnp.sum(jnp.linalg.svd(centred_supports(case.supports), compute_uv=False))
+
+
+def measure_lowered(case: Lowered, key: jax.Array) -> jax.Array:
+    """The nuclear norm of P S with one logit off the supports lowered, which stays feasible."""
+    del key
+    lowered = case.supports - case.amount * case.token[:, None] * case.context[None, :]
+    return jnp.sum(jnp.linalg.svd(lowered - jnp.mean(lowered, axis=0, keepdims=True), compute_uv=False))
+
+
+def counterexamples() -> dict[str, Lowered]:
+    """Four tokens and four contexts."""
+    S = _matrix("1000 0111 1001 0011")
+    token, context = jnp.eye(4)[2], jnp.eye(4)[0]
+    return {"V = m = 4, one logit lowered by 0.06": Lowered(S, token, context, jnp.asarray(0.06, S.dtype))}
+
+
+def _matrix(contexts: str) -> Any:
+    """Supports from one word of zeros and ones a context."""
+    return jnp.asarray(np.array([[int(x) for x in word] for word in contexts.split()]).T, float)
+
+
+_SOURCE = (
+    "the proxy: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
+    "certificate derived"
+)
+
+THEOREMS = (
+    Theorem(
+        id="ntp-mm-certificate",
+        status="holds",
+        claim="The centred support matrix P S is the max-margin solution if no entry of its polar factor off the supports is above "
+        "zero, and only if, where the rank of P S is full.",
+        source=_SOURCE,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+        notes="Without the condition on the rank the converse is false: one case has an entry above zero, yet P S is the minimum. "
+        "Full rank: min(distinct tokens - 1, distinct contexts).",
+    ),
+    Theorem(
+        id="ntp-mm-centred",
+        status="refuted",
+        claim="The centred support matrix is always the max-margin solution of next-token prediction.",
+        source=f"natural reading of {_SOURCE}",
+        predict=predict_claim,
+        measure=measure_lowered,
+        cases=counterexamples,
+        evidence=lower_bound(1e-9),
+        notes="|P S|_* = 2.978437; the minimum is 2.976805. What holds: ntp-mm-certificate; one-hot, uniform and dense supports.",
+    ),
+)

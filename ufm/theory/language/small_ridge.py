@@ -1,0 +1,123 @@
+"""Next-token prediction at small ridges: labels are learned on the supports, and margins off them grow.
+
+At the minimum, for tau = sqrt(l2_W l2_H), pi_j (q_j - p_j) = -tau m_j with |M|_2 <= 1: M is a subgradient of the nuclear norm at Z.
+So every probability is within tau/pi_j of its label, at every ridge, and on the supports
+
+    |log q_zj - log p_zj| <= -log(1 - tau/(pi_j p_zj))      :    differences of logits tend to those of log p_j, at rate tau.
+
+M is also in the dual cone of the max-margin problem (see `ufm.max_margin`), which gives its value a lower bound from probabilities
+alone, tight in the limit, where Z turns to L_mm (only like 1/log(1/tau)):
+
+    (1/tau) sum_j pi_j q_j(off S_j)  <=  |L_mm|_*.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.certify import Certificate, certify
+from ufm.max_margin import max_margin
+from ufm.objective import column_weights, logits
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
+from ufm.solve import solve
+from ufm.standard_form import padded_point
+from ufm.theory.theorem import Check, Theorem
+
+_REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*
+
+
+class Limit(NamedTuple):
+    """The limit of small ridges. in_support: (V, m), log p_j centred on S_j, zero off it. value: |L_mm|_*."""
+
+    in_support: jax.Array
+    value: jax.Array
+
+
+class Found(NamedTuple):
+    """A measured minimum. logits: (V, m). certificate: of the point."""
+
+    logits: jax.Array
+    certificate: Certificate
+
+
+def predict(problem: Problem) -> Limit:
+    """Logarithms of the labels, and the max-margin problem of their supports."""
+    labels = problem.targets[:, :: problem.groups[0]]
+    return Limit(_in_support(jnp.log(jnp.where(labels > 0, labels, 1)), labels), max_margin(labels > 0).value)
+
+
+def measure(problem: Problem, key: jax.Array) -> Found:
+    """The minimum at the problem's own ridge, from a random start."""
+    solution = solve(problem, key, columns="raw")
+    z = logits(problem, solution.params)
+    return Found(z[:, :: problem.groups[0]], certify(*padded_point(problem, solution.params)[:2]))
+
+
+def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]:
+    """Probabilities and in-support logits within their bounds, the mass off the supports below its own, and near it at last."""
+    step = problem.groups[0]
+    p, prior = (np.asarray(x)[..., ::step] for x in (problem.targets, column_weights(problem) * step))
+    tau = float(problem.c)
+    q = np.asarray(jax.nn.softmax(measured.logits, axis=0))
+    support = p > 0
+    room = tau / prior[None, :] / np.where(support, p, 1)
+    bound = np.where(support & (room < 1), -np.log1p(-np.minimum(room, 1 - 1e-9)), np.inf)
+    # a difference of two logits on a support, between the pair of tokens that moved the most
+    slack = 2 * np.max(np.where(support, bound, 0), axis=0)
+    off = np.sum(prior * np.sum(np.where(support, 0, q), axis=0)) / tau
+    value = float(predicted.value)
+    moved = np.abs(np.asarray(_in_support(measured.logits, p)) - np.asarray(predicted.in_support)).max(axis=0)
+    checks = [
+        Check("certificate", "gap", float(measured.certificate.relative_gap), 1e-7),
+        Check("agreement", "probabilities", max(float(np.max(np.abs(q - p) * prior)) / tau - 1, 0.0), 1e-6),
+        Check("agreement", "in-support logits", float(np.max(np.maximum(moved - slack, 0))), 1e-9),
+        Check("agreement", "off-support mass above |L_mm|_*", max(off / value - 1, 0.0), 1e-6),
+    ]
+    if tau <= 1e-3:
+        checks.append(Check("agreement", "off-support mass", abs(1 - off / value), _REACH / np.log(1 / tau)))
+    return checks
+
+
+def _in_support(z: Any, labels: Any) -> jax.Array:
+    """Logits less their mean over the support, zero off it."""
+    support = labels > 0
+    mean = jnp.sum(jnp.where(support, z, 0), axis=0) / jnp.sum(support, axis=0)
+    return jnp.where(support, z - mean[None, :], 0)
+
+
+def _at(seed: int, ridge: float, tilt: float = 1.0) -> Problem:
+    """Four tokens and four contexts, each as two columns."""
+    tokens = random_contexts(jax.random.key(seed), zipf_priors(4), 4, sizes=(1, 2, 3), concentration=3.0, exponent=0.5)
+    return split_columns(next_token_problem(tokens, 12, l2_W=ridge * tilt, l2_H=ridge / tilt))
+
+
+def cases() -> dict[str, Problem]:
+    """Three sets of contexts, from moderate to small ridges."""
+    return {f"contexts {seed}, ridge {ridge:g}": _at(seed, ridge) for seed in (0, 1, 4) for ridge in (1e-2, 1e-4, 1e-5)}
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """Random contexts and ridges."""
+    return _at(int(rng.integers(2**31)), float(np.exp(rng.uniform(np.log(1e-5), np.log(1e-2)))), float(rng.uniform(0.5, 2)))
+
+
+THEOREMS = (
+    Theorem(
+        id="ntp-in-support",
+        status="holds",
+        claim="Next-token probabilities at the minimum are within tau/pi_j of the labels, so in-support logits tend to log p_j "
+        "at rate tau; the probability off the supports over tau is below |L_mm|_*, and tends to it.",
+        source="limits: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
+        "bounds at every ridge derived",
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+        notes="Logits turn to L_mm as slowly as 1/log(1/tau): what is held against it is a dual bound, within 2/log(1/tau).",
+    ),
+)

@@ -1,0 +1,139 @@
+"""Next-token prediction with all supports of one size: logits are the centred support matrix times one scalar.
+
+V tokens, m contexts of probability 1/m, labels 1/k on supports S_j of k tokens, in which every two tokens meet equally often: all
+C(V, k) supports, or any other 2-design, such as the Fano plane (V = m = 7, k = 3). Then P S (supports as zeros and ones, centred)
+has V - 1 singular values s, s^2 = m k (V-k) / (V (V-1)), and with tau = sqrt(l2_W l2_H) the minimum has
+
+    Z = g P S,    e^g = ((V-k)/k) (1/q - 1),    q = tau (V-1) s,    f* = -(1-q) log((1-q)/k) - q log(q/(V-k))
+
+where q is the probability of all tokens off the support; everything is zero iff q >= (V-k)/V. The gradient of the loss is a
+multiple of P S, whose singular values are equal: that is the certificate. k = 1 is neural collapse.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+
+from ufm.certify import certify
+from ufm.checks import array_module, is_traced
+from ufm.frames import helmert
+from ufm.objective import column_weights
+from ufm.problem import Problem
+from ufm.settings.language import uniform_supports
+from ufm.solve import solve
+from ufm.standard_form import padded_point
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.minimum import Measured, examine_point, measured_minimum, minimum_theorem
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.theorem import Assumption
+
+
+def predict(problem: Problem) -> Prediction:
+    """Z = g P S with the g above; n samples a context and weights of any sum by tau sqrt(n)/sum in place of tau."""
+    V, labels = problem.classes, problem.targets[:, _starts(problem)]
+    m = labels.shape[1]
+    k = jnp.sum(labels[:, 0] > 0)
+    n, mass = problem.counts[0], jnp.sum(column_weights(problem))
+    s = jnp.sqrt(m * k * (V - k) / (V * (V - 1)))
+    q = jnp.minimum(jnp.sqrt(n) * effective_c(problem) * (V - 1) * s / mass, (V - k) / V)
+    dead = q >= (V - k) / V
+    g = jnp.where(dead, 0, jnp.log((V - k) / k) + jnp.log1p(-q) - jnp.log(q))
+    value = mass * ((1 - q) * (jnp.log(k) - jnp.log1p(-q)) + q * jnp.log(V - k) - xlogy(q, q))
+    U = helmert(V, dtype=problem.dtype)
+    right = (labels > 0).astype(problem.dtype).T @ U / s
+    sigma = jnp.full((V - 1,), 1, problem.dtype) * (g * s * jnp.sqrt(n))
+    # numbers that are traced could not be checked beforehand: outside the theorem they give NaN, not a number
+    value = jnp.where(_is_even_design(problem), value, jnp.nan)
+    return from_triples(problem, U, sigma, right, jnp.zeros((V,), problem.dtype), value)
+
+
+def _starts(problem: Problem) -> np.ndarray:
+    return np.cumsum((0, *problem.groups[:-1]))
+
+
+def _is_even_design(problem: Problem) -> Any:
+    """Whether labels are 1/k on supports of k < V tokens, every two tokens meet equally often, and contexts weigh equally."""
+    parts = _decisive(problem)
+    xp = array_module(*parts)
+    targets, multiplicity, weight, intercept = (xp.asarray(x) for x in parts)
+    labels = targets[:, _starts(problem)]
+    eps = 64 * np.finfo(problem.dtype).eps
+    S = labels > 0
+    k = xp.maximum(S.sum(axis=0), 1)
+    alike = [xp.asarray(problem.group_sum(x)) for x in (multiplicity, multiplicity * weight)]
+    if problem.bias != "none":
+        alike.append(intercept)
+    equal = xp.stack([xp.max(x) - xp.min(x) <= eps * xp.max(xp.abs(x)) for x in alike])
+    even = (xp.min(k) == xp.max(k)) & (xp.max(k) < problem.classes) & xp.all(xp.abs(labels - S / k[None, :]) <= eps)
+    if not is_traced(*parts) and not (even and equal.all()):  # most problems: nothing of the order of V^2 m is spent on them
+        return False
+    meetings = S.astype(problem.dtype) @ S.astype(problem.dtype).T
+    off = meetings[~np.eye(problem.classes, dtype=bool)]
+    return even & xp.all(equal) & (xp.max(off) == xp.min(off))
+
+
+def _decisive(problem: Problem) -> tuple:
+    return problem.targets, problem.multiplicity, problem.weight, problem.intercept
+
+
+def measure(problem: Problem, key: jax.Array) -> Measured:
+    """The shared measurement; where some contexts are split already, on the columns as they are."""
+    if set(problem.groups) != {1, 2}:
+        return measured_minimum(problem, key)
+    solution = solve(problem, key, columns="raw")
+    geometry = examine_point(problem, solution.params)
+    return Measured(problem, solution, geometry, certify(*padded_point(problem, solution.params)[:2]))
+
+
+def _at(ratio: float, size: int, bias: str = "none", width: int = 12, tilt: float = 2.0) -> Problem:
+    """All supports of `size` of four tokens, q = ratio (V-k)/V, in eight columns: as many contexts as fit are split in two."""
+    V, k, tokens = 4, size, uniform_supports(4, size)
+    m = tokens.priors.size
+    parts = np.where(np.arange(m) < 8 - m, 2, 1)
+    tau = ratio * (V - k) / V / (V - 1) / np.sqrt(m * k * (V - k) / (V * (V - 1)))
+    return Problem.from_targets(
+        np.repeat(tokens.labels, parts, axis=1), width, loss="ce", multiplicity=np.repeat(1 / parts, parts),
+        l2_W=tau * tilt, l2_H=tau / tilt, bias=bias, l2_b=0.05 if bias == "ridge" else 0.0,
+    )  # fmt: skip
+
+
+def cases() -> dict[str, Problem]:
+    """Both sides of the threshold for three of four tokens and for pairs; d = V - 1 with a free bias."""
+    triples = {f"V=4 k=3 q V/(V-k)={ratio}": _at(ratio, 3) for ratio in (0.002, 0.3, 0.9, 1.2, 3.0)}
+    pairs = {f"V=4 k=2 q V/(V-k)={ratio}": _at(ratio, 2) for ratio in (0.02, 0.9, 1.2)}
+    return triples | {"V=4 k=3 d=3, free bias": _at(0.05, 3, bias="free", width=3)} | pairs
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """Random ridges 10 % away from the threshold and any bias mode, one to three of four tokens."""
+    ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.9))), rng.uniform(1.15, 3)]))
+    bias = str(rng.choice(["none", "free", "ridge"]))
+    return _at(ratio, int(rng.integers(1, 4)), bias=bias, width=int(rng.choice([3, 12])), tilt=float(np.exp(rng.uniform(-1, 1))))
+
+
+_EVEN_DESIGN = Assumption(
+    "equally weighted contexts with even labels on supports of one size k < V in which every two tokens meet equally often "
+    "(all supports of one size), known outside jit",
+    lambda p: not is_traced(*_decisive(p)) and bool(_is_even_design(p)),
+)
+
+THEOREMS = (
+    minimum_theorem(
+        id="ntp-uniform-supports",
+        status="holds",
+        claim="Next-token prediction over all supports of k of V tokens: logits g P S, e^g = ((V-k)/k)(1/q - 1), where "
+        "q = tau (V-1) sqrt(C(V-2,k-1)) is the probability off the support; zero iff q >= (V-k)/V.",
+        source="setting: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
+        "closed form derived",
+        assumes=(has_loss("ce"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN),
+        predict=predict,
+        measure=measure,
+        geometry_tolerance=1e-5,  # the curvature vanishes at the threshold, and with the ridge
+        cases=cases,
+        draw=draw,
+        notes="Proved for every 2-design: supports of one size in which each pair of tokens meets equally often.",
+    ),
+)
