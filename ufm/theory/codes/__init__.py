@@ -1,0 +1,1 @@
+"""Codes on the sphere and their losses: supervised contrast, softmax codes and their distances, labels that come in sets."""

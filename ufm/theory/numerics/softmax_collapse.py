@@ -1,0 +1,135 @@
+"""Softmax collapse: the margin at which max-subtracted log-softmax rounds to a loss of exactly zero (Prieto et al. 2025).
+
+With all wrong logits at a margin a below the true one the loss is log(1 + (K-1) e^{-a}). In a dtype of p bits (24 in float32,
+53, 11 and 8 in float64, float16 and bfloat16) the sum rounds to 1 once the other terms are too small for it:
+
+    the true class summed first, the others onto it one by one     e^{-a} <= 2^{-p}          a >= p log 2
+    the others first, the true class last                          (K-1) e^{-a} <= 2^{-p}    a >= p log 2 + log(K-1)
+
+Ties go to even, hence to 1. Any other order of summation lies between; a longer accumulator, rounded once, is the second.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.checks import check_choice, check_count
+from ufm.theory.theorem import Check, Theorem, relative_error
+
+DTYPES = {24: jnp.float32, 53: jnp.float64, 11: jnp.float16, 8: jnp.bfloat16}
+_HIGHEST = 60.0
+_log_softmax = jax.jit(jax.nn.log_softmax)
+
+
+class Precision(NamedTuple):
+    """p bits, and K classes."""
+
+    bits: np.ndarray
+    classes: np.ndarray
+
+
+class Thresholds(NamedTuple):
+    """Margins from which the loss is exactly 0, with the true class summed first, and last."""
+
+    first: jax.Array
+    last: jax.Array
+
+
+class Measured(NamedTuple):
+    """The two orders added one by one in the dtype, and what jax.nn.log_softmax does with the true class first and last."""
+
+    first: float
+    last: float
+    library_first: float
+    library_last: float
+
+
+def precision(bits: int, classes: int) -> Precision:
+    """A case: p = 8 is bfloat16, 11 float16, 24 float32, 53 float64."""
+    check_choice("bits", bits, tuple(DTYPES))
+    check_count("classes", classes, 2)
+    return Precision(np.asarray(float(bits)), np.asarray(float(classes)))
+
+
+def predict(case: Precision) -> Thresholds:
+    """p log 2, and p log 2 + log(K-1)."""
+    first = case.bits * jnp.log(2.0)
+    return Thresholds(first, first + jnp.log(case.classes - 1))
+
+
+def measure(case: Precision, key: jax.Array) -> Measured:
+    """The least number of the dtype at which the loss, evaluated in that dtype, is 0: by bisection down to neighbours."""
+    del key  # nothing is drawn: rounding is deterministic
+    dtype, K = np.dtype(DTYPES[int(case.bits)]), int(case.classes)
+
+    def one_by_one(a: np.ndarray, true_class_last: bool) -> float:
+        total, others = dtype.type(0 if true_class_last else 1), np.exp(-a)
+        for _ in range(K - 1):
+            total = dtype.type(total + others)
+        return float(np.log(dtype.type(total + dtype.type(1)) if true_class_last else total))
+
+    def library(a: np.ndarray, place: int) -> float:
+        logits = np.zeros(K, dtype)
+        logits[place] = a
+        return -float(_log_softmax(logits)[place])
+
+    return Measured(
+        _threshold(lambda a: one_by_one(a, False), dtype),
+        _threshold(lambda a: one_by_one(a, True), dtype),
+        _threshold(lambda a: library(a, 0), dtype),
+        _threshold(lambda a: library(a, K - 1), dtype),
+    )
+
+
+def _threshold(loss: Callable[[np.ndarray], float], dtype: np.dtype) -> float:
+    low, high = dtype.type(1), dtype.type(_HIGHEST)
+    while True:
+        middle = dtype.type((float(low) + float(high)) / 2)
+        if middle in (low, high):
+            return float(high)
+        low, high = (low, middle) if loss(middle) == 0 else (middle, high)
+
+
+def evidence(case: Precision, predicted: Thresholds, measured: Measured) -> list[Check]:
+    """The two orders to the spacing of the dtype; the library between them, and at the last where it sums in a longer dtype."""
+    bits, K = float(case.bits), float(case.classes)
+    first, last = float(predicted.first), float(predicted.last)
+    spacing = 2 ** (1 - bits) * (1 + K / (2 * first))  # of margins, and of sums of K - 1 rounded terms
+    checks = [
+        Check("agreement", "true class first", relative_error(first, measured.first), spacing),
+        Check("agreement", "true class last", relative_error(last, measured.last), spacing),
+    ]
+    for name, found in (("first", measured.library_first), ("last", measured.library_last)):
+        outside = max(first - found, found - last, 0.0) / last
+        checks.append(Check("agreement", f"log_softmax, true class {name}, in between", outside, spacing))
+        if bits < 24:
+            longer = relative_error(last, found)
+            checks.append(Check("agreement", f"log_softmax, true class {name}, sums in float32", longer, spacing))
+    return checks
+
+
+def cases() -> dict[str, Precision]:
+    """Four dtypes; two classes, where the thresholds are one, few classes and many."""
+    return {f"{np.dtype(DTYPES[p]).name} K={K}": precision(p, K) for p in DTYPES for K in (2, 4, 100)}
+
+
+THEOREMS = (
+    Theorem(
+        id="softmax-collapse",
+        status="holds",
+        claim="Max-subtracted log-softmax of p-bit numbers gives a loss of exactly 0 from the margin p log 2 (true class summed "
+        "first) or p log 2 + log(K-1) (last); library sums lie between.",
+        source="phenomenon: Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge of numerical stability, arXiv 2501.04697; "
+        "thresholds derived",
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        evidence=evidence,
+        notes="On XLA for CPUs float32 and float64 sums of a few terms run in the order of the classes, so that the threshold "
+        "depends on the label; float16 and bfloat16 are summed in float32 and rounded once. ufm's own cross-entropy has no "
+        "threshold: margin-form-ce.",
+    ),
+)

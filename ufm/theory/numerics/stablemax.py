@@ -1,0 +1,172 @@
+"""StableMax: softmax of logits on a logarithmic scale, and how slowly its cross-entropy falls without ridge.
+
+StableMax divides s(z_k) by their sum, s(x) = x + 1 for x >= 0 and 1/(1 - x) below (Prieto et al. 2025). With
+g(x) = sign(x) log(1 + |x|) it is softmax(g(z)), and nothing underflows. Without ridge, flow of its cross-entropy from balanced
+simplex factors of one layer keeps logits a (I - J/K), with q = 1 + a + k a^2 and k = (K-1)/K^2 (derived):
+
+    f = log(1 + (K-1)/q),    t = (sqrt(n)/2) (F(a) - F(a_0)),    F' = q (q + K - 1) / (a (1 + 2 k a))
+
+so that a ~ (12 t / (k sqrt(n)))^{1/3} and f ~ (K/a)^2 ~ t^{-2/3}, where cross-entropy of softmax falls like 1/(t log t).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames import helmert
+from ufm.losses import stablemax
+from ufm.losses.rational import signed_log
+from ufm.objective import Params, logits, objective
+from ufm.problem import Problem
+from ufm.roots import increasing_root
+from ufm.theory.integration import trajectory
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+_CLASSES, _DIM = 4, 4
+_SUBSTEPS, _HIGHEST = 12, 1e6
+
+
+class Shares(NamedTuple):
+    """Probabilities of K classes, and the slopes of the logarithms of their scores s(z_k)."""
+
+    probability: jax.Array
+    slope: jax.Array
+
+
+class Start(NamedTuple):
+    """A problem without ridge, balanced simplex factors, and times."""
+
+    problem: Problem
+    params: Params
+    ts: jax.Array
+
+
+class Path(NamedTuple):
+    """a, f: (T,) logit scale and loss. off: (T,) largest entry of Z - a (I - J/K)."""
+
+    a: jax.Array
+    f: jax.Array
+    off: jax.Array
+
+
+def predict_shares(z: jax.Array) -> Shares:
+    """softmax(g(z)) with g(x) = sign(x) log(1 + |x|), whose slope is 1/(1 + |x|)."""
+    return Shares(jax.nn.softmax(signed_log(z)), 1 / (1 + jnp.abs(z)))
+
+
+def score(x: jax.Array) -> jax.Array:
+    """s(x) = x + 1 for x >= 0, 1/(1 - x) for x < 0."""
+    return jnp.where(x >= 0, 1 + jnp.maximum(x, 0), 1 / (1 - jnp.minimum(x, 0)))
+
+
+def measure_shares(z: jax.Array, key: jax.Array) -> Shares:
+    """The definition, and central differences of log s."""
+    del key
+    z = np.asarray(z)
+    s, h = np.asarray(score(z)), 1e-5 * (1 + np.abs(z))
+    return Shares(s / s.sum(), (np.log(np.asarray(score(z + h))) - np.log(np.asarray(score(z - h)))) / (2 * h))
+
+
+def predict_flow(case: Start) -> Path:
+    """F(a) = k a^3/6 + 3 a^2/8 + A a + K log a + (K + 1 - A - 2 k K) log(1 + 2 k a)/(2 k), A = 1/(8 k) + (K + 1)/2."""
+    K, n = case.problem.classes, case.problem.counts[0]
+    k = (K - 1) / K**2
+    A = 1 / (8 * k) + (K + 1) / 2
+
+    def F(a: jax.Array) -> jax.Array:
+        ends = K * jnp.log(a) + (K + 1 - A - 2 * k * K) / (2 * k) * jnp.log1p(2 * k * a)
+        return k * a**3 / 6 + 3 * a**2 / 8 + A * a + ends
+
+    z = logits(case.problem, case.params)
+    a0 = z[0, 0] - z[1, 0]
+    goal = F(a0) + 2 * case.ts / jnp.sqrt(n)
+    a = jax.lax.map(lambda goal: increasing_root(lambda a, goal: F(a) - goal, a0, jnp.asarray(_HIGHEST), goal), goal)
+    return Path(a, jnp.log1p((K - 1) / (1 + a + k * a**2)), jnp.zeros_like(a))
+
+
+def measure_flow(case: Start, key: jax.Array) -> Path:
+    """Runge-Kutta on all entries of W and H in the time log(1 + t)."""
+    del key  # the start belongs to the case
+    return _integrate(case)
+
+
+@jax.jit
+def _integrate(case: Start) -> Path:
+    problem, (W,), H = case.problem, case.params.weights, case.params.H
+
+    def unpack(y: jax.Array) -> Params:
+        return Params((y[:-1].reshape(2, _CLASSES, _DIM)[0],), y[:-1].reshape(2, _CLASSES, _DIM)[1].T, None)
+
+    def velocity(y: jax.Array) -> jax.Array:
+        slope = jax.grad(lambda p: objective(problem, p))(unpack(y))
+        return jnp.append(-jnp.exp(y[-1]) * jnp.concatenate([slope.weights[0].ravel(), slope.H.T.ravel()]), 1.0)
+
+    start = jnp.concatenate([W.ravel(), H.T.ravel(), jnp.zeros(1, W.dtype)])
+    path = trajectory(velocity, start, jnp.log1p(case.ts), _SUBSTEPS)
+
+    def look(y: jax.Array) -> Path:
+        params = unpack(y)
+        z = logits(problem, params)
+        a = z[0, 0] - z[1, 0]
+        off = jnp.max(jnp.abs(z - a * (jnp.eye(_CLASSES) - 1 / _CLASSES)))
+        return Path(a, objective(problem, params), off)
+
+    return jax.lax.map(look, path)
+
+
+def share_cases() -> dict[str, jax.Array]:
+    """Near zero, both signs, equal logits, and logits far past where softmax of them underflows."""
+    return {
+        "both signs": jnp.array([2.0, -1.0, 0.5, -30.0]),
+        "equal": jnp.full(4, -3.0),
+        "near zero": jnp.array([0.01, 1e-3, -1e-3, 1.0]),
+        "to 1e4": jnp.array([1e4, -1e4, 100.0, 1.0]),
+    }
+
+
+def start(n: int, a: float, last: float, rng: np.random.Generator) -> Start:
+    """Simplex factors of scale a in a random frame, n samples a class, at nine times up to `last`."""
+    problem = Problem.balanced(_CLASSES, n, _DIM, loss=stablemax()).collapsed()
+    frame = np.linalg.qr(rng.normal(size=(_DIM, _CLASSES - 1)))[0]
+    factor = np.sqrt(np.sqrt(n) * a) * frame @ np.asarray(helmert(_CLASSES)).T
+    ts = np.expm1(np.linspace(0, np.log1p(last), 9))
+    return Start(problem, Params((jnp.asarray(factor.T),), jnp.asarray(factor), None), jnp.asarray(ts))
+
+
+def flow_cases() -> dict[str, Start]:
+    """One and several samples a class, from small and from large scale, to early and late times."""
+    rng = np.random.default_rng(0)
+    return {f"n={n} a={a} t={last:.0e}": start(n, a, last, rng) for n, a, last in ((1, 0.1, 1e2), (4, 3.0, 1e4), (1, 0.5, 1e7))}
+
+
+_SOURCE = "Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge of numerical stability, arXiv 2501.04697"
+
+THEOREMS = (
+    Theorem(
+        id="stablemax-identity",
+        status="holds",
+        claim="StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere.",
+        source=_SOURCE + "; in this form derived",
+        predict=predict_shares,
+        measure=measure_shares,
+        cases=share_cases,
+        draw=lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))),
+        evidence=agreement(1e-12, slope=1e-8),
+    ),
+    Theorem(
+        id="stablemax-flow",
+        status="holds",
+        claim="Without ridge, flow of StableMax cross-entropy from balanced simplex factors keeps the simplex and solves a scalar "
+        "equation in closed form: its loss falls like t^(-2/3).",
+        source="derived, for the loss of " + _SOURCE,
+        assumes=(Assumption("one layer, one column a class, no ridge", lambda case: len(case.problem.widths) == 1),),
+        predict=predict_flow,
+        measure=measure_flow,
+        cases=flow_cases,
+        draw=lambda rng: start(int(rng.integers(1, 9)), rng.uniform(0.2, 4), np.exp(rng.uniform(3, 12)), rng),
+        evidence=agreement(1e-9, off=1e-8),
+        notes="The flow of softmax cross-entropy from these starts is ce-simplex-flow.",
+    ),
+)
