@@ -1,17 +1,58 @@
-"""Frames of neural collapse and beyond: K vectors as the columns of a (d, K) array, and how far they are from the best packing."""
+"""Frames of neural collapse and beyond: K vectors as the columns of a (d, K) array, and how far they are from the best packing.
 
+    closed forms      simplex_etf, orthogonal_frame, general_orthogonal_frame, seli, polygon, orthoplex, equiangular_lines
+    by optimisation   grassmannian (lines), spherical_code (points), equiangular_basis (a threshold), sparse_etf (a support),
+                      softmax_code (one-vs-rest distance)
+    from data         nearest_simplex, proximal_simplex
+    as a classifier   dot_regression, realign_local, realign_global, client_logits
+    figures           Frame carries them; one_vs_rest_distance; bounds: welch_bound, line_bound, rankin_bound
+"""
+
+from ufm.frames.basis_vectors import equiangular_basis
 from ufm.frames.classical import general_orthogonal_frame, helmert, orthogonal_frame, simplex_etf
-from ufm.frames.figures import coherence, signed_coherence, tightness, welch_bound
+from ufm.frames.dot_regression import dot_regression
+from ufm.frames.equiangular import equiangular_lines
+from ufm.frames.figures import coherence, line_bound, rankin_bound, signed_coherence, tightness, welch_bound
 from ufm.frames.frame import Frame
+from ufm.frames.nearest import nearest_simplex, proximal_simplex
+from ufm.frames.one_vs_rest import HullStatus, OneVsRest, one_vs_rest_distance, softmax_code
+from ufm.frames.polytopes import orthoplex, polygon
+from ufm.frames.realignment import client_logits, realign_global, realign_local
+from ufm.frames.search import FrameSearch, SearchStatus, grassmannian, spherical_code
+from ufm.frames.seli import SELI, seli
+from ufm.frames.sparse import sparse_etf
 
 __all__ = [
     "Frame",
+    "FrameSearch",
+    "HullStatus",
+    "OneVsRest",
+    "SELI",
+    "SearchStatus",
+    "client_logits",
     "coherence",
+    "dot_regression",
+    "equiangular_basis",
+    "equiangular_lines",
     "general_orthogonal_frame",
+    "grassmannian",
     "helmert",
+    "line_bound",
+    "nearest_simplex",
+    "one_vs_rest_distance",
     "orthogonal_frame",
+    "orthoplex",
+    "polygon",
+    "proximal_simplex",
+    "rankin_bound",
+    "realign_global",
+    "realign_local",
+    "seli",
     "signed_coherence",
     "simplex_etf",
+    "softmax_code",
+    "sparse_etf",
+    "spherical_code",
     "tightness",
     "welch_bound",
 ]

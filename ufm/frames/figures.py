@@ -1,4 +1,4 @@
-"""Figures of a frame: Welch's bound, coherence, tightness. A frame is an array of shape (d, K) whose columns are K vectors."""
+"""Figures of a frame: bounds on its cosines, coherence, tightness. A frame is a (d, K) array of K vectors as its columns."""
 
 import math
 from functools import partial
@@ -15,7 +15,7 @@ def welch_bound(vectors: int, dim: int) -> float:
     """Welch's bound: K unit vectors in d dimensions have a pair with |cosine| of at least this.
 
     sqrt((K - d) / (d (K - 1))) for K > d, otherwise 0. Equality holds exactly for equiangular tight frames. Real
-    ones need K <= d (d + 1) / 2; beyond, 1 / sqrt(d) is sharper. Signed cosines have another: `signed_coherence`.
+    ones need K <= d (d + 1) / 2; beyond, `line_bound` is sharper. Signed cosines have another: `rankin_bound`.
 
     Args:
       vectors: K, at least 1.
@@ -35,6 +35,59 @@ def welch_bound(vectors: int, dim: int) -> float:
     check_count("vectors", vectors, 1)
     check_count("dim", dim, 1)
     return math.sqrt((vectors - dim) / (dim * (vectors - 1))) if vectors > dim else 0.0
+
+
+def line_bound(vectors: int, dim: int) -> float:
+    """The best of three bounds from below on the coherence of K lines through the origin of R^d.
+
+    Welch's up to K = d (d + 1)/2; beyond, where no equiangular tight frame exists, the larger of the orthoplex bound
+    1/sqrt(d) and Levenshtein's sqrt((3 K - d^2 - 2 d) / ((d + 2) (K - d))), which takes over at K = d (d + 2)/2.
+
+    Args:
+      vectors: K, at least 1.
+      dim: d, at least 1.
+
+    Returns:
+      The bound, a Python float.
+
+    Raises:
+      ValueError: if K or d is not a whole number of at least 1.
+
+    Source: Welch (1974); Rankin (1955) as in Conway, Hardin and Sloane (1996); Levenshtein (1982).
+
+    >>> [round(line_bound(K, 4), 4) for K in (4, 10, 11, 12, 13)]
+    [0.0, 0.4082, 0.5, 0.5, 0.527]
+    """
+    welch = welch_bound(vectors, dim)
+    if vectors <= dim * (dim + 1) // 2:
+        return welch
+    return max(1 / dim, (3 * vectors - dim**2 - 2 * dim) / ((dim + 2) * (vectors - dim))) ** 0.5
+
+
+def rankin_bound(vectors: int, dim: int) -> float:
+    """Rankin's bound: K unit vectors in d dimensions have a pair of cosine at least this, signs counted.
+
+    -1/(K - 1) for K <= d + 1, met by the simplex alone; 0 beyond, met up to K = 2 d (not uniquely below it), by the
+    orthoplex at K = 2 d; for K > 2 d the largest cosine is above 0.
+
+    Args:
+      vectors: K, at least 2.
+      dim: d, at least 1.
+
+    Returns:
+      The bound, a Python float.
+
+    Raises:
+      ValueError: if K is not a whole number of at least 2, or d of at least 1.
+
+    Source: Rankin (1955).
+
+    >>> [rankin_bound(K, 3) for K in (2, 3, 4, 5, 6)]
+    [-1.0, -0.5, -0.3333333333333333, 0.0, 0.0]
+    """
+    check_count("vectors", vectors, 2)
+    check_count("dim", dim, 1)
+    return -1 / (vectors - 1) if vectors <= dim + 1 else 0.0
 
 
 def coherence(frame: jax.Array) -> jax.Array:

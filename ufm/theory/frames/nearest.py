@@ -1,0 +1,120 @@
+"""The nearest simplex frame is an orthogonal Procrustes problem (setting of Markou et al. 2024; closed form derived).
+
+Over simplex frames F = sqrt(K/(K-1)) R Q^T of unit vectors, with A = (2/sqrt(K-1)) Y Q + delta R_0,
+
+    min |Y - F/sqrt(K)|^2 + (delta/2) |R - R_0|^2 = |Y|^2 + 1 + delta (K-1) - |A|_*,     at R = polar(A).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+
+from ufm.frames import Frame, helmert, proximal_simplex, simplex_etf
+from ufm.theory.theorem import Check, Theorem, relative_error
+
+_STARTS = 2
+_CLASSES, _DIM = 4, 5
+
+
+class Means(NamedTuple):
+    """Y and the previous simplex frame, shapes (d, K), and the proximal weight."""
+
+    matrix: jax.Array
+    previous: jax.Array
+    proximal: jax.Array
+
+
+class Nearest(NamedTuple):
+    """The least value and the frame there, shape (d, K)."""
+
+    value: jax.Array
+    frame: jax.Array
+
+
+def predict(case: Means) -> Nearest:
+    """The nuclear norm of A and its polar factor."""
+    K = case.matrix.shape[1]
+    Q = helmert(K, case.matrix.dtype)
+    A = 2 / jnp.sqrt(K - 1.0) * case.matrix @ Q + case.proximal * jnp.sqrt(1 - 1 / K) * case.previous @ Q
+    value = jnp.sum(case.matrix**2) + 1 + case.proximal * (K - 1) - jnp.sum(jnp.linalg.svd(A, compute_uv=False))
+    return Nearest(value, proximal_simplex(case.matrix, Frame(case.previous), case.proximal).vectors)
+
+
+def measure(case: Means, key: jax.Array) -> Nearest:
+    """The best of BFGS runs over rotated simplexes from random starts, derivatives by differences."""
+    Y, F0, proximal = (np.asarray(x) for x in case)
+    d, K = Y.shape
+    # K unit vectors at equal angles, not from Helmert's basis: the last is minus the sum of the others
+    corner = np.linalg.cholesky((K * np.eye(K - 1) - 1) / (K - 1)).T @ np.concatenate([np.eye(K - 1), -np.ones((K - 1, 1))], axis=1)
+
+    def frame(x: np.ndarray) -> np.ndarray:
+        R, triangle = np.linalg.qr(x.reshape(d, K - 1))
+        return R * np.sign(np.diag(triangle)) @ corner
+
+    def value(x: np.ndarray) -> float:
+        F = frame(x)
+        # |R - R_0|^2 = (K - 1)/K |F - F_0|^2
+        return np.sum((Y - F / np.sqrt(K)) ** 2) + proximal / 2 * (K - 1) / K * np.sum((F - F0) ** 2)
+
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    runs = [
+        scipy.optimize.minimize(value, rng.standard_normal(d * (K - 1)), method="BFGS", options={"gtol": 1e-7})
+        for _ in range(_STARTS)
+    ]
+    best = min(runs, key=lambda run: run.fun)
+    return Nearest(best.fun, frame(best.x))
+
+
+def evidence(case: Means, predicted: Nearest, measured: Nearest) -> list[Check]:
+    """Values agree and none is lower; the frames agree where A has full rank, so that the minimiser is unique."""
+    p, m = float(predicted.value), float(measured.value)
+    checks = [
+        Check("agreement", "value", abs(m - p) / abs(p), 1e-9),
+        Check("agreement", "never below", max(p - m, 0.0) / abs(p), 1e-12),
+    ]
+    unique = float(case.proximal) > 0 or np.linalg.matrix_rank(np.asarray(case.matrix), tol=1e-9) >= case.matrix.shape[1] - 1
+    return [*checks, Check("agreement", "frame", relative_error(predicted.frame, measured.frame), 1e-4)] if unique else checks
+
+
+def cases() -> dict[str, Means]:
+    """With and without a proximal weight, near collapse, and means of too low a rank for a unique answer."""
+    rng = np.random.default_rng(0)
+    near = np.asarray(simplex_etf(_CLASSES, _DIM).vectors) + 0.1 * rng.standard_normal((_DIM, _CLASSES))
+    flat = rng.standard_normal((_DIM, 1)) * rng.standard_normal((1, _CLASSES))
+    return {
+        "random": _means(rng.standard_normal((_DIM, _CLASSES)), rng, 0.0),
+        "random, held back": _means(rng.standard_normal((_DIM, _CLASSES)), rng, 1.0),
+        "near a simplex": _means(near, rng, 1e-3),
+        "rank one": _means(flat, rng, 0.0),
+    }
+
+
+def draw(rng: np.random.Generator) -> Means:
+    """Random means, previous frame and weight."""
+    return _means(rng.standard_normal((_DIM, _CLASSES)), rng, np.exp(rng.uniform(-3, 2)))
+
+
+def _means(matrix: np.ndarray, rng: np.random.Generator, proximal: float) -> Means:
+    rotation = np.linalg.qr(rng.standard_normal((_DIM, _DIM)))[0]
+    previous = rotation @ np.asarray(simplex_etf(_CLASSES, _DIM).vectors)
+    return Means(jnp.asarray(matrix), jnp.asarray(previous), jnp.asarray(proximal))
+
+
+THEOREMS = (
+    Theorem(
+        id="nearest-simplex",
+        status="holds",
+        claim="The simplex frame nearest to given class means, also when held back by a previous one, is the polar factor of one "
+        "matrix: no inner solver is needed.",
+        source="problem: Markou, Ajanthan, Gould 2024, Guiding neural collapse: optimising towards the nearest simplex equiangular "
+        "tight frame; closed form: Schonemann 1966, applied here",
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+    ),
+)

@@ -1,0 +1,54 @@
+"""Rankin's bound on points of the sphere: the simplex up to d + 1 of them, the orthoplex up to 2 d (Rankin 1955).
+
+    max <u_j, u_k> >= -1/(K - 1)  for K <= d + 1,    >= 0  for d + 2 <= K <= 2 d,    > 0  for K > 2 d.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames import rankin_bound
+from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
+from ufm.theory.theorem import Check, Theorem
+
+_CASES = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))
+
+
+def predict(case: Lines) -> jax.Array:
+    """The bound: -1/(K - 1) or 0."""
+    return jnp.asarray(rankin_bound(case.vectors, case.dim))
+
+
+def measure(case: Lines, key: jax.Array) -> np.ndarray:
+    """Largest cosines of random points and of points that minimise it from there."""
+    return np.array([np.max(cosines(frame)) for frame in packed(case, key, signed=True)])
+
+
+def evidence(case: Lines, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
+    """No points are below the bound; the best meet it up to 2 d of them, and stay clear of it beyond."""
+    p, best = float(predicted), float(measured.min())
+    checks = [Check("agreement", "below bound", max(p - best, 0.0) if np.isfinite(measured).all() else np.nan, 1e-12)]
+    if case.vectors <= 2 * case.dim:
+        return [*checks, Check("agreement", "met by the best points", abs(best - p), 1e-6)]
+    return [*checks, Check("agreement", "above 0", max(1e-2 - best, 0.0), 0.0)]
+
+
+def cases() -> dict[str, Lines]:
+    """Both sides of d + 1 and of 2 d."""
+    return {f"K={K} d={d}": Lines(K, d) for K, d in _CASES}
+
+
+THEOREMS = (
+    Theorem(
+        id="rankin-bound",
+        status="holds",
+        claim="K unit vectors have a pair of cosine at least -1/(K-1), met by the simplex for d >= K - 1; beyond d + 1 vectors at "
+        "least 0, met up to 2d of them, and above 0 beyond.",
+        source="Rankin 1955, The closest packing of spherical caps in n dimensions",
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw_lines,
+        evidence=evidence,
+    ),
+)
