@@ -1,15 +1,18 @@
-"""Features of a trained network as a user brings them in a .npz file, checked, and how far they have collapsed.
+"""Features of a trained network as a user brings them in .npz files, checked, and how far they have collapsed.
 
-The file holds, as in the papers with samples as columns,
+A file holds, as in the papers with samples as columns,
 
     H (d, N)    labels (N,)    and optionally    W (K, d)    b (K,)    H0 (d0, N), the features of the layer before
 
-Arrays of Python objects are refused unread: loading them would run the code inside.
+or, as frameworks have them with samples as rows, features (N, d) in the place of H. Features too large for one file lie in a
+folder of such files, shards, in the order of their names. Arrays of Python objects are refused unread: loading them would run
+the code inside.
 """
 
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +23,7 @@ import numpy as np
 
 from ufm.metrics import mean_gram, nc1, nc1_trace_ratio, nc3, nc4, simplex_distance
 
-_KEYS = ("H", "labels", "W", "b", "H0")
+_KEYS = ("H", "features", "labels", "W", "b", "H0")
 _SHOWN = 5
 
 
@@ -66,20 +69,7 @@ def load_features(path: Path) -> Features:
     Raises:
       ValueError: in one sentence, for a file that is missing, no .npz, or holds what `check_features` refuses.
     """
-    path = str(path)
-    damaged = f"the features must be in a .npz file, got {path!r}, which is damaged or of another kind"
-    try:
-        with open(path, "rb") as stream:
-            arrays = _arrays(path, np.load(stream, allow_pickle=False))
-    except FileNotFoundError:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}, which does not exist") from None
-    except OSError as error:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}: {error.strerror or error}") from None
-    except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError):
-        raise ValueError(damaged) from None
-    except ValueError as error:
-        raise ValueError(damaged if "allow_pickle" in str(error) else str(error)) from None
-    return check_features(**arrays)
+    return check_features(**opened(path, feature_arrays))
 
 
 def check_features(H: Any, labels: Any, W: Any = None, b: Any = None, H0: Any = None) -> Features:
@@ -94,14 +84,9 @@ def check_features(H: Any, labels: Any, W: Any = None, b: Any = None, H0: Any = 
     Raises:
       ValueError: naming the array, what it must be and what it is.
     """
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.size == 0:
-        raise ValueError(f"labels must have shape (N,), got {labels.shape}")
-    if labels.dtype.kind not in "iuf" or not np.all(np.isfinite(labels)) or np.any(labels != np.round(labels)):
-        raise ValueError(f"labels must be whole numbers from 0 to K - 1, got {labels.dtype} {_some(labels)}")
-    if labels.min() < 0 or labels.max() > labels.size:
+    labels = whole_labels(labels)
+    if labels.max() > labels.size:
         raise ValueError(f"labels must be from 0 to K - 1, got {labels.min():.0f} to {labels.max():.0f} for {labels.size} samples")
-    labels = labels.astype(np.int64)
     counts = np.bincount(labels)
     if counts.size < 2:
         raise ValueError("labels must name at least 2 classes, got one")
@@ -110,15 +95,15 @@ def check_features(H: Any, labels: Any, W: Any = None, b: Any = None, H0: Any = 
     if counts.min() < 2:
         raise ValueError(f"labels must have at least 2 samples of each class, got 1 of class {np.argmin(counts)}")
     N, K = labels.size, counts.size
-    H = _matrix("H", H, N)
+    H = sample_columns("H", H, N).astype(float)
     if b is not None and W is None:
         raise ValueError("b must come with W, got b alone")
     return Features(
         H=H,
         labels=labels,
-        W=None if W is None else _array("W", W, (K, H.shape[0])),
-        b=None if b is None else _array("b", b, (K,)),
-        H0=None if H0 is None else _matrix("H0", H0, N),
+        W=None if W is None else numbers("W", W, (K, H.shape[0])).astype(float),
+        b=None if b is None else numbers("b", b, (K,)).astype(float),
+        H0=None if H0 is None else sample_columns("H0", H0, N).astype(float),
     )
 
 
@@ -153,17 +138,66 @@ def _regression(H: jax.Array, labels: jax.Array, ridge: float, classes: int) -> 
     return jnp.linalg.solve(gram, H @ Y).T
 
 
-def _arrays(path: str, file: Any) -> dict[str, np.ndarray]:
+def opened(path: Path, read: Callable[[str, Any], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `read` makes of an open .npz file, with one sentence for each way in which it may be none."""
+    path = str(path)
+    damaged = f"the features must be in a .npz file, got {path!r}, which is damaged or of another kind"
+    try:
+        with open(path, "rb") as stream:
+            return read(path, np.load(stream, allow_pickle=False))
+    except FileNotFoundError:
+        raise ValueError(f"the features must be in a .npz file, got {path!r}, which does not exist") from None
+    except OSError as error:
+        raise ValueError(f"the features must be in a .npz file, got {path!r}: {error.strerror or error}") from None
+    except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError):
+        raise ValueError(damaged) from None
+    except ValueError as error:
+        raise ValueError(damaged if "allow_pickle" in str(error) else str(error)) from None
+
+
+def npz_members(path: str, file: Any) -> Any:
+    """The open .npz file, or a refusal of a single array."""
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise ValueError(f"the features must be in a .npz file of named arrays, got a single array in {path!r}")
-    with file:
-        if not {"H", "labels"} <= set(file.files):
-            found = ", ".join(sorted(file.files)[:_SHOWN]) or "nothing"
-            raise ValueError(f"{path!r} must hold H and labels (and may hold W, b, H0), got {found}")
-        return {name: _read(file, name) for name in _KEYS if name in file.files}
+    return file
 
 
-def _read(file: Any, name: str) -> np.ndarray:
+def held_names(file: Any) -> str:
+    """The first names that an open .npz file holds, in words."""
+    return ", ".join(sorted(file.files)[:_SHOWN]) or "nothing"
+
+
+def feature_arrays(path: str, file: Any, keys: tuple[str, ...] = _KEYS) -> dict[str, np.ndarray]:
+    """The arrays of these names in an open .npz file of features, samples as columns."""
+    with npz_members(path, file):
+        held = {"H", "features"} & set(file.files)
+        if not held or "labels" not in file.files:
+            raise ValueError(f"{path!r} must hold H and labels (and may hold W, b, H0), got {held_names(file)}")
+        if len(held) > 1:
+            raise ValueError(f"{path!r} must hold H (d, N) or features (N, d), got both")
+        arrays = {name: read_array(file, name) for name in keys if name in file.files}
+    if "features" in arrays:
+        rows, N = arrays.pop("features"), np.size(arrays["labels"])
+        if rows.ndim != 2 or rows.shape[0] != N:
+            raise ValueError(f"features must have samples as rows, shape ({N}, d), got {rows.shape}: H is for samples as columns")
+        arrays["H"] = rows.T
+    return arrays
+
+
+def whole_labels(labels: Any) -> np.ndarray:
+    """Labels (N,), whole numbers of at least zero, or a refusal."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.size == 0:
+        raise ValueError(f"labels must have shape (N,), got {labels.shape}")
+    if labels.dtype.kind not in "iuf" or not np.all(np.isfinite(labels)) or np.any(labels != np.round(labels)):
+        raise ValueError(f"labels must be whole numbers from 0 to K - 1, got {labels.dtype} {_some(labels)}")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be from 0 to K - 1, got {labels.min():.0f} to {labels.max():.0f} for {labels.size} samples")
+    return labels.astype(np.int64)
+
+
+def read_array(file: Any, name: str) -> np.ndarray:
+    """One array of an open .npz file, or a refusal of what is none."""
     try:
         return file[name]
     except ValueError as error:
@@ -172,16 +206,18 @@ def _read(file: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} must be an array of numbers, got one that cannot be read: {error}") from None
 
 
-def _matrix(name: str, x: Any, N: int) -> np.ndarray:
+def sample_columns(name: str, x: Any, N: int) -> np.ndarray:
+    """Numbers of shape (d, N), or a refusal."""
     shape = np.shape(x)
     if len(shape) == 2 and shape[1] != N and shape[0] == N:
         raise ValueError(f"{name} must have samples as columns, shape (d, {N}), got {shape}: transpose it")
     if len(shape) != 2 or shape[1] != N or shape[0] == 0:
         raise ValueError(f"{name} must have shape (d, {N}), a column for each of the {N} labels, got {shape}")
-    return _array(name, x, shape)
+    return numbers(name, x, shape)
 
 
-def _array(name: str, x: Any, shape: tuple[int, ...]) -> np.ndarray:
+def numbers(name: str, x: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Finite real numbers of this shape, not all zero but for b, or a refusal."""
     x = np.asarray(x)
     if x.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be real numbers, got {x.dtype}")
@@ -191,7 +227,7 @@ def _array(name: str, x: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"{name} must be finite, got {np.size(x) - np.count_nonzero(np.isfinite(x))} NaN or infinite numbers")
     if not np.any(x) and name != "b":
         raise ValueError(f"{name} must not be all zero")
-    return x.astype(float)
+    return x
 
 
 def _some(x: np.ndarray) -> str:

@@ -1,0 +1,98 @@
+"""NC4 and margins: which class the classifier, and which the nearest class mean, gives to each sample, and by how much.
+
+    nc4             share of samples on which argmax_k (W h + b)_k is argmin_k |h - m_k|
+    cosine_margins  cos(w_y - w, h - g) - max_{k != y} cos(w_k - w, h - g), sample by sample; w the mean row of W
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ufm.checks import check_shape
+from ufm.metrics.geometry import columns, unit_columns
+from ufm.metrics.samples import HIGHEST, Scatter, scatter
+
+
+def nc4(
+    classifier: jax.Array,
+    features: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    bias: Any = None,
+    multiplicity: Any = None,
+) -> jax.Array:
+    """NC4: share of samples on which argmax_k (W h + b)_k is the class of the nearest mean, argmin_k |h - m_k|.
+
+    Elsewhere: `clf_ncc_agreement` of the package neural-collapse leaves out the bias; others report 1 - NC4.
+
+    Args:
+      classifier: W, shape (K, d).
+      features, labels, classes, multiplicity: as for `class_means`.
+      bias: b, shape (K,); None is no bias.
+
+    Returns:
+      Scalar from 0 to 1, each sample counted with its multiplicity; ties go to the lower class.
+
+    Raises:
+      ValueError: as for `class_means`, or for a W or b of another shape.
+
+    Source: Papyan, Han and Donoho (2020).
+    """
+    s = scatter(features, labels, classes, multiplicity, "classes")
+    check_shape("classifier", classifier, s.centred.T.shape)
+    bias = jnp.zeros_like(s.weights) if bias is None else jnp.asarray(bias)
+    check_shape("bias", bias, (classes,))
+    return _nc4(jnp.asarray(classifier), bias, jnp.asarray(features), jnp.asarray(labels), s)
+
+
+def cosine_margins(
+    classifier: jax.Array,
+    features: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    multiplicity: Any = None,
+    *,
+    global_mean: str = "samples",
+) -> jax.Array:
+    """Cosine margin of each sample, cos with its own centred classifier row minus the best with another.
+
+    K/(K-1) at the collapsed simplex; above zero where the classifier, without bias and lengths, is right. What is reported
+    elsewhere is the mean, or all of them sorted.
+
+    Args:
+      classifier: W, shape (K, d); its mean row is subtracted.
+      features, labels, classes, multiplicity: as for `class_means`.
+      global_mean: "samples" or "classes".
+
+    Returns:
+      Margins from -2 to 2, shape (N,); cosines with zero vectors are 0.
+
+    Raises:
+      ValueError: as for `class_means`, for a W of another shape, or for an unknown global mean.
+
+    Source: Zhou et al. (2022), Are all losses created equal.
+    """
+    s = scatter(features, labels, classes, multiplicity, global_mean)
+    check_shape("classifier", classifier, s.centred.T.shape)
+    return _margins(columns("classifier", classifier), jnp.asarray(labels), s)
+
+
+@jax.jit
+def _nc4(W: jax.Array, b: jax.Array, features: jax.Array, labels: jax.Array, s: Scatter) -> jax.Array:
+    logits = jnp.matmul(W, features, precision=HIGHEST) + b[:, None]
+    # |h - m_k|^2 = |h - g|^2 - 2 (m_k - g).(h - g) + |m_k - g|^2, with g near so that little cancels.
+    offsets = s.deviations + s.centred[:, labels]
+    nearness = jnp.matmul(s.centred.T, offsets, precision=HIGHEST) - 0.5 * jnp.sum(s.centred**2, axis=0)[:, None]
+    agrees = jnp.argmax(logits, axis=0) == jnp.argmax(nearness, axis=0)
+    undefined = jnp.isnan(jnp.max(logits, axis=0) + jnp.max(nearness, axis=0))
+    return jnp.sum(jnp.where(undefined, jnp.nan, jnp.where(agrees, s.shares, 0))) / jnp.sum(s.shares)
+
+
+@jax.jit
+def _margins(W: jax.Array, labels: jax.Array, s: Scatter) -> jax.Array:
+    rows = unit_columns((W - jnp.mean(W, axis=0)[None, :]).T)
+    found = jnp.matmul(rows.T, unit_columns(s.deviations + s.centred[:, labels]), precision=HIGHEST)
+    own = jnp.arange(W.shape[0])[:, None] == labels[None, :]
+    best = jnp.max(jnp.where(own, -jnp.inf, found), axis=0)
+    return jnp.sum(jnp.where(own, found, 0), axis=0) - best
