@@ -7,7 +7,6 @@ import pytest
 import ufm
 from ufm.objective import gradient_norm
 from ufm.theory.mse.imbalanced import critical_size
-from ufm.theory.mse.long_tails import cifar_long_tail
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root, minimise_direction
 from ufm.theory.mse.thresholds import largest_root_cases, measure_at_zero, predict_largest_root
 
@@ -135,12 +134,6 @@ def test_no_nan_from_tiny_to_huge_ridges_and_class_counts(l2, M):
         assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(prediction))
         slope = jax.grad(lambda x, p=problem: ufm.predict(p.replace(l2_H=x)).value)(l2)
         assert jnp.isfinite(slope) and slope >= 0
-
-
-def test_the_counts_of_long_tailed_benchmarks():
-    assert cifar_long_tail(10) == (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50)
-    assert cifar_long_tail(100)[:3] == (500, 477, 455) and cifar_long_tail(100)[-1] == 5
-    assert sum(cifar_long_tail(100)) == 10_847
 
 
 def test_anyone_can_evaluate_the_counterexample_to_the_largest_root():

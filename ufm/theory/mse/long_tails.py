@@ -4,17 +4,12 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.reduce import split_columns
+from ufm.settings.long_tail import exponential_counts
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.mse.spectrum import beta_tie
 
 COUNTS = (9, 5, 3, 1)
 _WIDE = 12
-
-
-def cifar_long_tail(classes: int, ratio: int = 100) -> tuple[int, ...]:
-    """Class counts of CIFAR-10-LT and CIFAR-100-LT: floor(n_max ratio^(-k/(K-1))), n_max = 50000 / K (Cao et al. 2019)."""
-    largest = 50_000 // classes
-    return tuple(int(largest * (1 / ratio) ** (k / (classes - 1))) for k in range(classes))
 
 
 def at_critical_size(counts: tuple, critical: float, depth: int, bias: str, widths: tuple | None = None) -> Problem:
@@ -38,7 +33,7 @@ def imbalanced_cases(bias: str) -> dict[str, Problem]:
     if bias == "none":
         # the benchmarks' own counts: critical size below the rarest class, and between rare and frequent ones
         for classes, alive, width in ((10, 10, 64), (10, 6, 64), (100, 100, 128), (100, 50, 128)):
-            counts = cifar_long_tail(classes)
+            counts = exponential_counts(classes, 50_000 // classes)
             critical = 0.5 * counts[-1] if alive == classes else (counts[alive - 1] * counts[alive]) ** 0.5
             problem = at_critical_size(counts, critical, 1, bias, (width,))
             cases[f"CIFAR-{classes}-LT, {alive} classes alive"] = problem

@@ -1,0 +1,74 @@
+"""The margins of a public evaluation script for non-negative features do not depend on the ridge of the features.
+
+The script of Dang et al. 2024 computes M_k = log((K-1) (sqrt(n_k)/(N c') - 1)) with c' = (l2_W/2) ((K-1)/K)^(1/2). The minimum of
+CE + l2_W/2 |W|^2 + l2_H/2 |H|^2 has c' = (l2_W l2_H (K-1)/K)^(1/2), see `nonnegative`; the two agree iff l2_H = l2_W/4.
+A counterexample is a problem and class margins, three decimals, whose objective is below that at the script's margins.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ufm.objective import objective
+from ufm.problem import Problem
+from ufm.theory.imbalance.nonnegative import DANG, from_margins
+from ufm.theory.theorem import Theorem, lower_bound
+
+
+class LowerPoint(NamedTuple):
+    """A problem and the margins (K,) of a point of it, features on the axes and logits M_k (e_k - 1/K)."""
+
+    problem: Problem
+    margins: jax.Array
+
+
+def published_margins(problem: Problem) -> jax.Array:
+    """(K,) M_k as the script has them."""
+    K = problem.classes
+    price = problem.l2_W[0] / 2 * jnp.sqrt((K - 1) / K)
+    return jnp.log(jnp.maximum((K - 1) * (jnp.sqrt(problem.counts) / (problem.samples * price) - 1), 1))
+
+
+def predict(case: LowerPoint) -> jax.Array:
+    """The objective at the script's margins, said to be the minimum."""
+    return objective(case.problem, from_margins(case.problem, published_margins(case.problem)))
+
+
+@jax.jit
+def measure(case: LowerPoint, key: jax.Array) -> jax.Array:
+    """The objective at the explicit point."""
+    del key
+    return objective(case.problem, from_margins(case.problem, case.margins))
+
+
+def cases() -> dict[str, LowerPoint]:
+    """K = 4 classes of 20, 10, 6 and 4 samples, ridges of the features above and below l2_W/4."""
+    margins = {
+        (1e-3, 1e-3): (5.951, 5.602, 5.343, 5.137),
+        (1e-3, 1e-4): (7.108, 6.760, 6.504, 6.300),
+        (1e-2, 1e-4): (5.951, 5.602, 5.343, 5.137),
+        (1e-3, 1e-2): (4.783, 4.426, 4.160, 3.947),
+    }
+    found = {}
+    for (l2_W, l2_H), M in margins.items():
+        problem = Problem.imbalanced((20, 10, 6, 4), 6, loss="ce", features="nonnegative", l2_W=l2_W, l2_H=l2_H)
+        found[f"l2_W={l2_W:g} l2_H={l2_H:g}"] = LowerPoint(problem, jnp.asarray(M, problem.dtype))
+    return found
+
+
+THEOREMS = (
+    Theorem(
+        id="relu-published-margins",
+        status="refuted",
+        claim="With non-negative features the margins at the minimum of CE + l2_W/2 |W|^2 + l2_H/2 |H|^2 are those of the public "
+        "evaluation script, log((K-1) (2 sqrt(n_k) (K/(K-1))^(1/2)/(N l2_W) - 1)), which do not depend on l2_H.",
+        source="the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
+        predict=predict,
+        measure=measure,
+        evidence=lower_bound(1e-9),
+        cases=cases,
+        notes="Refuted is the script, not the paper, whose text was not at hand; it compares normalised margins, which hide most "
+        "of the error. What holds is relu-imbalance; the two agree iff l2_H = l2_W/4.",
+    ),
+)

@@ -1,0 +1,120 @@
+"""SELI, the geometry of imbalanced max-margin features (Thrampoulidis, Kini, Vakilian, Behnia 2022): equal margins, unequal angles.
+
+    min |W|^2 + sum_k n_k |h_k|^2    subject to    (w_k - w_c).h_k >= 1 for all c != k
+
+has class logits Z = P = I - J/K for every vector n of class sizes, and with N = diag(n), up to one common scale,
+
+    W W^T = (P N P)^(1/2),    H^T H = ((P N P)^+)^(1/2),    minimum of (|W|^2 + sum n_k |h_k|^2)/2: trace (P N P)^(1/2)
+
+Proof: the problem is min |Z N^(1/2)|_* with the same constraints, and (P N P)^+ = N^-1 - N^-1 1 1^T N^-1 / trace N^-1 is the
+Laplacian of a complete graph, whose square root is negative off its diagonal; times N that gives multipliers of all constraints.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames.seli import seli
+from ufm.theory.theorem import Check, Theorem, relative_error
+
+_STEPS = 4000
+
+
+class Geometry(NamedTuple):
+    """logits: (K, K) of the classes. classifier: (K, K) W W^T. features: (K, K) H^T H of the class means. value: scalar."""
+
+    logits: jax.Array
+    classifier: jax.Array
+    features: jax.Array
+    value: jax.Array
+
+
+def predict(sizes: jax.Array) -> Geometry:
+    """Square roots of P N P and of its pseudo-inverse. sizes: (K,) n, at least one sample each."""
+    K = sizes.shape[0]
+    found = seli(sizes)
+    classifier = found.classifier.gram
+    return Geometry(jnp.eye(K, dtype=sizes.dtype) - 1 / K, classifier, found.means.gram, jnp.trace(classifier))
+
+
+def measure(sizes: jax.Array, key: jax.Array) -> Geometry:
+    """The convex problem in X = Z N^(1/2) by Douglas and Rachford's splitting from a random start; factors by its SVD."""
+    X = _split(sizes / jnp.mean(sizes), jax.random.normal(key, 2 * sizes.shape)) * jnp.sqrt(jnp.mean(sizes))
+    U, s, Vt = jnp.linalg.svd(X)
+    features = Vt.T / jnp.sqrt(sizes)[:, None]
+    return Geometry(X / jnp.sqrt(sizes)[None, :], (U * s[None, :]) @ U.T, (features * s[None, :]) @ features.T, jnp.sum(s))
+
+
+@jax.jit
+def _split(sizes: jax.Array, start: jax.Array) -> jax.Array:
+    own = jnp.eye(sizes.shape[0], dtype=bool)
+    most = jnp.arange(1, sizes.shape[0] + 1)
+
+    def nearest_feasible(X: jax.Array) -> jax.Array:
+        """Column k with X_kk - X_ck >= sqrt(n_k): own logit less that, and the others that exceed it, move to their mean."""
+        margin = jnp.sqrt(sizes)
+        least = jnp.diag(X) - margin
+        others = -jnp.sort(-jnp.where(own, -jnp.inf, X), axis=0)
+        pooled = jnp.cumsum(jnp.concatenate([least[None, :], others[:-1]]), axis=0) / most[:, None]
+        level = jnp.max(pooled, axis=0)
+        return jnp.where(own, (level + margin)[None, :], jnp.minimum(X, level[None, :]))
+
+    def shrink(X: jax.Array) -> jax.Array:
+        U, s, Vt = jnp.linalg.svd(X)
+        return (U * jnp.maximum(s - 1, 0)[None, :]) @ Vt
+
+    def step(_: int, Y: jax.Array) -> jax.Array:
+        X = nearest_feasible(Y)
+        return Y + shrink(2 * X - Y) - X
+
+    return nearest_feasible(jax.lax.fori_loop(0, _STEPS, step, start))
+
+
+def evidence(sizes: jax.Array, predicted: Geometry, measured: Geometry) -> list[Check]:
+    """Agreement of value and matrices, relative to their entries; the constraints' multipliers as a certificate."""
+    checks = [
+        Check("agreement", name, relative_error(getattr(predicted, name), getattr(measured, name)), tolerance)
+        for name, tolerance in (("value", 1e-9), ("logits", 1e-6), ("classifier", 1e-6), ("features", 1e-6))
+    ]
+    n, own = np.asarray(sizes), np.eye(len(sizes), dtype=bool)
+    multipliers = np.where(own, 0, -np.asarray(predicted.features)) * n[None, :]  # of the K (K-1) constraints, all of margin 1
+    norm = np.linalg.norm(np.asarray(predicted.features) * np.sqrt(n)[None, :], 2)
+    return [
+        *checks,
+        Check("certificate", "multipliers > 0", 0.0 if multipliers[~own].min() > 0 else 1.0, 0.0),
+        Check("certificate", "dual norm - 1", abs(norm - 1), 1e-10),
+        Check("certificate", "dual value", relative_error(predicted.value, multipliers.sum()), 1e-10),
+    ]
+
+
+def cases() -> dict[str, jax.Array]:
+    """Equal classes, steps and long tails."""
+    found = ((7, 7, 7, 7), (50, 50, 5, 5), (100, 1, 1, 1), (5000, 1077, 232, 50), (1000, 900, 3, 1))
+    return {str(sizes): jnp.asarray(sizes, float) for sizes in found}
+
+
+def draw(rng: np.random.Generator) -> jax.Array:
+    """Four sizes within a factor e^5."""
+    return jnp.asarray(np.exp(rng.uniform(0, 5, size=4)))
+
+
+THEOREMS = (
+    Theorem(
+        id="seli",
+        status="holds",
+        claim="The max-margin classifier and features have the class logits I - J/K for any class sizes n, with "
+        "W W^T = (P N P)^(1/2) and class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).",
+        source="Thrampoulidis, Kini, Vakilian, Behnia 2022, Imbalance trouble: revisiting neural-collapse geometry, arXiv "
+        "2208.05512; proof by the Laplacian's square root derived",
+        predict=predict,
+        measure=measure,
+        evidence=evidence,
+        cases=cases,
+        draw=draw,
+        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite ridge "
+        "is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce differ from their mean "
+        "by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which falls like 1/log.",
+    ),
+)

@@ -1,0 +1,164 @@
+"""When classes merge, and when everything collapses: exact thresholds of imbalanced cross-entropy for any class sizes.
+
+group-merge. Let at least two classes have size n, among any others, and let p_own and p_other be the probabilities that a
+sample of one of them gives to its class and to another class of that size. At the minimum, with c the geometric mean ridge,
+
+    p_own - p_other = max(0, 1 - N c / sqrt(n)),    so the classes are one point iff n <= N^2 l2_W l2_H.
+
+total-collapse. Features and weights vanish iff the largest eigenvalue of P diag(n) P, P = I - J/K, is at most N^2 l2_W l2_H;
+under a free bias, which then predicts n/N, that of diag(n) - n n^T/N.
+
+Proofs. The gradient G of the data term in the scaled logits is sqrt(n)/N (p_own - p_other - 1) I on the vectors of sum zero
+inside the group, where its norm is at most c, and c where the logits are not zero; at zero |G|^2 is that eigenvalue over N^2.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.certify import certify
+from ufm.objective import logits
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.solve import solve
+from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.mse.cases import ridges_at
+from ufm.theory.prediction import effective_c
+from ufm.theory.theorem import Check, Theorem
+
+COUNTS = (40, 7, 7, 2)
+FREE = 16.126800  # the eigenvalue under a free bias
+
+
+def same_size(counts: jax.Array) -> jax.Array:
+    """(K, K) whether two different classes are of one size, up to rounding."""
+    slack = 64 * np.finfo(counts.dtype).eps
+    ratios = counts[:, None] / counts[None, :]
+    return (abs(ratios - 1) <= slack) & ~np.eye(counts.shape[0], dtype=bool)
+
+
+def predict_gaps(problem: Problem) -> jax.Array:
+    """(K, K) p_own - p_other of the classes of one size: row k for a sample of class k; zero for classes of other sizes."""
+    gap = jnp.maximum(1 - problem.samples * effective_c(problem) / jnp.sqrt(problem.counts), 0)
+    return jnp.where(same_size(problem.counts), gap[:, None], 0)
+
+
+def measure_gaps(problem: Problem, key: jax.Array) -> jax.Array:
+    """The same differences at the minimum that is found."""
+    return _gaps(problem, solve(problem, key, columns="raw").params)
+
+
+@jax.jit
+def _gaps(problem: Problem, params) -> jax.Array:
+    p = jax.nn.softmax(logits(problem, params), axis=0).T[np.searchsorted(problem.labels, np.arange(problem.classes))]
+    return jnp.where(same_size(problem.counts), jnp.diag(p)[:, None] - p, 0)
+
+
+def gap_evidence(problem: Problem, predicted: jax.Array, measured: jax.Array) -> list[Check]:
+    """Agreement of the differences, absolute: they are probabilities."""
+    del problem
+    return [Check("agreement", "gaps", float(np.max(np.abs(np.asarray(predicted) - np.asarray(measured)))), 1e-7)]
+
+
+def largest_eigenvalue(counts: jax.Array, bias: str) -> jax.Array:
+    """Everything collapses where it is at most N^2 l2_W l2_H. counts: (K,) n. bias: "none" or "free"."""
+    K, N = counts.shape[0], jnp.sum(counts)
+    p = counts / N if bias == "free" else jnp.full_like(counts, 1 / K)
+    shifted = jnp.eye(K, dtype=counts.dtype) - p[:, None]
+    return jnp.linalg.eigvalsh((shifted * counts[None, :]) @ shifted.T)[-1]
+
+
+def predict_collapse(problem: Problem) -> jax.Array:
+    """|G|_2/c at zero, the square root of the eigenvalue over N c: everything collapses iff it is at most 1."""
+    return jnp.sqrt(largest_eigenvalue(problem.counts, problem.bias)) / (problem.samples * effective_c(problem))
+
+
+def measure_collapse(problem: Problem, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """|G|_2/c at zero as the certificate has it, and the size of the logits at the minimum that is found."""
+    found = solve(problem, key, columns="raw").params
+    zero = jax.tree.map(lambda x: jnp.asarray(np.zeros(x.shape, x.dtype)), found)
+    size = np.max(np.abs(np.asarray(found.weights[0]) @ np.asarray(found.H)))
+    return np.asarray(certify(problem, zero).spectral_ratio), size
+
+
+def collapse_evidence(problem: Problem, predicted: jax.Array, measured: tuple) -> list[Check]:
+    """The ratio, and logits on the side of zero that it says."""
+    del problem
+    ratio, size = float(predicted), float(measured[1])
+    wrong = size - 1e-7 if ratio <= 1 else 1e-5 - size
+    return [
+        Check("agreement", "|G|/c at zero", abs(float(measured[0]) / ratio - 1), 1e-12),
+        Check("agreement", "side of collapse", max(wrong, 0.0), 0.0),
+    ]
+
+
+def problem_at(critical: float, counts: tuple = COUNTS, bias: str = "none") -> Problem:
+    """Classes as two columns of half their samples, N^2 l2_W l2_H = critical."""
+    ridges = ridges_at(critical**0.5 / sum(counts), 1)
+    return split_columns(Problem.imbalanced(counts, 12, loss="ce", bias=bias, **ridges))
+
+
+def gap_cases() -> dict[str, Problem]:
+    """A group of two between a frequent and a rare class, on both sides of n = 7; three and two equal classes; a free bias."""
+    found = {f"{COUNTS} N^2 l2_W l2_H={x}": problem_at(x) for x in (0.05, 3.0, 6.98, 7.02, 20.0)}
+    found |= {f"{COUNTS} N^2 l2_W l2_H={x}, free bias": problem_at(x, bias="free") for x in (3.0, 7.02)}
+    found["three of four"] = problem_at(1.0, (9, 3, 3, 3))
+    return found | {"two and two": problem_at(3.0, (9, 9, 2, 2))}
+
+
+def draw_gaps(rng: np.random.Generator) -> Problem:
+    """A random group of two, two random other classes."""
+    n = int(rng.integers(1, 30))
+    counts = (int(rng.integers(1, 60)), n, n, int(rng.integers(1, 60)))
+    return problem_at(float(n * np.exp(rng.uniform(-4, 1))), counts)
+
+
+def collapse_cases() -> dict[str, Problem]:
+    """0.05 % on either side of the eigenvalue, given to six digits, and far away."""
+    sizes = {COUNTS: 31.383443, (20, 20, 4, 4): 20.0, (5, 5, 5, 5): 5.0}
+    found = {}
+    for counts, eigenvalue in sizes.items():
+        for factor in (0.999, 1.001, 2.0):
+            found[f"{counts} N^2 l2_W l2_H={factor} of it"] = problem_at(eigenvalue * factor, counts)
+    found |= {f"{COUNTS} N^2 l2_W l2_H={x}, free bias": problem_at(x, bias="free") for x in (FREE * 0.999, FREE * 1.001)}
+    return found
+
+
+def draw_collapse(rng: np.random.Generator) -> Problem:
+    """Random class sizes, within a factor e of collapse."""
+    counts = tuple(int(n) for n in rng.integers(1, 60, size=4))
+    return problem_at(float(max(counts) * np.exp(rng.uniform(-1, 1))), counts, str(rng.choice(["none", "free"])))
+
+
+_SHARED = (has_loss("ce"), ONE_HOT, PLAIN, PENALISED, ONE_LAYER, is_wide(1))
+
+THEOREMS = (
+    Theorem(
+        id="group-merge",
+        status="holds",
+        claim="Imbalanced cross-entropy: classes of one size n, among any others, merge to one point iff n <= N^2 l2_W l2_H; "
+        "otherwise p_own - p_other = 1 - N (l2_W l2_H/n)^(1/2) between them.",
+        source="Derived; minority collapse: Fang, He, Long, Su 2021, arXiv 2101.12699",
+        assumes=_SHARED,
+        predict=predict_gaps,
+        measure=measure_gaps,
+        evidence=gap_evidence,
+        cases=gap_cases,
+        draw=draw_gaps,
+        notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the imbalance ratio "
+        "R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: relu-imbalance.",
+    ),
+    Theorem(
+        id="total-collapse",
+        status="holds",
+        claim="Imbalanced cross-entropy: features and weights are zero at the minimum iff the largest eigenvalue of "
+        "(I - J/K) diag(n) (I - J/K), under a free bias of diag(n) - n n^T/N, is at most N^2 l2_W l2_H.",
+        source="Derived",
+        assumes=(*_SHARED, has_bias("none", "free")),
+        predict=predict_collapse,
+        measure=measure_collapse,
+        evidence=collapse_evidence,
+        cases=collapse_cases,
+        draw=draw_collapse,
+    ),
+)

@@ -1,0 +1,136 @@
+"""Cross-entropy with two class sizes: the minimum is a convex program of four scalars (setting of Fang et al. 2021).
+
+K_A classes of n_A samples and K_B of n_B. With c the geometric mean ridge the scaled class logits sqrt(n_k) zbar_k have
+
+    singular values   sqrt(n_g) x_g (K_g - 1 times, g = A, B)     k (n_A K_A s_A^2 + n_B K_B s_B^2)^(1/2),  k^2 = K_A K_B/K
+    directions        sums of zero inside a group                 A against B
+
+with scalars that `group_program` finds for the weights n_g K_g/N and prices c sqrt(n_g). Group g >= 2 classes merges to one
+point (minority collapse) iff n_g <= N^2 l2_W l2_H. A bias is a multiple of A against B: averaging over permutations inside the
+groups proves both.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.checks import is_traced
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.mse.cases import ridges_at
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.theorem import Assumption
+
+
+def predict(problem: Problem) -> Prediction:
+    """The four scalars as singular triples; NaN where traced class sizes turn out not to be two."""
+    n, K = problem.counts, problem.classes
+    frequent, rare = _members(n)
+    valid = jnp.all(frequent | rare) & ~jnp.any(frequent & rare)
+    found, sizes = scalars_of(problem), jnp.stack([jnp.max(n), jnp.min(n)])
+    K_A = jnp.sum(frequent)
+    basis = _grouped_basis(K, K_A, n.dtype)
+    position = jnp.arange(1, K)
+    k = jnp.sqrt(K_A * (K - K_A) / K).astype(n.dtype)
+    rows = jnp.arange(K) < K_A
+    between = jnp.where(rows, jnp.sqrt(sizes[0]) * found.s[0], -jnp.sqrt(sizes[1]) * found.s[1])
+    length = jnp.sqrt(jnp.sum(between**2))
+    apart = jnp.where(length > 0, between / jnp.where(length > 0, length, 1), basis @ (position == K_A))
+    within = jnp.where(position < K_A, jnp.sqrt(sizes[0]) * found.x[0], jnp.sqrt(sizes[1]) * found.x[1])
+    sigma = jnp.where(position == K_A, k * length, within)
+    V = jnp.where((position == K_A)[None, :], apart[:, None], basis)
+    order = jnp.argsort(-n, stable=True)
+    U, V = (jnp.zeros_like(B).at[order].set(B) for B in (basis, V))
+    b = found.shift * jnp.where(frequent, K - K_A, -K_A) / K
+    value = jnp.where(valid, found.value, jnp.nan)
+    return from_triples(problem, U, sigma, V, b.astype(n.dtype), value)
+
+
+def scalars_of(problem: Problem) -> Scalars:
+    """The program's minimum for the larger (A) and smaller (B) classes of a problem."""
+    n, c = problem.counts, effective_c(problem)
+    frequent, rare = _members(n)
+    classes = jnp.stack([jnp.sum(frequent), jnp.sum(rare)]).astype(n.dtype)
+    sizes = jnp.stack([jnp.max(n), jnp.min(n)])
+    return solve_groups(Groups(classes, classes * sizes / problem.samples, c * jnp.sqrt(sizes)), problem.bias, problem.l2_b)
+
+
+def _members(n: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Which classes are of the largest size, and which of the smallest, up to rounding."""
+    slack = 64 * np.finfo(n.dtype).eps
+    return n >= n.max() * (1 - slack), n <= n.min() * (1 + slack)
+
+
+def _grouped_basis(K: int, K_A: jax.Array, dtype) -> jax.Array:
+    """(K, K-1) orthonormal: Helmert's basis of the first K_A coordinates, A against B, Helmert's basis of the others."""
+    i, j = jnp.arange(K)[:, None], jnp.arange(1, K)[None, :]
+    late = j > K_A
+    row, size = jnp.where(late, i - K_A, i), jnp.where(late, j - K_A, j)
+    helmert = jnp.where((row >= 0) & (row < size), 1.0, jnp.where(row == size, -size, 0.0)) / jnp.sqrt(size * (size + 1.0))
+    K_B = K - K_A
+    against = jnp.where(i < K_A, K_B, -K_A) / jnp.sqrt(1.0 * K * K_A * K_B)
+    return jnp.where(j == K_A, against, helmert).astype(dtype)
+
+
+def two_sizes(p: Problem) -> bool:
+    """Whether one-hot classes have exactly two sizes; traced ones are checked in the prediction."""
+    if p.design != "imbalanced":
+        return False
+    return is_traced(p.multiplicity) or bool(np.all(np.logical_or(*_members(np.asarray(p.counts)))))
+
+
+def problem_at(counts: tuple, critical: float, bias: str) -> Problem:
+    """Classes as two columns of half their samples, N^2 l2_W l2_H = critical."""
+    c = critical**0.5 / sum(counts)
+    l2_b = 0.02 if bias == "ridge" else 0.0
+    return split_columns(Problem.imbalanced(counts, 12, loss="ce", bias=bias, l2_b=l2_b, **ridges_at(c, 1)))
+
+
+def cases() -> dict[str, Problem]:
+    """Nothing merged, the minority merged, A against B or everything gone; one, two or three rare classes."""
+    found = {}
+    for bias in ("none", "free", "ridge"):
+        for counts in ((20, 20, 4, 4), (30, 30, 30, 2)):
+            for critical in (0.02, 0.99 * counts[-1], 1.5 * counts[-1], 0.9 * counts[0], 2.0 * counts[0]):
+                found[f"{counts} N^2 l2_W l2_H={critical:.3g}, {bias} bias"] = problem_at(counts, critical, bias)
+    found["rare classes first"] = problem_at((1, 16, 1, 16), 0.3, "none")
+    return found | {"one frequent class": problem_at((40, 3, 3, 3), 2.0, "none")}
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """Random sizes, memberships and bias mode, 4 % away from the thresholds n_A and n_B."""
+    while True:
+        frequent = rng.permutation(np.arange(4) < rng.integers(1, 4))
+        sizes = rng.choice(np.arange(1, 80), size=2, replace=False)
+        critical = float(np.exp(rng.uniform(np.log(0.01), np.log(1.3 * sizes.max()))))
+        if np.all(np.abs(np.log(critical / sizes)) > 0.04):
+            break
+    counts = tuple(int(n) for n in np.where(frequent, sizes.max(), sizes.min()))
+    return problem_at(counts, critical, str(rng.choice(["none", "free", "ridge"])))
+
+
+THEOREMS = (
+    minimum_theorem(
+        id="two-group-ce",
+        status="holds",
+        claim="Cross-entropy with two class sizes on one layer, in every bias mode: the minimum is that of a convex program of "
+        "four scalars; classes of size n_g merge to one point iff n_g <= N^2 l2_W l2_H.",
+        source="Derived; setting of Fang, He, Long, Su 2021, Exploring deep neural networks via layer-peeled model: minority "
+        "collapse in imbalanced training, arXiv 2101.12699, and Hong and Ling 2023, arXiv 2309.09725",
+        assumes=(
+            has_loss("ce"),
+            Assumption("one-hot classes of exactly two sizes", two_sizes),
+            PLAIN,
+            PENALISED,
+            ONE_LAYER,
+            is_wide(1),
+            has_bias("none", "free", "ridge"),
+        ),
+        predict=predict,
+        cases=cases,
+        draw=draw,
+    ),
+)
