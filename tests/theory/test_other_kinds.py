@@ -1,4 +1,4 @@
-"""Trajectories, linear maps, spheres, mixup types, bounds and diagnostics as catalogue entries: goldens and edges."""
+"""Trajectories, linear maps, spheres, bounds and diagnostics as catalogue entries: goldens and edges."""
 
 from functools import partial
 
@@ -10,18 +10,15 @@ import pytest
 from ufm.certify import certify
 from ufm.frames import simplex_etf
 from ufm.objective import gradient_norm, logits, objective
-from ufm.problem import Problem
 from ufm.theory.catalogue import predict
 from ufm.theory.cross_entropy import sphere
 from ufm.theory.dynamics import two_factor
 from ufm.theory.frames import welch
-from ufm.theory.mixup import fixed_simplex
 from ufm.theory.mse import random_starts
 from ufm.theory.perturbation import near_collapse
 from ufm.theory.theorem import key_of
 
-NODES, NODE_WEIGHTS = [0.0, 0.7, 0.5, 1.0], [0.1, 0.4, 0.3, 0.2]
-MODULES = (two_factor, near_collapse, sphere, fixed_simplex, welch, random_starts)
+MODULES = (two_factor, near_collapse, sphere, welch, random_starts)
 
 
 near_map = jax.jit(near_collapse.predict)
@@ -34,12 +31,6 @@ def at_prediction(predict, problem):
     p = predict(problem)
     z, gap = logits(problem, p.params), certify(problem, p.params).relative_gap
     return p, objective(problem, p.params), gradient_norm(problem, p.params), z, gap
-
-
-def mixup_at(classes, kappa):
-    """A row norm of 2 in K + 1 dimensions."""
-    l2_H = 4 * classes / (classes - 1) / kappa
-    return fixed_simplex.mixup_problem(classes, classes + 1, NODES, NODE_WEIGHTS, 2.0, l2_H)
 
 
 def checks(module, label, case=None):
@@ -137,67 +128,9 @@ def test_unit_vectors_have_no_lower_cross_entropy_than_the_simplex(classes, dim,
     np.testing.assert_allclose(np.linalg.norm(features, axis=0), 1, rtol=1e-14)
 
 
-@pytest.mark.parametrize("classes", [2, 3, 10])
-@pytest.mark.parametrize("kappa", [1e-3, 10.0, 100.0, 1e8])
-def test_mixup_features_are_stationary_and_certified_at_every_ridge(classes, kappa):
-    problem = mixup_at(classes, kappa)
-    found, value, gradient, z, gap = at_prediction(fixed_simplex.predict, problem)
-    assert problem.trainable == 0 and found.params.weights == ()
-    np.testing.assert_allclose(gradient, 0, atol=1e-14)
-    np.testing.assert_allclose(value, found.value, rtol=1e-13)
-    np.testing.assert_allclose(z, found.logits, atol=1e-12)
-    np.testing.assert_allclose(gap, 0, atol=1e-10)
-
-
-def test_mixup_goldens():
-    def logits_of(classes, kappa):
-        return np.asarray(at_prediction(fixed_simplex.predict, mixup_at(classes, kappa))[0].logits)
-
-    z = logits_of(3, 10.0)
-    np.testing.assert_allclose(z[0, 0] - z[1, 0], 2.367556936561603, rtol=1e-14)
-    np.testing.assert_allclose([z[0, 4] - z[2, 4], z[1, 4] - z[2, 4]], [1.83931875, 1.08609922], atol=5e-9)
-    np.testing.assert_allclose(logits_of(2, 10.0)[:, 3], [0.34414331, -0.34414331], atol=5e-9)
-    t, kappa = 0.9, 100.0
-    x, y = np.asarray(fixed_simplex._solve(10, jnp.asarray([t]), jnp.asarray([kappa]))).ravel()
-    np.testing.assert_allclose([x, y], [4.77949184, 2.43990288], atol=5e-9)
-
-
-def test_pure_mixup_types_repeat_the_pairs_of_one_class_and_even_ones_are_symmetric():
-    z = np.asarray(at_prediction(fixed_simplex.predict, mixup_at(3, 10.0))[0].logits)
-    zero, _, half, one = range(3, 7)  # the ordered pair (0, 1) at its nodes
-    np.testing.assert_allclose(z[:, zero], z[:, 1], atol=1e-13)
-    np.testing.assert_allclose(z[0, half], z[1, half], atol=1e-13)
-    np.testing.assert_allclose(z[:, one], z[:, 0], atol=1e-13)
-
-
-def test_derivatives_of_the_mixup_minimum_pass_through_its_root():
-    problem = mixup_at(3, 10.0)
-
-    @jax.jit
-    def value_and_size(l2):
-        found = fixed_simplex.predict(problem.replace(l2_H=l2))
-        return jnp.stack([found.value, jnp.sum(found.params.H**2)])
-
-    l2 = problem.l2_H
-    slopes = jax.jit(jax.jacfwd(value_and_size))(l2)
-    differences = (value_and_size(l2 * (1 + 1e-5)) - value_and_size(l2 * (1 - 1e-5))) / (2e-5 * l2)
-    np.testing.assert_allclose(slopes, differences, rtol=1e-8)
-    np.testing.assert_allclose(slopes[0], 0.5 * value_and_size(l2)[1], rtol=1e-12)
-
-
-def test_a_classifier_that_is_no_simplex_is_outside_the_mixup_theorem():
-    (theorem,) = fixed_simplex.THEOREMS
-    problem = fixed_simplex.mixup_problem(3, 3, [0.3], [1.0], 1.0, 0.1)
-    assert theorem.failing(problem) == []
-    (assumption,) = theorem.failing(problem.replace(classifier=jnp.eye(3)))
-    assert "simplex" in assumption.text
-    assert theorem.failing(Problem.balanced(3, 2, 3, loss="ce", l2_W=0.1, l2_H=0.1))
-
-
 def test_minima_under_jit_are_found_in_the_catalogue():
-    named = {"mixup-fixed-simplex": mixup_at(3, 10.0), "sphere-ce": sphere.sphere_problem(3, 2, 3, 1.0)}
-    for theorem, problem in named.items():
-        assert jax.jit(predict)(problem).theorem == predict(problem).theorem == theorem
+    problem = sphere.sphere_problem(3, 2, 3, 1.0)
+    assert jax.jit(predict)(problem).theorem == predict(problem).theorem == "sphere-ce"
 
 
 def test_the_icosahedron_meets_the_bound_of_welch_and_no_simplex_is_below_it():

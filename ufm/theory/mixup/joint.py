@@ -1,0 +1,201 @@
+"""Mixup with a trained classifier: the simplex is optimal, and its size the root of one scalar equation.
+
+With probabilities p_c of the types, features penalised in expectation and W W^T = om2 (I - J/K), kappa = om2/l2_H, features
+are those of `fixed_simplex`, and the classifier is stationary where
+
+    l2_W l2_H (K - 1) kappa^2 = E(kappa) = sum_c p_c (x_c^2 + y_c^2 - (x_c + y_c)^2/K).
+
+E/kappa^2 = sum_c p_c |q_c - softmax(z_c)|^2 falls in kappa, so the root is unique. It exists iff l2_W l2_H < m2/K with
+m2 = E[lambda^2 + (1 - lambda)^2], = (alpha + 1)/(2 alpha + 1) for Beta(alpha, alpha) and pairs with self-pairs; for the
+probability s of a pair of one class, iff (K - 1) l2_W l2_H < s (1 - 1/K) + (1 - s)(m2 - 1/K). Otherwise all is zero.
+
+Global optimality is the certificate of duality: the gradient in the logits, scaled by the features' penalties, is
+-1/om2 times the scaled logits, whose moment sum_c p_c z_c z_c^T is a multiple of I - J/K by symmetry.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.checks import check_count, check_positive, check_shape, common_float_dtype, is_traced
+from ufm.frames import helmert
+from ufm.objective import column_weights, data_term
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.roots import increasing_root
+from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types, same_class_probability
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, mixes_at_most_two, squared_length, two_classes, two_logits
+from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.theorem import Assumption
+
+
+class LearnedMixup(NamedTuple):
+    """The minimum of mixup with a trained classifier, in scalars (all 0 past the threshold).
+
+    om2: W W^T = om2 (I - J/K), NaN at ridges beyond the precision. kappa = om2/l2_H. margin: D = z_k - z_l of features of one
+    class. x, y: (R,) logits of the two classes of mixed features above those of the other ones.
+    """
+
+    om2: jax.Array
+    kappa: jax.Array
+    margin: jax.Array
+    x: jax.Array
+    y: jax.Array
+
+
+def learned_mixup(classes: int, lambdas: Any, weights: Any, l2_W: Any, l2_H: Any, *, same: Any = None) -> LearnedMixup:
+    """The root kappa of l2_W l2_H (K - 1) kappa^2 = E(kappa) and the logits there, for any K and number of nodes.
+
+    Args:
+      classes: K >= 2.
+      lambdas: (R,) in [0, 1]. weights: (R,) their probabilities.
+      l2_W, l2_H: ridges, above 0.
+      same: probability of a pair of one class, by default 1/K (`ufm.settings.mixup.same_class_probability`).
+
+    Returns:
+      LearnedMixup; derivatives pass through all numbers.
+
+    Raises:
+      ValueError: naming the argument, the value given and what is allowed.
+
+    Example:
+      >>> print(f"{learned_mixup(3, (0.25, 0.5, 0.75), (0.25, 0.5, 0.25), 1e-2, 1e-2).kappa:.3f}")
+      246.485
+    """
+    same = same_class_probability(classes) if same is None else same
+    check_count("classes", classes, 2)
+    check_positive("l2_W", l2_W)
+    check_positive("l2_H", l2_H)
+    dtype = common_float_dtype(lambdas, weights, l2_W, l2_H, same)
+    lambdas, weights, l2_W, l2_H, same = (jnp.asarray(x, dtype) for x in (lambdas, weights, l2_W, l2_H, same))
+    check_shape("weights", weights, lambdas.shape)
+    t = jnp.concatenate([jnp.ones(1, dtype), lambdas])
+    p = jnp.concatenate([same[None], (1 - same) * weights])
+    om2, x, y = _learned_size(classes, t, l2_H * p, jnp.ones_like(p) / l2_H, l2_W)
+    return LearnedMixup(om2, om2 / l2_H, x[0], x[1:], y[1:])
+
+
+def _learned_size(classes: int, t: jax.Array, ridge: jax.Array, rate: jax.Array, l2_W: jax.Array) -> tuple:
+    """(om2, x, y) of columns of targets t e_k + (1 - t) e_l, penalised by `ridge`, with `rate` times that weight in the loss."""
+    level = l2_W * (classes - 1)
+
+    def excess(log_om2: jax.Array, level: jax.Array, t: jax.Array, ridge: jax.Array, rate: jax.Array) -> jax.Array:
+        om2 = jnp.exp(log_om2)
+        x, y = two_logits(classes, t, om2 * rate)
+        return 1 - jnp.sum(ridge * squared_length(classes, x / om2, y / om2)) / level
+
+    # at zero a column has x/om2 = rate t and y/om2 = rate (1 - t); |W|^2 is bounded by the value at zero
+    alive = jnp.sum(ridge * squared_length(classes, rate * t, rate * (1 - t))) > level
+    high = jnp.log(jnp.sum(ridge * rate) * jnp.log(1.0 * classes) / level)
+    low = jnp.log(1e-2 * jnp.finfo(t.dtype).eps / jnp.max(rate))
+    om2 = jnp.where(alive, jnp.exp(increasing_root(excess, low, high, level, t, ridge, rate)), 0)
+    size = jnp.where(alive, om2, 1)
+    x, y = two_logits(classes, t, size * rate)
+    balance = jnp.sum(ridge * squared_length(classes, x / size, y / size)) / level
+    settled = jnp.abs(balance - 1) < jnp.finfo(t.dtype).eps ** 0.6
+    om2 = jnp.where(alive & ~settled, jnp.nan, om2)  # beyond what the precision holds
+    return om2, jnp.where(alive, x, 0), jnp.where(alive, y, 0)
+
+
+def predict(problem: Problem) -> Prediction:
+    """W W^T = om2 (I - J/K) with om2 the root, and the features of a fixed simplex of that size."""
+    K = problem.classes
+    ridge = problem.l2_H * problem.multiplicity
+    rate = column_weights(problem) / ridge
+    first, second, t = two_classes(problem.targets)
+    om2, x, y = _learned_size(K, t, ridge, rate, problem.l2_W[0] / problem.scale**2)
+    z = centred_logits(first, second, x, y)
+    # z/om2 = rate (q - softmax(z)), also where om2 = 0
+    pull = jnp.where(om2 > 0, z / jnp.where(om2 > 0, om2, 1), rate[None, :] * (problem.targets - 1 / K))
+    scaled = pull * jnp.sqrt(problem.multiplicity)[None, :]
+    size = jnp.sqrt(jnp.sum(scaled**2) / (K - 1))
+    U, starts = helmert(K, dtype=problem.dtype), np.cumsum((0, *problem.groups[:-1]))
+    V = (pull[:, starts] * (jnp.sqrt(problem.counts) / size)[None, :]).T @ U
+    sigma = jnp.full((K - 1,), 1, problem.dtype) * om2 * size
+    value = data_term(problem, z) + effective_c(problem) * jnp.sum(sigma)
+    # numbers that are traced could not be checked beforehand: where the certificate fails they give NaN, not a number
+    moment = scaled @ scaled.T / size**2 - U @ U.T
+    drift = (pull * (ridge * problem.intercept)[None, :]).sum(axis=1) / jnp.sum(ridge * rate)
+    errors = (moment, drift) if problem.bias != "none" else (moment,)
+    certified = jnp.max(jnp.stack([jnp.max(jnp.abs(e)) for e in errors])) < jnp.finfo(problem.dtype).eps ** 0.6
+    value = jnp.where(certified & mixes_at_most_two(problem.targets), value, jnp.nan)
+    return from_triples(problem, U, sigma, V, jnp.zeros((K,), problem.dtype), value)
+
+
+def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, **pairs: Any) -> Problem:
+    """K = 3, d = 4, l2_W l2_H at so many times its critical value, every type as two columns of half its probability."""
+    mixture = mixup_types(3, lambdas, weights, **pairs)
+    centred = np.sum(mixture.probability * (np.sum(mixture.targets**2, axis=0) - 1 / 3))
+    c = np.sqrt(ratio * centred / 2)
+    return split_columns(mixup_problem(mixture, 4, l2_W=c * balance, l2_H=c / balance))
+
+
+def cases() -> dict[str, Problem]:
+    """Both sides of the threshold, from weak to strong ridges; even and uneven mixing; without self-pairs."""
+    at = {ratio: problem_at(*lambda_nodes(1.0, 2), ratio) for ratio in (1e-4, 0.9, 1.1)}
+    cases = {f"alpha=1, l2_W l2_H at {ratio} of its threshold": problem for ratio, problem in at.items()}
+    cases["alpha=0.1, no self-pairs of n=2"] = problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2)
+    cases["lambda=0.6"] = problem_at((0.6,), (1.0,), 1e-3, 0.1)
+    return cases
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """A random alpha, class size without self-pairs and ridges 10 % away from their threshold."""
+    ratio = float(rng.choice([np.exp(rng.uniform(-8, np.log(0.9))), rng.uniform(1.1, 3)]))
+    nodes = lambda_nodes(float(np.exp(rng.uniform(-2, 2))), 2)
+    return problem_at(*nodes, ratio, float(np.exp(rng.normal())), self_pairs=False, per_class=int(rng.integers(2, 50)))
+
+
+def _is_class_symmetric(p: Problem) -> bool:
+    """Whether the weights of targets t e_k + (1 - t) e_l depend on t alone: on each t one table over (k, l) is constant."""
+    if is_traced(p.targets, p.multiplicity, p.weight, p.intercept):
+        return p.design != "imbalanced"  # the NaN of `predict` sees the rest
+    targets, mass, K = np.asarray(p.targets), np.asarray(p.multiplicity), p.classes
+    if np.ptp(np.asarray(p.weight)) > 0 or np.ptp(np.asarray(p.intercept)) > 0:
+        return False
+    t, tolerance = targets.max(axis=0), 64 * np.finfo(targets.dtype).eps
+    kinds = np.sort(t)
+    kinds = kinds[np.diff(kinds, prepend=-1) > tolerance]
+    if (kinds.size - 1) * K * (K - 1) > 2 * t.size:  # fewer columns than the tables have entries
+        return False
+    kind = np.argmin(np.abs(t[None, :] - kinds[:, None]), axis=0)
+    tables = np.zeros((kinds.size, K, K))
+    np.add.at(tables, (kind, *np.argsort(-targets, axis=0, kind="stable")[:2]), mass)
+
+    def spread(kind_t: float, table: np.ndarray) -> float:
+        if abs(kind_t - 1) <= tolerance:
+            return np.ptp(table.sum(axis=1))
+        table = table + table.T if abs(kind_t - 0.5) <= tolerance else table
+        return np.ptp(table[~np.eye(K, dtype=bool)])
+
+    return max(map(spread, kinds, tables)) <= 1e-9 * mass.sum() / K
+
+
+THEOREMS = (
+    minimum_theorem(
+        id="mixup-joint-scalar",
+        status="holds",
+        claim="Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its "
+        "features those of a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.",
+        source="derived; setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
+        "2402.06171, where the simplex is assumed",
+        assumes=(
+            has_loss("ce"),
+            has_bias("none", "free", "ridge"),
+            PLAIN,
+            PENALISED,
+            ONE_LAYER,
+            is_wide(1),
+            MIXES_TWO,
+            Assumption("equal column weights, and targets whose probabilities are the same for all classes", _is_class_symmetric),
+        ),
+        general=True,
+        predict=predict,
+        cases=cases,
+        draw=draw,
+    ),
+)
