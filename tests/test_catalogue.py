@@ -41,7 +41,8 @@ def test_predict_prefers_the_sharp_theorem_to_the_general_one():
     assert ufm.predict(BALANCED).theorem == "mse-balanced-deep"
     assert ufm.predict(BALANCED.replace(bias="free")).theorem == "mse-balanced-deep-freebias"
     assert ufm.predict(BALANCED.replace(loss="ce")).theorem == "ce-one-layer"
-    assert ufm.predict(BALANCED.replace(loss="logistic")).theorem == "symmetric-reduction"
+    assert ufm.predict(BALANCED.replace(loss="logistic")).theorem == "bce"
+    assert ufm.predict(BALANCED.replace(loss="squared_hinge", bias="free")).theorem == "symmetric-reduction"
     assert ufm.predict(ufm.Problem.imbalanced((4, 2), 3, l2_W=1e-2, l2_H=1e-2)).theorem == "mse-imbalanced-deep"
 
 
@@ -59,7 +60,15 @@ def test_predict_under_jit_does_not_take_unknown_class_sizes_for_equal_ones():
     direct = ufm.predict(ufm.Problem.imbalanced((9, 5, 3, 1), (8,), l2_W=5e-3, l2_H=2e-3)).value
     np.testing.assert_allclose(jax.jit(value)(counts), direct, rtol=1e-13)
     with pytest.raises(ValueError, match="needs equal classes"):
-        jax.jit(lambda m: ufm.predict(BALANCED.replace(loss="ce").collapsed().replace(multiplicity=m)).value)(counts)
+        jax.jit(lambda m: ufm.predict(BALANCED.replace(loss="logistic").collapsed().replace(multiplicity=m)).value)(counts)
+
+
+def test_predict_under_jit_sweeps_class_sizes_and_gives_nan_outside_the_theorem():
+    ce = BALANCED.replace(loss="ce")
+    value = jax.jit(lambda m: ufm.predict(ce.collapsed().replace(multiplicity=m)).value)
+    direct = ufm.predict(ufm.Problem.imbalanced((9, 3, 9, 3), (8,), loss="ce", l2_W=5e-3, l2_H=2e-3)).value
+    np.testing.assert_allclose(value(jnp.array([9.0, 3.0, 9.0, 3.0])), direct, rtol=1e-13)
+    assert jnp.isnan(value(jnp.array([9.0, 5.0, 3.0, 1.0])))
 
 
 @pytest.mark.parametrize("bias", ["none", "free", "ridge"])

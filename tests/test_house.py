@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = (
     "checks", "losses", "validation", "problem", "objective", "roots", "minimise", "frames", "metrics", "equivariance",
     "reduce", "narrow", "isotropic", "bartlett", "central_path", "standard_form", "solve", "flow", "descent", "log_domain",
-    "lion", "conventions", "settings", "certify", "theory", "recognition", "atlas", "real", "canary", "environment", "report",
-    "verify", "cli", "__main__", "__init__",
+    "lion", "perp_grad", "max_margin", "conventions", "settings", "certify", "theory", "recognition", "atlas", "real", "canary",
+    "environment", "report", "verify", "cli", "__main__", "__init__",
 )  # fmt: skip
 
 

@@ -3,15 +3,33 @@
 Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
 """
 
-from ufm import bartlett, central_path, conventions, frames, isotropic, lion, log_domain, metrics, narrow, reduce
+from ufm import (
+    atlas,
+    bartlett,
+    central_path,
+    conventions,
+    frames,
+    isotropic,
+    lion,
+    log_domain,
+    losses,
+    max_margin,
+    metrics,
+    narrow,
+    perp_grad,
+    reduce,
+    settings,
+)
 from ufm.certify import Certificate, certify, escape_direction
 from ufm.descent import Descent, descend
 from ufm.flow import Trajectory, flow
 from ufm.losses import Loss
+from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, initialize, logits, objective
 from ufm.problem import Problem
+from ufm.recognition import Identification, identify
 from ufm.report import Report
-from ufm.solve import Solution, Status, solve
+from ufm.solve import Solution, solve
 from ufm.theory.catalogue import catalogue, predict
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Theorem
@@ -22,7 +40,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Certificate",
     "Descent",
+    "Identification",
     "Loss",
+    "Minimum",
     "Params",
     "Prediction",
     "Problem",
@@ -31,6 +51,7 @@ __all__ = [
     "Status",
     "Theorem",
     "Trajectory",
+    "atlas",
     "bartlett",
     "catalogue",
     "central_path",
@@ -40,16 +61,22 @@ __all__ = [
     "escape_direction",
     "flow",
     "frames",
+    "identify",
     "initialize",
     "isotropic",
     "lion",
     "log_domain",
     "logits",
+    "losses",
+    "max_margin",
     "metrics",
+    "minimise",
     "narrow",
     "objective",
+    "perp_grad",
     "predict",
     "reduce",
+    "settings",
     "solve",
     "verify",
 ]

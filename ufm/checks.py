@@ -22,7 +22,12 @@ def array_module(*values: Any) -> Any:
 
 def refuse(name: str, value: Any, allowed: str) -> None:
     """Raise the ValueError that every refusal of ufm is: argument, what is allowed, value given."""
-    shown = np.array2string(np.asarray(value), threshold=8) if isinstance(value, jax.Array | np.ndarray) else repr(value)
+    if is_traced(value):
+        shown = "a traced value"
+    elif isinstance(value, jax.Array | np.ndarray):
+        shown = np.array2string(np.asarray(value), threshold=8)
+    else:
+        shown = repr(value)
     raise ValueError(f"{name} must be {allowed}, got {shown}")
 
 

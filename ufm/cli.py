@@ -1,4 +1,4 @@
-"""The command line: `ufm verify`, `ufm theorems`, `ufm perturb`."""
+"""The command line: `ufm verify`, `ufm theorems`, and the commands that modules bring with them."""
 
 import argparse
 import json
@@ -8,8 +8,17 @@ from pathlib import Path
 
 import jax
 
+from ufm import atlas
 from ufm.environment import prefer_quick_compilation
-from ufm.real import perturb
+from ufm.real import long_tail, measure, perturb, tokens
+
+_COMMANDS = {
+    "atlas": (atlas, "one table over all losses: geometry, threshold and kind of its transition"),
+    "metrics": (measure, "how far the features of a trained model have collapsed, from one file or a folder of shards"),
+    "longtail": (long_tail, "which classes of a long-tailed data set collapse, predicted, measured and certified"),
+    "language": (tokens, "the geometry of next tokens with real word frequencies, more classes than dimensions"),
+    "perturb": (perturb, "hold real features of a network against the proximity model"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,9 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     theorems.add_argument("name", nargs="?", metavar="NAME", help="id of a theorem")
     theorems.set_defaults(run=_theorems)
 
-    compare = commands.add_parser("perturb", help="hold real features of a network against the proximity model")
-    perturb.add_arguments(compare)
-    compare.set_defaults(run=perturb.run)
+    for name, (module, text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
 
 

@@ -24,6 +24,7 @@ _LEAVES = (
     "targets", "multiplicity", "intercept", "weight", "samples", "l2_W", "l2_H", "l2_b", "scale", "classifier",
     "beta", "H0", "teacher",
 )  # fmt: skip
+_COLUMNS = ("targets", "multiplicity", "intercept", "weight", "teacher")
 _STATIC = ("widths", "loss", "bias", "features", "groups", "design")
 
 
@@ -192,14 +193,15 @@ class Problem:
         for name in changes:
             check_choice("the name given to replace", name, names)
         fields = {name: getattr(self, name) for name in names} | changes
-        columns_changed = {"targets", "multiplicity", "intercept", "weight", "teacher", "samples", "groups"} & set(changes)
+        columns_changed = {*_COLUMNS, "samples", "groups"} & set(changes)
         if {"targets", "intercept", "weight", "teacher"} & set(changes) and "groups" not in changes:
             fields["groups"] = None
         if columns_changed and "samples" not in changes:
             fields["samples"] = None
         replaced = type(self).from_targets(**fields)
-        if not columns_changed:
-            return dataclasses.replace(replaced, design=self.design)
+        if not columns_changed:  # the columns keep their arrays: known ones stay known under jit
+            columns = {name: getattr(self, name) for name in (*_COLUMNS, "samples")}
+            return dataclasses.replace(replaced, **columns, design=self.design)
         sizes_only = columns_changed == {"multiplicity"} and self.design in ("balanced", "imbalanced")
         if sizes_only and is_traced(replaced.multiplicity):
             return dataclasses.replace(replaced, design="imbalanced")
@@ -218,8 +220,9 @@ class Problem:
 
     def group_sum(self, per_column: jax.Array) -> jax.Array:
         """Sums of an array over each run of equal columns, along its last axis."""
-        if not is_traced(per_column):
-            return jnp.asarray(np.add.reduceat(np.asarray(per_column), np.cumsum((0, *self.groups[:-1])), axis=-1))
+        if not is_traced(per_column):  # known sums stay known under jit
+            with jax.ensure_compile_time_eval():
+                return jnp.asarray(np.add.reduceat(np.asarray(per_column), np.cumsum((0, *self.groups[:-1])), axis=-1))
         rows = jnp.moveaxis(per_column, -1, 0)
         sums = jax.ops.segment_sum(rows, self.labels, num_segments=len(self.groups), indices_are_sorted=True)
         return jnp.moveaxis(sums, 0, -1)

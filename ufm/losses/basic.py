@@ -4,8 +4,8 @@ one-vs-all logistic and squared hinge.
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import xlogy
 
+from ufm.losses.conjugates import cross_entropy_conjugate, negative_entropy, sums_to_zero
 from ufm.losses.loss import Loss
 
 
@@ -46,42 +46,25 @@ def _squared_error_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.sum(theta * y) + 0.5 * jnp.sum(theta**2)
 
 
-def _cross_entropy_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
-    """-entropy(y + theta) where y + theta is a distribution."""
-    return jnp.where(_sums_to_zero(theta), _negative_entropy(y + theta), jnp.inf)
-
-
 def _one_vs_all_logistic_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     p = y + theta
-    return _negative_entropy(p) + _negative_entropy(1 - p)
-
-
-def _sums_to_zero(theta: jax.Array) -> jax.Array:
-    """Whether theta is orthogonal to 1 up to rounding, outside which a shift-invariant loss has an infinite conjugate."""
-    size = jnp.maximum(1, jnp.sum(jnp.abs(theta)))
-    return jnp.abs(jnp.sum(theta)) <= 8 * theta.shape[0] * jnp.finfo(theta.dtype).eps * size
-
-
-def _negative_entropy(p: jax.Array) -> jax.Array:
-    """sum p log p, +inf where an entry is below zero by more than rounding."""
-    inside = jnp.all(p >= -8 * jnp.finfo(p.dtype).eps)
-    positive = jnp.maximum(p, 0)
-    return jnp.where(inside, jnp.sum(xlogy(positive, jnp.where(positive > 0, positive, 1))), jnp.inf)
+    return negative_entropy(p) + negative_entropy(1 - p)
 
 
 def _squared_hinge_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     top = jnp.arange(theta.shape[0]) == jnp.argmax(y)
-    inside = jnp.all(top | (theta >= 0)) & _sums_to_zero(theta)
+    inside = jnp.all(top | (theta >= 0)) & sums_to_zero(theta)
     return jnp.where(inside, jnp.sum(jnp.where(top, 0, 0.5 * theta**2 - theta)), jnp.inf)
 
 
 BASIC = {
     "mse": Loss("mse", squared_error, _squared_error_conjugate, convex=True),
     "ce": Loss(
-        "ce", cross_entropy, _cross_entropy_conjugate, convex=True, shift_invariant=True, contrastive=True, targets="distribution"
+        "ce", cross_entropy, cross_entropy_conjugate, convex=True, shift_invariant=True, contrastive=True, targets="distribution"
     ),
     "logistic": Loss("logistic", one_vs_all_logistic, _one_vs_all_logistic_conjugate, convex=True, targets="unit"),
     "squared_hinge": Loss(
-        "squared_hinge", squared_hinge, _squared_hinge_conjugate, convex=True, shift_invariant=True, targets="one-hot"
-    ),
+        "squared_hinge", squared_hinge, _squared_hinge_conjugate, convex=True, shift_invariant=True, contrastive=True,
+        targets="one-hot",
+    ),  # fmt: skip
 }

@@ -28,6 +28,7 @@ class Loss:
         or "one-hot".
       teacher: whether y is a pair (target, teacher logits), both of shape (K,): the problem then needs a `teacher`.
       least: a number that no value is below; certificates use it where the conjugate is unknown.
+      kind, parameters: of a loss with parameters, the function that made it and what that was given.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Loss:
     targets: str = "any"
     teacher: bool = False
     least: float = 0.0
+    kind: str = ""
+    parameters: tuple[float, ...] = ()
 
     def infimum(self, target: Any) -> jax.Array:
         """inf_z value(z, y) = -conjugate(0, y); `least` where the conjugate is unknown."""

@@ -1,1 +1,5 @@
 """Settings of the literature as problems: what a paper trains on, built from its own numbers."""
+
+from ufm.settings import distillation, language, long_tail, mixup, multilabel
+
+__all__ = ["distillation", "language", "long_tail", "mixup", "multilabel"]

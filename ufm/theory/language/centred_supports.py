@@ -104,10 +104,10 @@ def measure_lowered(case: Lowered, key: jax.Array) -> jax.Array:
 
 
 def counterexamples() -> dict[str, Lowered]:
-    """Four tokens and four contexts."""
+    """Four tokens and four contexts, one logit lowered by two amounts."""
     S = _matrix("1000 0111 1001 0011")
     token, context = jnp.eye(4)[2], jnp.eye(4)[0]
-    return {"V = m = 4, one logit lowered by 0.06": Lowered(S, token, context, jnp.asarray(0.06, S.dtype))}
+    return {f"V = m = 4, one logit lowered by {x}": Lowered(S, token, context, jnp.asarray(x, S.dtype)) for x in (0.03, 0.06)}
 
 
 def _matrix(contexts: str) -> Any:

@@ -1,0 +1,299 @@
+"""The atlas of losses: what remains at the minimum of the balanced one-layer model, and where it vanishes, for every loss.
+
+    ufm atlas                      the table at K = 4 classes and c = sqrt(l2_W l2_H n) = 0.01
+    ufm atlas --loss "focal(0.5)"  any loss of `ufm.losses` with numbers for parameters
+    ufm atlas --measure            with descents from random starts next to the symmetric reduction
+
+All numbers are those of the symmetric reduction (`ufm.theory.symmetric`), which is exact for losses that are convex or contrastive
+and an upper bound for others. Losses of distillation have a symmetric teacher of margin 4.
+"""
+
+import argparse
+import inspect
+import io
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm import losses
+from ufm.checks import check_count, check_positive, refuse
+from ufm.losses import Loss
+from ufm.losses.precision import LARGEST_MARGIN, float32_margin
+from ufm.problem import Problem
+from ufm.solve import solve
+from ufm.theory.cross_entropy import sphere
+from ufm.theory.other_losses import measured
+from ufm.theory.symmetric import GEOMETRIES, survey
+from ufm.theory.theorem import key_of
+
+COSINE = "cosine softmax"
+_PRICES = tuple(np.geomspace(1e-4, 1, 9))
+_AROUND = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01, 1.05, 1.1, 1.2)  # of c*
+_TEACHER = 4.0
+_REACHED = 1e-7
+
+
+class Row(NamedTuple):
+    """One loss.
+
+    convex, shift_invariant, contrastive: as declared (`ufm.Loss`). geometry, value, a, b: of the lowest symmetric collapse
+    a (I - J) + b J at the report's c. course: the geometries met as c grows from 1e-4 to 1. minima: the largest number of local
+    minima of the reduction met there. threshold: c from which zero is a minimiser; order: "first" or "second" of that transition,
+    with jump_a, jump_b what vanishes at once; all None where nothing vanishes. float32: the largest margin of a simplex, up to
+    1e4, at which float32 is right (`ufm.losses.precision`). measured: lowest value of the random descents, and reached: the
+    fraction of them that came to it; agrees: whether it is `value` to 1e-7. None where not measured.
+    """
+
+    loss: str
+    convex: bool
+    shift_invariant: bool
+    contrastive: bool
+    geometry: str
+    value: float
+    a: float
+    b: float
+    course: tuple[str, ...]
+    minima: int
+    threshold: float | None
+    order: str | None
+    jump_a: float | None
+    jump_b: float | None
+    float32: float
+    measured: float | None
+    reached: float | None
+    agrees: bool | None
+
+
+@dataclass(frozen=True)
+class AtlasReport:
+    """The rows of all losses at one number of classes and one c. Prints as a table."""
+
+    classes: int
+    c: float
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every measurement agrees with the reduction."""
+        return all(row.agrees is not False for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data (infinities and NaN as text)."""
+        rows = [{name: _plain(value) for name, value in row._asdict().items()} for row in self.rows]
+        return {"classes": self.classes, "c": self.c, "rows": rows}
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=150)
+        console.print(self)
+        return console.file.getvalue()
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        title = f"Losses at K = {self.classes}: class logits a (I - J) + b J at the minimum, c = sqrt(l2_W l2_H n) = {self.c:g}"
+        table = Table(title=title, title_justify="left", show_edge=False)
+        for name in HEADER:
+            table.add_column(name, justify="left" if name in ("loss", "is", "geometry", "order") else "right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*_cells(row), style="bold red" if row.agrees is False else None)
+        changes = [f"{row.loss}: {', then '.join(row.course)}" for row in self.rows if len(row.course) > 2]
+        legend = "C convex, S blind to shifts, X contrastive; zero is a minimiser from c* on; float32 is right up to that margin"
+        if any(row.measured is not None for row in self.rows):
+            legend += "; measured: share of random starts at the lowest value"
+        lines = [Text(legend, style="dim")] + [Text(f"As c grows, {line}") for line in changes]
+        return Group(table, *lines)
+
+
+HEADER = ("loss", "is", "geometry", "a", "b", "minima", "c*", "order", "jump", "float32", "measured")
+
+
+def zoo() -> tuple[Loss, ...]:
+    """The losses of the table: the basic four, then the zoo at its usual parameters, then distillation."""
+    basic = tuple(losses.get_loss(name) for name in losses.LOSSES)
+    probability = (losses.focal(2.0), losses.poly1(2.0), losses.comp_sum(0.0), losses.gce(0.7), losses.mae())
+    others = (losses.ldr_kl(1.0, 0.5), losses.z_loss(1.0, 0.0, 1e-2), losses.z_loss(1.0, 0.0, 0.0))
+    shifts = (losses.log_spherical(0.05), losses.log_taylor(), losses.stablemax(), losses.ce_logsumexp(1e-2))
+    return basic + probability + others + shifts + (losses.ce_binary_kl(),)
+
+
+def atlas(
+    classes: int = 4,
+    c: float = 0.01,
+    chosen: Iterable[Loss | str] | None = None,
+    *,
+    measure: bool = False,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> AtlasReport:
+    """The table of losses, in float64 whatever the caller's default.
+
+    Args:
+      classes: K, at least 2. c: sqrt(l2_W l2_H n) of the geometry shown, above 0.
+      chosen: losses, or names as in the table; by default `zoo()` and cosine softmax.
+      measure: also descend from random starts, and hold the lowest value against the reduction. seed: of the starts.
+      progress: called as progress(losses done, losses in all).
+
+    Returns:
+      AtlasReport.
+
+    Raises:
+      ValueError: naming the argument, the value and what is allowed.
+    """
+    check_count("classes", classes, 2)
+    check_positive("c", c)
+    check_count("seed", seed, 0)
+    everything = [*zoo(), COSINE] if chosen is None else [_named(x) for x in chosen]
+    rows: dict[int, Row] = {}
+
+    def fill(job: tuple[int, Loss | str]) -> None:
+        index, loss = job
+        with jax.enable_x64(True):
+            rows[index] = _cosine_row(classes, measure, seed) if loss == COSINE else _row(loss, classes, c, measure, seed)
+        if progress is not None:
+            progress(len(rows), len(everything))
+
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as workers:
+        list(workers.map(fill, enumerate(everything)))
+    return AtlasReport(classes, c, tuple(rows[i] for i in sorted(rows)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `ufm atlas`."""
+    parser.add_argument("--classes", type=int, default=4, metavar="K", help="number of classes (default: 4)")
+    parser.add_argument("--c", type=float, default=0.01, metavar="X", help="sqrt(l2_W l2_H n) of what is shown (default: 0.01)")
+    parser.add_argument("--loss", action="append", metavar="NAME", help='only this loss, as "mae" or "focal(0.5)"; may be repeated')
+    parser.add_argument("--measure", action="store_true", help="descend from random starts too")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random starts")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out `ufm atlas`: print the table, write the JSON file; 1 where a measurement disagrees, else 0."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    if options.json is not None and not options.json.resolve().parent.is_dir():
+        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
+    columns = (TextColumn("losses"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=None)
+        report = atlas(
+            options.classes, options.c, options.loss, measure=options.measure, seed=options.seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    Console(width=None if sys.stdout.isatty() else 150).print(report)
+    if options.json is not None:
+        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    return 0 if report.ok else 1
+
+
+def _target(loss: Loss, classes: int, dtype: Any) -> Any:
+    """One-hot, with the logits of a symmetric teacher where the loss needs them."""
+    own = jnp.arange(classes) == 0
+    return (own.astype(dtype), (_TEACHER * (own - 1 / classes)).astype(dtype)) if loss.teacher else own.astype(dtype)
+
+
+def _row(loss: Loss, classes: int, c: float, measure: bool, seed: int) -> Row:
+    target = _target(loss, classes, jnp.result_type(float))
+    found, vanishing = jax.tree.map(np.asarray, survey(loss, classes, jnp.asarray((c, *_PRICES)), target))
+    geometries = [GEOMETRIES[int(i)] for i in found.geometry]
+    course = tuple(name for i, name in enumerate(geometries[1:]) if i == 0 or geometries[i] != name)
+    vanishes, first = bool(np.isfinite(vanishing.c)), bool(vanishing.a != 0 or vanishing.b != 0)
+    minima = found.count.max()
+    if vanishes:
+        minima = max(minima, survey(loss, classes, vanishing.c * jnp.asarray(_AROUND), target)[0].count.max())
+    none = geometries[0] == GEOMETRIES[0]
+    value = float(found.infimum[0] if none else found.value[0, 0])
+    runs = _measured(loss, classes, c, seed) if measure and not none else None
+    reached = None if runs is None else float(np.mean(runs <= runs.min() + _REACHED * max(abs(value), 1e-2)))
+    return Row(
+        loss.name, loss.convex, loss.shift_invariant, loss.contrastive, geometries[0], value,
+        a=math.nan if none else float(found.a[0, 0]),
+        b=math.nan if none else float(found.b[0, 0]),
+        course=course,
+        minima=int(minima),
+        threshold=float(vanishing.c) if vanishes else None,
+        order=("first" if first else "second") if vanishes else None,
+        jump_a=float(vanishing.a) if vanishes else None,
+        jump_b=float(vanishing.b) if vanishes else None,
+        float32=math.nan if none else float32_margin(loss, classes, lambda dtype: _target(loss, classes, dtype)),
+        measured=None if runs is None else float(runs.min()),
+        reached=reached,
+        agrees=None if runs is None else bool(abs(runs.min() - value) <= _REACHED * max(abs(value), 1e-2)),
+    )  # fmt: skip
+
+
+def _measured(loss: Loss, classes: int, c: float, seed: int) -> np.ndarray:
+    """The values at which random descents end."""
+    problem = measured.problem_at(loss, c, classes, teacher=_TEACHER if loss.teacher else None)
+    return measured.measure(problem, key_of(seed, "atlas", loss.name)).values
+
+
+def _cosine_row(classes: int, measure: bool, seed: int) -> Row:
+    """Cross-entropy of cosines at temperature 1, with no ridge: nothing vanishes."""
+    problem: Problem = sphere.sphere_problem(classes, 2, classes + 1, 1.0)
+    p = sphere.predict(problem)
+    margin = float(p.logits[0, 0] - p.logits[1, 0])
+    values = np.asarray(solve(problem, key_of(seed, COSINE), columns="raw", starts=4).start_values) if measure else None
+    value, margins = float(p.value), {"threshold": None, "order": None, "jump_a": None, "jump_b": None}
+    return Row(
+        loss=COSINE, convex=False, shift_invariant=False, contrastive=False, geometry="simplex", value=value, a=margin, b=0.0,
+        course=("simplex",), minima=1, **margins, float32=math.inf,
+        measured=None if values is None else float(values.min()),
+        reached=None if values is None else float(np.mean(values <= values.min() + _REACHED)),
+        agrees=None if values is None else bool(abs(values.min() - value) <= _REACHED * value),
+    )  # fmt: skip
+
+
+def _named(loss: Loss | str) -> Loss | str:
+    """The loss behind a name of the table, or behind a call such as "focal(0.5)" written out."""
+    if isinstance(loss, Loss) or loss == COSINE:
+        return loss
+    known = {entry.name: entry for entry in zoo()}
+    if loss in known:
+        return known[loss]
+    match = re.fullmatch(r"(\w+)(?:\((.*)\))?", str(loss).strip())
+    maker = getattr(losses, match[1], None) if match else None
+    arguments = [part for part in (match[2] or "").split(",") if part.strip()] if match else []
+    makes_loss = inspect.isfunction(maker) and inspect.signature(maker).return_annotation in (Loss, "Loss")
+    try:
+        numbers = [float(part) for part in arguments]
+        if makes_loss and match[1] != "get_loss":
+            return maker(*numbers)
+    except TypeError:
+        refuse("loss", loss, f"called with the parameters of {match[1]}{inspect.signature(maker)}")
+    except ValueError as error:
+        if "must be" in str(error):
+            raise
+    names = ", ".join(map(repr, (*known, COSINE)))
+    return refuse("loss", loss, f"a function of ufm.losses with numbers for parameters, or one of {names}")
+
+
+def _cells(row: Row) -> list[str]:
+    flags = "".join(mark if on else "-" for mark, on in zip("CSX", (row.convex, row.shift_invariant, row.contrastive), strict=True))
+    jump = f"({row.jump_a:.3g}, {row.jump_b:.3g})" if row.order == "first" else ""
+    seen = "" if row.measured is None else f"{'agrees' if row.agrees else 'DIFFERS'} {row.reached:.0%}"
+    beyond = row.float32 >= LARGEST_MARGIN
+    float32 = "" if math.isnan(row.float32) else "all" if beyond else f"{row.float32:.0f}"
+    numbers = ["" if math.isnan(x) else f"{x:.5g}" for x in (row.a, row.b)]
+    threshold = "never" if row.threshold is None else f"{row.threshold:.5g}"
+    return [row.loss, flags, row.geometry, *numbers, str(row.minima), threshold, row.order or "", jump, float32, seen]
+
+
+def _plain(x: Any) -> Any:
+    return str(x) if isinstance(x, float) and not math.isfinite(x) else x

@@ -1,0 +1,44 @@
+"""Z-loss: a logistic loss of the z-score of the true logit among the logits of its column."""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+
+from ufm.losses.loss import Loss
+from ufm.losses.margins import parameter, split
+
+
+def z_loss(slope: float = 1.0, offset: float = 0.0, eps: float = 1e-2) -> Loss:
+    """Z-loss, softplus(A (B - (z_t - mean z)/sqrt(var z + eps)))/A with the population variance; not convex.
+
+    With eps = 0 it does not change with the scale of the logits: a ridge then drives them to zero without end and the
+    unconstrained feature model has no minimiser. (At z = 0, where that z-score is 0/0, it is taken as 0.) This is not
+    what language models call a z-loss, for which see `ce_logsumexp`.
+
+    Args:
+      slope: A, above 0. offset: B. eps: at least 0.
+
+    Raises:
+      ValueError: for other numbers.
+
+    Source: de Brebisson, Vincent 2016, The Z-loss: a shift and scale invariant classification loss, arXiv 1604.08859.
+    """
+    slope = parameter("slope", slope, "a number above 0", lambda x: x > 0)
+    offset = parameter("offset", offset, "a finite number", lambda x: True)
+    return _z_loss(slope, offset, parameter("eps", eps, "a number of at least 0", lambda x: x >= 0))
+
+
+@lru_cache
+def _z_loss(slope: float, offset: float, eps: float) -> Loss:
+    def value(z: jax.Array, y: jax.Array) -> jax.Array:
+        centred = z - jnp.mean(z)
+        variance = jnp.mean(centred**2) + eps
+        own = split(centred, y)[1]
+        score = jnp.where(variance > 0, own / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
+        return jax.nn.softplus(slope * (offset - score)) / slope
+
+    return Loss(
+        f"z_loss({slope:g}, {offset:g}, {eps:g})", value, shift_invariant=True, contrastive=eps > 0, targets="one-hot",
+        kind="z_loss", parameters=(slope, offset, eps),
+    )  # fmt: skip

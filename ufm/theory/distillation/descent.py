@@ -1,0 +1,105 @@
+"""Minima of one-layer problems measured at little cost of compilation: SciPy's descent on the factors, everything else in NumPy.
+
+The losses of distillation have parameters that are part of a compiled program, so that every entry would compile the large
+programs of the shared measurement anew; here it is the objective with its gradient alone. The certificate is the supporting
+plane of `ufm.certify`: with G the gradient of the data term in X = scale W H, for every convex loss that is nowhere below 0
+
+    f >= data(X0) - <G, X0> - max(|G|_2 - c, 0) f(X0)/c.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize
+
+from ufm.objective import Params, column_weights, logits, objective
+from ufm.problem import Problem
+from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import Check, Theorem
+
+_SMALLEST = 1e-2  # matrices below this size are compared absolutely
+
+
+class Point(NamedTuple):
+    """A point seen through what rotations leave alone.
+
+    value: f. gradient_norm: |grad f|. logits: (K, C), less their means where the loss does not see them. classifier_gram:
+    W W^T. feature_gram: H^T H of the columns. gap: relative, to the supporting plane.
+    """
+
+    value: float
+    gradient_norm: float
+    logits: np.ndarray
+    classifier_gram: np.ndarray
+    feature_gram: np.ndarray
+    gap: float
+
+
+def descended_minimum(problem: Problem, key: jax.Array) -> Point:
+    """Where L-BFGS-B ends from a random start, every column free to differ."""
+    K, d, C = problem.classes, problem.widths[0], problem.columns
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    # in units in which both ridges are equal
+    units = np.repeat(np.sqrt(np.asarray(problem.c / problem.ridges))[::-1], [K * d, d * C])
+
+    def unpacked(x: np.ndarray) -> Params:
+        return Params((jnp.asarray(x[: K * d].reshape(K, d)),), jnp.asarray(x[K * d :].reshape(d, C)), None)
+
+    def value_and_slope(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope, *_ = _look(problem, unpacked(x * units))
+        return float(value), np.concatenate([np.ravel(slope.weights[0]), np.ravel(slope.H)]) * units
+
+    start = rng.normal(size=units.size) / np.sqrt(d)
+    limits = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-12}
+    found = minimize(value_and_slope, start, jac=True, method="L-BFGS-B", options=limits)
+    return seen(problem, unpacked(found.x * units))
+
+
+def seen(problem: Problem, params: Params) -> Point:
+    """A point of the problem, examined and certified."""
+    value, slope, *columns = jax.tree.map(np.asarray, _look(problem, params))
+    z, theta, G, weights, c = columns
+    W, H = np.asarray(params.weights[0]), np.asarray(params.H)
+    penalty = float(problem.l2_W[0]) / 2 * np.sum(W**2) + float(problem.l2_H) / 2 * np.sum(H**2)
+    excess = max(np.linalg.norm(G, 2) - c, 0.0)
+    bound = value - penalty - np.sum(weights * theta * z) - excess * value / c
+    if problem.loss.shift_invariant:
+        z = z - z.mean(axis=0)
+    norm = np.sqrt(np.sum(slope.weights[0] ** 2) + np.sum(slope.H**2))
+    return Point(float(value), norm, z, W @ W.T, H.T @ H, (value - bound) / value)
+
+
+@jax.jit
+def _look(problem: Problem, params: Params) -> tuple:
+    """f and its gradient; logits (K, C), the loss's gradients in them and in X, the columns' weights, and c."""
+    value, slope = jax.value_and_grad(lambda p: objective(problem, p))(params)
+    z, weights = logits(problem, params), column_weights(problem)
+    theta = jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.loss_targets)
+    G = problem.scale * theta * (weights / jnp.sqrt(problem.multiplicity))[None, :]
+    return value, slope, z, theta, G, weights, problem.c
+
+
+def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[Check]:
+    """Agreement of values and of geometry, a predicted point that is stationary with its value, certificates of both points."""
+    expected = seen(problem, predicted.params)
+    p, m = float(predicted.value), measured.value
+    errors = []
+    for name in ("logits", "classifier_gram", "feature_gram"):
+        a, b = getattr(expected, name), getattr(measured, name)
+        errors.append(np.max(np.abs(a - b)) / max(np.max(np.abs(a)), _SMALLEST))
+    return [
+        Check("agreement", "value", abs(m - p) / abs(p), 1e-9),
+        Check("agreement", "geometry", float(max(errors)), 1e-5),
+        Check("stationarity", "value", abs(expected.value - p) / abs(p), 1e-11),
+        Check("stationarity", "gradient", float(expected.gradient_norm), 1e-11),
+        Check("certificate", "of the prediction", float(expected.gap), 1e-9),
+        Check("certificate", "gap", float(measured.gap), 1e-6),
+    ]
+
+
+def descent_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
+    """A Theorem about the minimum of one-layer problems of a convex loss without bias, measured by `descended_minimum`."""
+    return Theorem(predict=predict, measure=descended_minimum, evidence=_evidence, minimiser=True, **fields)

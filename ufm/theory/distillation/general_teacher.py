@@ -1,0 +1,124 @@
+"""Any teacher, as the ridges fall to zero: centred logits become those of the teacher, P log Q, at a rate linear in the ridge.
+
+For strictly positive soft labels q_j and enough width, with X0 the matrix of columns sqrt(m_j) P log q_j, polar(X0) = U V^T
+of its singular vectors, omega_j the weights of the columns in the data term and c = sqrt(l2_W l2_H),
+
+    z_j(c) = P log q_j - c sqrt(m_j)/omega_j P (polar(X0)_j / q_j) + O(c^2),
+
+since at every c softmax(z_j) - q_j = -c sqrt(m_j)/omega_j polar(X)_j. The bend is largest where the teacher is most certain.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.certify import certify
+from ufm.objective import column_weights, logits
+from ufm.problem import Problem
+from ufm.solve import solve
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+
+_MULTIPLES = np.array([1.0, 2.0, 3.0, 4.0])
+
+
+class Expansion(NamedTuple):
+    """limit: (K, C) centred logits as c falls to 0. slope: (K, C) their derivative in c there."""
+
+    limit: jax.Array
+    slope: jax.Array
+
+
+class Fitted(NamedTuple):
+    """An expansion from minima at four ridges, and the largest relative gap of their certificates."""
+
+    expansion: Expansion
+    gap: float
+
+
+def predict(problem: Problem) -> Expansion:
+    """limit P log Q, slope -sqrt(m_j)/omega_j P (polar(X0)_j / q_j) with X0 = P log Q diag(sqrt m), scale included in z."""
+    root = jnp.sqrt(problem.multiplicity)[None, :]
+    limit = _centred(jnp.log(problem.targets))
+    U, s, Vt = jnp.linalg.svd(limit * root, full_matrices=False)
+    alive = (s > 1e-10 * s[0]).astype(problem.dtype)
+    polar = (U * alive[None, :]) @ Vt
+    return Expansion(limit, -_centred(polar / problem.targets) * root / (problem.scale * column_weights(problem))[None, :])
+
+
+def measure(problem: Problem, key: jax.Array) -> Fitted:
+    """The cubic in c through the centred logits of the minima at c, 2c, 3c and 4c, found from random starts and certified."""
+    found, gaps = [], []
+    for multiple in _MULTIPLES:
+        at = problem.replace(l2_W=multiple * problem.l2_W, l2_H=multiple * problem.l2_H)
+        solution = solve(at, key, columns="raw", tolerance=1e-13)
+        gaps.append(float(certify(at, solution.params).relative_gap))
+        z = np.asarray(logits(at, solution.params))
+        found.append(z - z.mean(axis=0))
+    powers = (_MULTIPLES * float(problem.c))[:, None] ** np.arange(4)
+    limit, slope = np.tensordot(np.linalg.inv(powers)[:2], np.stack(found), axes=1)
+    return Fitted(Expansion(limit, slope), max(gaps))
+
+
+def evidence(problem: Problem, predicted: Expansion, measured: Fitted) -> list[Check]:
+    """The limit to 1e-6, the slope to 1e-3 of their largest entries; what was measured is the minimum."""
+    del problem
+    return [
+        Check("agreement", "limit", relative_error(predicted.limit, measured.expansion.limit), 1e-6),
+        Check("agreement", "slope", relative_error(predicted.slope, measured.expansion.slope), 1e-3),
+        Check("certificate", "gap", measured.gap, 1e-7),
+    ]
+
+
+def problem_of(Q: np.ndarray, multiplicity: np.ndarray, c: float) -> Problem:
+    """Soft labels Q (4, 8) of unequal weights under small unequal ridges of geometric mean c."""
+    ridges = {"l2_W": 2 * c, "l2_H": c / 2}
+    return Problem.from_targets(Q, 12, loss="ce", multiplicity=multiplicity, groups=(1,) * Q.shape[1], **ridges)
+
+
+def cases() -> dict[str, Problem]:
+    """Random teachers, soft and sharper, and two columns a class of one symmetric teacher."""
+    rng = np.random.default_rng(0)
+    counts = rng.uniform(1, 5, size=8)
+    symmetric = np.repeat(0.6 * np.eye(4) + 0.1, 2, axis=1)
+    return {
+        "soft teacher": problem_of(_teacher(rng, 0.7), counts, 1e-5),
+        "sharper teacher": problem_of(_teacher(rng, 1.2), counts, 1e-5),
+        "symmetric teacher": problem_of(symmetric, np.ones(8), 1e-5),
+    }
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """A random teacher and random weights of its columns."""
+    return problem_of(_teacher(rng, rng.uniform(0.5, 1)), rng.uniform(1, 5, size=8), 1e-5)
+
+
+def _teacher(rng: np.random.Generator, spread: float) -> np.ndarray:
+    odds = np.exp(spread * rng.normal(size=(4, 8)))
+    return odds / odds.sum(axis=0)
+
+
+def _centred(z: jax.Array) -> jax.Array:
+    return z - jnp.mean(z, axis=0, keepdims=True)
+
+
+THEOREMS = (
+    Theorem(
+        id="kd-general-teacher",
+        status="holds",
+        claim="Under any strictly positive soft labels Q the centred logits of the minimum tend to P log Q as the ridges fall "
+        "to 0, at an explicit rate linear in c = sqrt(l2_W l2_H), columnwise -sqrt(m)/omega P (polar(X0)/q).",
+        source="derived (optimality conditions)",
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=evidence,
+        assumes=(
+            has_loss("ce"), has_bias("none"), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
+            Assumption("strictly positive soft labels", lambda p: bool((np.asarray(p.targets) > 0).all())),
+        ),  # fmt: skip
+    ),
+)

@@ -1,0 +1,193 @@
+"""Two gradients at a collapsed state: in W and in H they agree or disagree together, whatever the second loss.
+
+At W = a U, H = b U^T Y with U U^T = P = I - J (K classes of n samples), cross-entropy has dCE/dZ = -s P Y with
+s = (1 - p) K/((K-1) N), p the probability of the true class, and for any second loss of logit gradient G = dL'/dZ
+
+    <dCE/dW, dL'/dW> = -n b^2 s <P Y, G>,    <dCE/dH, dL'/dH> = -a^2 s <P Y, G>:    the ratio is n b^2/a^2 > 0.
+
+For a symmetric teacher and a divergence from it both cosines are sign(a_T - a b), exactly.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames import helmert
+from ufm.losses import cross_entropy
+from ufm.losses.distillation import Binary
+from ufm.metrics.conflict import Conflict, gradient_conflict
+from ufm.settings.distillation import symmetric_teacher
+from ufm.theory.theorem import Check, Theorem, agreement
+
+_KINDS = 3  # the second loss: plain binary divergence, normalised one, squared distance of the logits
+
+
+class Collapsed(NamedTuple):
+    """Frame U (K, d) with U U^T = P, sizes a of W and b of H, one-hot Y (K, N) and a teacher.
+
+    teacher: (K, N) logits. kinds: (3,) weights of the losses in L'. temperature: T of the binary divergences.
+    """
+
+    U: jax.Array
+    a: jax.Array
+    b: jax.Array
+    Y: jax.Array
+    teacher: jax.Array
+    kinds: jax.Array
+    temperature: jax.Array
+
+
+class Agreement(NamedTuple):
+    """products: (2,) inner products in W and in H, in units of their size for parallel gradients. cosines: (2,)."""
+
+    products: jax.Array
+    cosines: jax.Array
+
+
+def predict(case: Collapsed) -> Agreement:
+    """-n b^2 s <PY, G> and -a^2 s <PY, G> over their bounds, cosines from the same matrices; G of the three losses in full."""
+    K, N = case.Y.shape
+    n, a, b = N / K, case.a, case.b
+    T, Z = case.temperature, a * b * (case.Y - 1 / K)
+    plain = T * (jax.nn.sigmoid(Z / T) - jax.nn.sigmoid(case.teacher / T))
+    norm = T * (jax.nn.sigmoid((Z - case.teacher) / T) - 0.5)
+    G = (case.kinds[0] * plain + case.kinds[1] * norm + case.kinds[2] * (Z - case.teacher)) / N
+    s = K / ((K - 1) * N) * (1 - 1 / (1 + (K - 1) * jnp.exp(-a * b)))
+    PY, PG = case.Y - 1 / K, G - jnp.mean(G, axis=0, keepdims=True)
+    product = -s * jnp.sum(PY * G)
+    along_rows = jnp.linalg.norm(G @ PY.T)  # |G Y^T P|: what W sees of G
+    sizes = jnp.stack([n * b * b * s * jnp.sqrt(K - 1.0) * along_rows, a * a * s * jnp.sqrt(n * (K - 1)) * jnp.linalg.norm(PG)])
+    cosines = jnp.stack([n * b * b, a * a]) * product / sizes
+    return Agreement(jnp.stack([n * b * b, a * a]) * product / (n * b * b + a * a), cosines)
+
+
+def measure(case: Collapsed, key: jax.Array) -> Agreement:
+    """Inner products of what automatic differentiation gives for both losses."""
+    del key  # nothing is random
+    return _agreement(case)
+
+
+def gradients(case: Collapsed, H: jax.Array) -> tuple[tuple, tuple]:
+    """(dL/dW, dL/dH) of mean cross-entropy and of the mean second loss at W = a U and any features H, by differentiation."""
+    plain, norm = (Binary(case.temperature, kind) for kind in (False, True))
+
+    def second_loss(z: jax.Array, y: jax.Array, t: jax.Array) -> jax.Array:
+        return case.kinds @ jnp.stack([plain(z, (y, t)), norm(z, (y, t)), 0.5 * jnp.sum((z - t) ** 2)])
+
+    def mean(loss):
+        columns = jax.vmap(loss, in_axes=1)
+        return jax.grad(lambda W, H: jnp.mean(columns(W @ H, case.Y, case.teacher)), argnums=(0, 1))
+
+    W = case.a * case.U
+    return mean(lambda z, y, t: cross_entropy(z, y))(W, H), mean(second_loss)(W, H)
+
+
+def features(case: Collapsed) -> jax.Array:
+    """The collapsed features b U^T Y, (d, N)."""
+    return case.b * case.U.T @ case.Y
+
+
+@jax.jit
+def _agreement(case: Collapsed) -> Agreement:
+    first, second = gradients(case, features(case))
+    conflict = gradient_conflict(first, second)
+    K, N = case.Y.shape
+    unit = N / K * case.b**2 + case.a**2
+    products = jnp.stack([jnp.sum(x * y) for x, y in zip(first, second, strict=True)])
+    return Agreement(products / unit, jnp.stack([conflict.cosine_W, conflict.cosine_H]))
+
+
+@jax.jit
+def collapsed_conflict(case: Collapsed) -> Conflict:
+    """Cosines and rates at the collapsed state."""
+    return gradient_conflict(*gradients(case, features(case)))
+
+
+def collapsed(
+    teacher: np.ndarray, a: float, b: float, kinds: tuple, temperature: float, rng: np.random.Generator, n: int = 5
+) -> Collapsed:
+    """A random frame in d = K + 3 dimensions under teacher logits (K, K) of the classes, or (K, K n) of all samples."""
+    K = teacher.shape[0]
+    Q = np.linalg.qr(rng.normal(size=(K + 3, K - 1)))[0]
+    U = np.asarray(helmert(K)) @ Q.T
+    Y = np.repeat(np.eye(K), n, axis=1)
+    columns = teacher if teacher.shape[1] == K * n else np.repeat(teacher, n, axis=1)
+    return Collapsed(*(jnp.asarray(x, float) for x in (U, a, b, Y, columns, kinds, temperature)))
+
+
+def cases() -> dict[str, Collapsed]:
+    """Symmetric teachers on both sides of the student and one without relation to it, three losses; a^2 on both sides of n b^2."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for a_T, sizes in ((8.0, (6.0, 1.0)), (4.0, (2.0, 3.0))):
+        teacher = np.asarray(symmetric_teacher(4, a_T, 3.0))
+        for name, kinds in zip(("plain", "norm", "squared"), np.eye(_KINDS), strict=True):
+            found[f"{name}, a_T={a_T}"] = collapsed(teacher, *sizes, tuple(kinds), 2.0, rng)
+    found["any teacher"] = collapsed(3 * rng.normal(size=(4, 20)), 0.7, 1.1, (1.0, 0.5, 0.2), 1.0, rng)
+    return found
+
+
+def draw(rng: np.random.Generator) -> Collapsed:
+    """A random teacher of every sample, sizes, temperature and mixture of losses."""
+    a, b, T = np.exp(rng.uniform(-1, 1, size=3))
+    return collapsed(4 * rng.normal(size=(4, 20)), a, b, tuple(rng.dirichlet(np.ones(3))), T, rng)
+
+
+def cosine_claim(case: Collapsed) -> jax.Array:
+    """What the claim says of the cosine in the features: at least 0."""
+    return jnp.zeros_like(case.a)
+
+
+def measure_cosines(case: Collapsed, key: jax.Array) -> Conflict:
+    """Both cosines at the collapsed state."""
+    del key
+    return collapsed_conflict(case)
+
+
+def _contradiction(case: Collapsed, claimed: jax.Array, measured: Conflict) -> list[Check]:
+    """How far the cosine in the features falls below the claim where the classifier's gradients contradict."""
+    del case
+    shortfall = max(float(claimed) - float(measured.cosine_H), 0.0) if measured.cosine_W < 0 else 0.0
+    return [Check("agreement", "backbone cosine below 0", shortfall, 1e-9)]
+
+
+def surer_students() -> dict[str, Collapsed]:
+    """Collapsed students of margin 6 under symmetric teachers that are less sure: the classifier's gradients contradict."""
+    rng = np.random.default_rng(1)
+    teacher = np.asarray(symmetric_teacher(4, 4.0))
+    kinds = {"plain": (1.0, 0.0, 0.0), "norm": (0.0, 1.0, 0.0)}
+    return {f"{name} a_T=4 a_S=6": collapsed(teacher, 6**0.5, 6**0.5, kind, 2.0, rng) for name, kind in kinds.items()}
+
+
+_SOURCE = "derived; question: Yang et al. 2024, arXiv 2411.08937"
+
+THEOREMS = (
+    Theorem(
+        id="dhkd-gradient-identity",
+        status="holds",
+        claim="At a collapsed self-dual state W = a U, H = b U^T Y the gradients of cross-entropy and of any second logit loss "
+        "have inner products in W and in H of ratio n b^2/a^2: they contradict in both or in neither, and for a symmetric "
+        "teacher both cosines are sign(a_T - a b).",
+        source=_SOURCE,
+        predict=predict,
+        measure=measure,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-9),
+    ),
+    Theorem(
+        id="dhkd-backbone",
+        status="refuted",
+        claim="The gradients of cross-entropy and of a binary divergence from the teacher contradict in the classifier but not "
+        "in the backbone, at a state of neural collapse.",
+        source="Yang et al. 2024, arXiv 2411.08937, read at an exactly collapsed state; against it dhkd-gradient-identity",
+        predict=cosine_claim,
+        measure=measure_cosines,
+        cases=surer_students,
+        evidence=_contradiction,
+        notes="Before collapse the asymmetry does appear (dhkd-conflict): rows of the classifier conflict far more often "
+        "than columns of features. At collapse both cosines are -1 as soon as the student is surer than its teacher.",
+    ),
+)

@@ -1,0 +1,75 @@
+"""Plackett-Luce distillation from a symmetric teacher: the simplex ETF, where classes that the teacher ties are averaged.
+
+    price = sqrt(n l2_W l2_H), q the teacher's confidence in the true class, (1 - q)/(K-1) in any other:
+    e^a = q/price - (K-1)  where q > K price, else a = 0;   f* = q log(1 + (K-1) e^-a) + (1-q)/(K-1) log((K-1)!) + price (K-1) a
+
+Only the first choice sees the margin, as cross-entropy of weight q; the later ones are between classes that are alike, and
+cost log((K-1)!) at any margin. With ties broken by the index of the class the symmetric point is not stationary.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.losses import pld
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.settings.distillation import confident_teacher, distilled_problem
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.distillation.descent import descent_theorem
+from ufm.theory.distillation.symmetric import SYMMETRIC, numbers, symmetric_prediction
+from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import Assumption
+
+_TEMPERATURE = 2.0
+
+
+def predict(problem: Problem) -> Prediction:
+    """a = log(q/price - (K-1)) where q > K price; f* = total (q log(1 + (K-1) e^-a) + q_o log((K-1)!) + price (K-1) a)."""
+    K, n = problem.classes, numbers(problem)
+    rest = jnp.log(K - 1.0).astype(problem.dtype)
+    gap = (n.t_own - n.t_other) / problem.loss.value.temperature
+    q, q_other = jax.nn.sigmoid(gap - rest), jax.nn.sigmoid(rest - gap) / (K - 1)
+    alive = q > K * n.price
+    a = jnp.where(alive, jnp.log(jnp.where(alive, q / n.price, K) - (K - 1)), 0)
+    loss = q * jax.nn.softplus(rest - a) + q_other * math.lgamma(K)
+    return symmetric_prediction(problem, a, jnp.zeros_like(a), n.total * (loss + n.price * (K - 1) * a))
+
+
+def problem_at(confidence: float, ratio: float, per_class: int = 5) -> Problem:
+    """K = 4 at `ratio` of the price q/K above which everything is zero, each class as two columns."""
+    c = ratio * confidence / 4 / per_class**0.5
+    teacher = confident_teacher(4, confidence, _TEMPERATURE)
+    return split_columns(distilled_problem(teacher, per_class, 12, pld(_TEMPERATURE), l2_W=3 * c, l2_H=c / 3))
+
+
+def cases() -> dict[str, Problem]:
+    """Teachers that are certain, and not (q = 1/K has all classes tied), on both sides of the threshold."""
+    at = [(0.9, 0.01), (0.9, 0.5), (0.6, 0.95), (0.6, 1.05), (0.25, 0.1), (0.1, 0.1)]
+    return {f"q={q} price at {ratio} of q/K": problem_at(q, ratio) for q, ratio in at}
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """Random confidence and price, 5 % below the threshold and lower."""
+    return problem_at(rng.uniform(0.2, 0.95), np.exp(rng.uniform(-5, np.log(0.95))), int(rng.integers(1, 50)))
+
+
+THEOREMS = (
+    descent_theorem(
+        id="pld",
+        status="holds",
+        claim="Plackett-Luce distillation from a symmetric teacher of confidence q, averaged over tied classes: the simplex ETF "
+        "with e^a = q/c - (K-1), c = sqrt(n l2_W l2_H), and zero iff q <= K c.",
+        source="loss: Bassam, Zhu, Bian 2025, PLD: a choice-theoretic list-wise knowledge distillation, arXiv 2506.12542; "
+        "closed form and averaging of ties derived",
+        assumes=(
+            has_loss("pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
+            Assumption("ties averaged over their orders", lambda p: getattr(p.loss.value, "ties", None) == "average"),
+        ),  # fmt: skip
+        predict=predict,
+        cases=cases,
+        draw=draw,
+    ),
+)

@@ -1,0 +1,67 @@
+"""A symmetric teacher without hard labels: the simplex ETF, with an explicit logarithm for its margin.
+
+    T^2 CE(q, softmax(z/T)),  q_t on the true class and q_o = (1 - q_t)/(K-1) elsewhere,  c = sqrt(n l2_W l2_H):
+    p_t = q_t - c (K-1)/T,    margin a = T log((K-1) p_t/(1 - p_t))  where p_t > 1/K, else 0.
+
+The ridge moves the prediction towards uniform by c/T a class; label smoothing and one-hot targets are the teachers of T = 1.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+
+from ufm.problem import Problem
+from ufm.reduce import split_columns
+from ufm.settings.distillation import confident_teacher, soft_label_problem
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.theory.distillation.symmetric import KNOWN_SYMMETRIC, numbers, symmetric_prediction
+from ufm.theory.minimum import minimum_theorem
+from ufm.theory.prediction import Prediction
+
+
+def predict(problem: Problem) -> Prediction:
+    """a/T = log(p_t/p_o) with p_o = min(q_o + c/T, 1/K), p_t = 1 - (K-1) p_o; f* = total (CE(q, p) + (K-1) (c/T) a/T)."""
+    K = problem.classes
+    price, total, own, other, *_ = numbers(problem)
+    p_o = jnp.minimum(other + price, 1 / K)
+    p_t = 1 - (K - 1) * p_o
+    margin = jnp.where(other + price < 1 / K, jnp.log(p_t / p_o), 0)
+    loss = -own * jnp.log1p(-(K - 1) * p_o) - (K - 1) * xlogy(other, p_o)
+    return symmetric_prediction(problem, margin, jnp.zeros_like(margin), total * (loss + price * (K - 1) * margin))
+
+
+def problem_at(confidence: float, temperature: float, ratio: float, per_class: int = 5, width: int = 12) -> Problem:
+    """K = 4 classes at `ratio` of the ridge c = T (q_t - 1/K)/(K-1) above which everything is zero, in two columns each."""
+    c = ratio * temperature * (confidence - 1 / 4) / 3 / per_class**0.5
+    teacher = confident_teacher(4, confidence, temperature)
+    ridges = {"l2_W": 2 * c, "l2_H": c / 2}
+    return split_columns(soft_label_problem(teacher, per_class, width, temperature, **ridges))
+
+
+def cases() -> dict[str, Problem]:
+    """Both sides of the threshold at three temperatures, and the least width."""
+    at = {f"q={q} T={T} ratio={r}": (q, T, r) for q, T in ((0.7, 2.0), (0.99, 1.0), (0.4, 8.0)) for r in (0.01, 0.9, 1.1)}
+    return {label: problem_at(*case) for label, case in at.items()} | {"d=K-1": problem_at(0.7, 2.0, 0.3, width=3)}
+
+
+def draw(rng: np.random.Generator) -> Problem:
+    """Random confidence, temperature and ridge, 5 % away from the threshold."""
+    ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 2)]))
+    return problem_at(rng.uniform(0.4, 0.99), np.exp(rng.uniform(-0.5, 2)), ratio, int(rng.integers(1, 50)))
+
+
+THEOREMS = (
+    minimum_theorem(
+        id="kd-symmetric",
+        status="holds",
+        claim="Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin "
+        "T log((K-1) p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.",
+        source="derived (group averaging); setting: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
+        assumes=(has_loss("ce"), KNOWN_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
+        general=True,
+        predict=predict,
+        cases=cases,
+        draw=draw,
+        notes="Problems are built by ufm.settings.distillation.soft_label_problem, whose logits are z/T.",
+    ),
+)

@@ -1,0 +1,157 @@
+"""Comp-sum losses (1 - p^(tau-1))/(tau-1): generalised CE, the mean absolute error, and the sum-exponential in closed form.
+
+On the simplex with margin a, s = log(K-1) - a and c = sqrt(l2_W l2_H n), stationarity reads
+
+    s - tau softplus(s) = log(c (K-1)),     the same as p^(tau-1) (1 - p) = c (K-1)
+
+    tau = 0:   a = max(0, -log c)
+    tau = 2:   p = (1 + sqrt(1 - 4c(K-1)))/2,  a = log((K-1) p/(1-p)),  stationary iff c <= 1/(4(K-1))
+
+For tau > K/(K-1) zero is a local minimum, for c > 1/K^tau, next to that branch: the transition is of first order. All are
+decreasing functions of p, so that the simplex, or zero, is the global minimum.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.frames import simplex_etf
+from ufm.losses import comp_sum, gce, mae
+from ufm.problem import Problem
+from ufm.roots import increasing_root
+from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias
+from ufm.theory.other_losses.measured import (
+    cases_of,
+    certified,
+    collapse_theorem,
+    descend,
+    draw_of,
+    has_kind,
+    measure,
+    problem_at,
+    random_factors,
+)
+from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import price_of, symmetric_prediction
+from ufm.theory.theorem import Assumption, Theorem, agreement
+
+_LOWEST_ODDS = -800.0
+
+
+def tau_of(loss) -> float:
+    """tau of a comp-sum loss by any of its names."""
+    return {"comp_sum": lambda tau: tau, "gce": lambda q: 1 + q, "mae": lambda: 2.0}[loss.kind](*loss.parameters)
+
+
+def predict(problem: Problem) -> Prediction:
+    """The larger root of s - tau softplus(s) = log(c (K-1)) in a = log(K-1) - s, or zero where that is lower."""
+    K, c, tau = problem.classes, price_of(problem), tau_of(problem.loss)
+    at_zero = jnp.log(K - 1.0)
+
+    def slope(s: jax.Array, c: jax.Array) -> jax.Array:
+        return s - tau * jax.nn.softplus(s) - jnp.log(c * (K - 1))
+
+    def F(a: jax.Array) -> jax.Array:
+        cost = jax.nn.softplus(at_zero - a)
+        loss = cost if tau == 1 else jnp.expm1((1 - tau) * cost) / (1 - tau)
+        return loss + c * (K - 1) * a
+
+    turn = jnp.minimum(at_zero, -np.log(tau - 1)) if tau > 1 else at_zero
+    a = at_zero - increasing_root(slope, jnp.full_like(c, _LOWEST_ODDS), jnp.full_like(c, turn), c)
+    dead = F(a) >= F(jnp.zeros_like(a))
+    a = jnp.where(dead, 0, a)
+    return symmetric_prediction(problem, a, jnp.zeros_like(a), F(a))
+
+
+def predict_sum_exponential(problem: Problem) -> Prediction:
+    """a = max(0, -log c), f* = c (K-1) (1 + a), or K - 1 for c >= 1."""
+    K, c = problem.classes, jnp.minimum(price_of(problem), 1)
+    a = -jnp.log(c)
+    return symmetric_prediction(problem, a, jnp.zeros_like(a), c * (K - 1) * (1 + a))
+
+
+class Hysteresis(NamedTuple):
+    """Values reached: the lowest from anywhere, from next to zero, and from a large simplex."""
+
+    lowest: jax.Array
+    from_zero: jax.Array
+    from_simplex: jax.Array
+
+
+def predict_hysteresis(problem: Problem) -> Hysteresis:
+    """1 - p + c (K-1) log((K-1) p/(1-p)) with p = (1 + sqrt(1 - 4c(K-1)))/2, and 1 - 1/K at zero; the lower one is global.
+
+    Zero holds what starts next to it for c > 1/K^2, and the simplex for c < 1/(4(K-1)).
+    """
+    K, c = problem.classes, price_of(problem)
+    root = jnp.sqrt(jnp.maximum(1 - 4 * c * (K - 1), 0))
+    a = jnp.log(K - 1.0) + 2 * jnp.arctanh(root)
+    branch, zero = (1 - root) / 2 + c * (K - 1) * a, 1 - 1 / K
+    exists = 4 * c * (K - 1) < 1
+    simplex = jnp.where(exists, branch, zero)
+    return Hysteresis(jnp.minimum(simplex, zero), jnp.where(c > 1 / K**2, zero, simplex), simplex)
+
+
+def measure_hysteresis(problem: Problem, key: jax.Array) -> Hysteresis:
+    """The lowest of random runs, a run from Gaussian factors of scale 1e-3, and one from a simplex of margin 5 with noise."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    found = measure(problem, key)
+    small = descend(problem, *random_factors(problem, rng, 1e-3))[0]
+    U = np.asarray(simplex_etf(problem.classes, problem.widths[0]).vectors)
+    balance = float(problem.l2_H / problem.l2_W[0] * problem.columns / problem.classes) ** 0.25
+    size = (5 * (1 - 1 / problem.classes)) ** 0.5
+    W, H = random_factors(problem, rng, 1e-2)
+    large = descend(problem, W + size * balance * U.T, H + size / balance * U[:, problem.labels])[0]
+    return Hysteresis(np.asarray(found.value), np.asarray(small), np.asarray(large))
+
+
+def hysteresis_cases() -> dict[str, Problem]:
+    """K = 5: below, inside on both sides of c* and above the window from 1/25 to 1/16; K = 2, where there is none."""
+    cases = {f"K=5 c={c}": problem_at(mae(), c) for c in (0.03, 0.045, 0.059, 0.07)}
+    return cases | {f"K=2 c={c}": problem_at(mae(), c, classes=2) for c in (0.2, 0.3)}
+
+
+_ZHANG = "Zhang and Sabuncu 2018, arXiv 1805.07836; Mao, Mohri, Zhong 2023, arXiv 2304.07288"
+_SUM_EXPONENTIAL = Assumption("tau = 0", lambda p: p.loss.kind == "comp_sum" and p.loss.parameters == (0.0,))
+
+THEOREMS = (
+    collapse_theorem(
+        has_kind("gce", "comp_sum", "mae"),
+        missing=1,
+        id="gce",
+        status="holds",
+        claim="Generalised cross-entropy (1 - p^q)/q, and comp-sum of any tau: the simplex with p^(tau-1) (1 - p) = c (K-1), or "
+        "zero where that is lower; for tau > K/(K-1) the transition between them is of first order.",
+        source=f"losses: {_ZHANG}; minimum derived",
+        predict=predict,
+        cases=lambda: cases_of((gce(0.7), comp_sum(1.5)), 0.003, 0.05, 0.2),
+        draw=draw_of((gce(0.7), comp_sum(1.5)), 1e-3, 0.06),
+    ),
+    collapse_theorem(
+        _SUM_EXPONENTIAL,
+        has_kind("comp_sum"),
+        missing=1,
+        id="comp-sum-exp",
+        status="holds",
+        claim="The sum-exponential loss: the simplex with margin a = max(0, -log c), whatever the number of classes.",
+        source="loss: Mao, Mohri, Zhong 2023, arXiv 2304.07288; minimum derived",
+        predict=predict_sum_exponential,
+        evidence=certified,
+        cases=lambda: cases_of((comp_sum(0.0),), 0.003, 0.5, 1.5),
+        draw=draw_of((comp_sum(0.0),), 1e-3, 0.9),
+    ),
+    Theorem(
+        id="mae-transition",
+        status="holds",
+        claim="Mean absolute error: for K >= 3 the simplex disappears by a transition of first order, with zero stable "
+        "for c > 1/K^2 and the simplex for c < 1/(4(K-1)); for K = 2 both are 1/4 and it is of second order.",
+        source="loss: Ghosh, Kumar, Sastry 2017, arXiv 1712.09482; transition derived",
+        predict=predict_hysteresis,
+        measure=measure_hysteresis,
+        evidence=agreement(1e-9),
+        cases=hysteresis_cases,
+        assumes=(has_kind("mae"), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")),
+    ),
+)

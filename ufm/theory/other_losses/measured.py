@@ -1,0 +1,136 @@
+"""Measurements of this family: SciPy's L-BFGS on the factors from random uncollapsed starts, two columns a class.
+
+One small compiled program (value and gradient of `ufm.objective`) serves each loss: compiling a whole minimiser for each would
+take ten times as long as all its runs.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from scipy.optimize import minimize
+
+from ufm.certify import certify
+from ufm.losses import Loss
+from ufm.objective import Params, objective
+from ufm.problem import Problem
+from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, is_wide
+from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+
+CLASSES, PER_CLASS = 5, 2
+_SCALES = (1.0, 0.3, 2.0, 0.1)  # of the starts: some losses trap large ones, others small ones
+
+
+class Measured(NamedTuple):
+    """The lowest of several runs: value, factors W (K, d) and H (d, N), class logits (K, K), NC1 and the values of all runs."""
+
+    value: float
+    W: np.ndarray
+    H: np.ndarray
+    logits: np.ndarray
+    nc1: float
+    values: np.ndarray
+
+
+def problem_at(loss: Any, c: float, classes: int = CLASSES, teacher: float | None = None) -> Problem:
+    """K classes of two samples in K + 1 dimensions, with c = sqrt(l2_W l2_H n), and maybe a simplex teacher of that margin."""
+    ridge = c / PER_CLASS**0.5
+    logits = None if teacher is None else teacher * np.repeat(np.eye(classes) - 1 / classes, PER_CLASS, axis=1)
+    return Problem.balanced(
+        classes, PER_CLASS, classes + 1, loss=loss, l2_W=1.5 * ridge, l2_H=ridge / 1.5, teacher=logits
+    )
+
+
+@jax.jit
+def _value_and_gradient(problem: Problem, W: jax.Array, H: jax.Array) -> tuple:
+    return jax.value_and_grad(lambda W, H: objective(problem, Params((W,), H, None)), argnums=(0, 1))(W, H)
+
+
+def value_and_gradient(problem: Problem, W: np.ndarray, H: np.ndarray) -> tuple[float, np.ndarray]:
+    """The objective and its flat gradient in (W, H)."""
+    value, gradients = _value_and_gradient(problem, W, H)
+    return float(value), np.concatenate([np.ravel(g) for g in gradients])
+
+
+def descend(problem: Problem, W: np.ndarray, H: np.ndarray, steps: int = 4000) -> tuple[float, np.ndarray, np.ndarray]:
+    """(value, W, H) where L-BFGS ends."""
+    size, shapes = W.size, (W.shape, H.shape)
+    found = minimize(
+        lambda x: value_and_gradient(problem, x[:size].reshape(shapes[0]), x[size:].reshape(shapes[1])),
+        np.concatenate([W.ravel(), H.ravel()]), jac=True, method="L-BFGS-B",
+        options={"maxcor": 30, "maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 1e-11},
+    )  # fmt: skip
+    return float(found.fun), found.x[:size].reshape(shapes[0]), found.x[size:].reshape(shapes[1])
+
+
+def random_factors(problem: Problem, rng: np.random.Generator, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian W and H."""
+    d = problem.widths[0]
+    return scale * rng.standard_normal((problem.classes, d)), scale * rng.standard_normal((d, problem.columns))
+
+
+def measure(problem: Problem, key: jax.Array, fold: bool = False) -> Measured:
+    """The lowest of runs from Gaussian starts of several scales.
+
+    Args:
+      fold: give every feature the sign that makes the logit of its class positive, where the loss cannot tell.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    runs = [descend(problem, *random_factors(problem, rng, scale)) for scale in _SCALES]
+    value, W, H = min(runs, key=lambda run: run[0])
+    if fold:
+        own = (W @ H)[problem.labels, np.arange(problem.columns)]
+        H = H * np.where(own < 0, -1, 1)
+    means = H.reshape(H.shape[0], problem.classes, -1).mean(2)
+    within = H - np.repeat(means, H.shape[1] // problem.classes, axis=1)
+    nc1 = np.sum(within**2) / np.sum(H**2) if np.sum(H**2) > 1e-12 else 0.0
+    return Measured(value, W, H, W @ means, float(nc1), np.array([run[0] for run in runs]))
+
+
+def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
+    """Value, geometry and within-class collapse of the lowest run, and stationarity of the predicted point."""
+    p, unit = float(predicted.value), max(abs(float(predicted.value)), 1e-2)
+    value, gradient = value_and_gradient(problem, np.asarray(predicted.params.weights[0]), np.asarray(predicted.params.H))
+    expected, found = np.asarray(predicted.logits), measured.logits
+    size = max(float(np.linalg.norm(expected, 2)), 1e-2)
+    return [
+        Check("agreement", "value", abs(measured.value - p) / unit, 1e-9),
+        Check("agreement", "never below", max(p - measured.value, 0.0) / unit, 1e-11),
+        Check("agreement", "NC1", measured.nc1, 1e-9),
+        Check("stationarity", "value", abs(value - p) / unit, 1e-12),
+        Check("stationarity", "gradient", float(np.linalg.norm(gradient)), 1e-11),
+        Check("agreement", "logits", relative_error(expected, found, scale=size), 1e-5),
+    ]
+
+
+def certified(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
+    """The same for a convex loss with a known conjugate, with the duality gap of the lowest run."""
+    gap = certify(problem, Params((jax.numpy.asarray(measured.W),), jax.numpy.asarray(measured.H), None)).relative_gap
+    return [*evidence(problem, predicted, measured), Check("certificate", "gap", abs(float(gap)), 1e-6)]
+
+
+def has_kind(*kinds: str) -> Assumption:
+    """The loss was made by one of these functions of `ufm.losses`."""
+    return Assumption("the loss " + " or ".join(kinds), lambda p: (p.loss.kind or p.loss.name) in kinds)
+
+
+def collapse_theorem(*assumes: Assumption, missing: int, **fields: Any) -> Theorem:
+    """A Theorem about the minimum for one loss in the balanced one-layer model of width at least K - missing."""
+    shared = (BALANCED, PLAIN, PENALISED, has_bias("none"), ONE_LAYER, is_wide(missing))
+    fields = {"measure": measure, "evidence": evidence, "minimiser": True} | fields
+    return Theorem(assumes=(*assumes, *shared), **fields)
+
+
+def cases_of(losses: tuple[Loss, ...], *prices: float) -> dict[str, Problem]:
+    """Every loss at every c."""
+    return {f"{loss.name}, c={c:g}": problem_at(loss, c) for loss in losses for c in prices}
+
+
+def draw_of(losses: tuple[Loss, ...], low: float, high: float) -> Any:
+    """A sampler of the losses at a random c between two ends."""
+
+    def draw(rng: np.random.Generator) -> Problem:
+        return problem_at(losses[rng.integers(len(losses))], float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+
+    return draw

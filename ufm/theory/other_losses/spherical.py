@@ -1,0 +1,100 @@
+"""Log-spherical and log-Taylor softmax: collapse whose classifier is no simplex.
+
+Both have loss(z; y) >= psi(z_y), with equality where the other logits are q: q = 0 for log-spherical, q = -1 for log-Taylor
+(the lowest point of T(z) = 1 + z + z^2/2). As |Z|_* >= sum_i |z_{y_i, i}|/sqrt(n), for every n >= 1 samples a class
+
+    f >= min_o psi(o) + c K |o|,    log-spherical: psi(o) = log((o^2 + K eps)/(o^2 + eps)),  log-Taylor: log(1 + (K-1)/(2 T(o)))
+
+Log-spherical attains it at Z = o I, an orthogonal frame, up to a sign for each sample: its classes collapse to +h and -h.
+Log-Taylor attains it where o >= K - 1, at a = o + 1, b = o - (K - 1). For larger c the simplex was found
+lowest, or, for many classes, a simplex with negative mean (in u = 1 + z_y > v = 1 + z_j); neither is proved.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from ufm.losses import log_spherical, log_taylor
+from ufm.problem import Problem
+from ufm.roots import increasing_root
+from ufm.theory.other_losses.measured import cases_of, collapse_theorem, draw_of, has_kind, measure
+from ufm.theory.other_losses.scalar import lowest, on_simplex
+from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import price_of, reduced, symmetric_prediction
+
+_SPHERICAL = (log_spherical(0.05),)
+
+
+def predict_spherical(problem: Problem) -> Prediction:
+    """a = b = o, the lowest point of log((o^2 + K eps)/(o^2 + eps)) + c K o on o >= 0."""
+    K, c = problem.classes, price_of(problem)
+    (eps,) = problem.loss.parameters
+
+    def F(o: jax.Array, c: jax.Array) -> jax.Array:
+        return jnp.log1p((K - 1) * eps / (o**2 + eps)) + c * K * o
+
+    o = lowest(F, c)
+    return symmetric_prediction(problem, o, o, F(o, c), unique=o == 0)
+
+
+def predict_taylor(problem: Problem) -> Prediction:
+    """(o + 1, o - K + 1) at the lowest o of log(1 + (K-1)/(1 + (1+o)^2)) + c K o where o >= K - 1; else the lower of the best
+    simplex and (u - v, u - 1 + (K-1)(v - 1)) with r u^2 - 2u + r = 0, r = (K-2)/(K-1) v/(1+v^2), v = c (1 + u^2 + (K-1)(1+v^2)).
+    """
+    K, c = problem.classes, price_of(problem)
+
+    def F(o: jax.Array, c: jax.Array) -> jax.Array:
+        return jnp.log1p((K - 1) / (1 + (1 + o) ** 2)) + c * K * o
+
+    def u_of(v: jax.Array) -> jax.Array:
+        r = max(K - 2, 1) / (K - 1) * v / (1 + v**2)
+        return (1 + jnp.sqrt(1 - r**2)) / r
+
+    def excess(v: jax.Array, c: jax.Array) -> jax.Array:
+        return v / (1 + u_of(v) ** 2 + (K - 1) * (1 + v**2)) - c
+
+    o = lowest(F, c)
+    proved = o >= K - 1
+    v = increasing_root(excess, jnp.full_like(c, 1e-9), jnp.ones_like(c), c)
+    u = u_of(v)
+    low = u - 1 + (K - 1) * (v - 1)
+    below = reduced(problem.loss, K, jnp.stack([u - v, low]), c)
+    a, value = on_simplex(problem)
+    sinks = (K > 2) & (low < 0) & (u > v) & (below < value) & ~proved
+    return symmetric_prediction(
+        problem,
+        jnp.where(proved, o + 1, jnp.where(sinks, u - v, a)),
+        jnp.where(proved, o - (K - 1), jnp.where(sinks, low, 0)),
+        jnp.where(proved, F(o, c), jnp.where(sinks, below, value)),
+    )
+
+
+THEOREMS = (
+    collapse_theorem(
+        has_kind("log_spherical"),
+        missing=0,
+        id="log-spherical",
+        status="holds",
+        claim="Log-spherical softmax: features and classifier are an orthogonal frame, not a simplex, and each sample is free to "
+        "take -h for h, so that classes collapse up to sign; zero from a transition of first order on.",
+        source="loss: de Brebisson and Vincent 2016, arXiv 1511.05042; minimum derived",
+        predict=predict_spherical,
+        measure=partial(measure, fold=True),
+        cases=lambda: cases_of(_SPHERICAL, 0.003, 0.1, 0.8),
+        draw=draw_of(_SPHERICAL, 1e-3, 0.3),
+    ),
+    collapse_theorem(
+        has_kind("log_taylor"),
+        missing=0,
+        id="log-taylor",
+        status="numerical",
+        claim="Log-Taylor softmax: for small c every wrong logit is exactly -1 and the classifier a simplex plus a mean "
+        "(a = o + 1, b = o - K + 1); for larger c the simplex, for many classes with a negative mean; zero from c = 1/K on.",
+        source="loss: de Brebisson and Vincent 2016, arXiv 1511.05042; minimum derived",
+        predict=predict_taylor,
+        cases=lambda: cases_of((log_taylor(),), 0.001, 0.01, 0.1, 0.3),
+        draw=draw_of((log_taylor(),), 1e-3, 0.15),
+        notes="Proved where b > 0. Most Gaussian starts of scale one or more end in worse minima, small ones in none.",
+    ),
+)

@@ -1,0 +1,113 @@
+"""Losses that see shifts, whose simplex gains a mean: BCE, cross-entropy with a penalty on logsumexp, and StableMax.
+
+In the logits x of the true class and y of each other one, with a = x - y > 0 > b = x + (K-1) y, stationarity decouples,
+
+    d loss/dx = -c (K-2),    d loss/dy = 2 c (of one y),    c = sqrt(l2_W l2_H n)
+
+    BCE                 sigmoid(-x) = c (K-2),  sigmoid(y) = 2c
+    CE + zeta lse^2     lse = c K/(2 zeta),  softmax(x) = (1 - c(K-2))/(1 + cK),  softmax(y) = 2c/(1 + cK)
+    StableMax           1 + x = 2 (K-1)/(K-2) (1 - y),  2 (K-1)/(K-2) B^3 + (K-1) B = 1/(2c),  B = 1 - y
+
+Where b would not be below zero the simplex (b = 0) is the minimum, and where a would not be above zero the mean (a = 0) or zero.
+"""
+
+import jax.numpy as jnp
+from jax.scipy.special import logit
+
+from ufm.losses import ce_logsumexp, get_loss, stablemax
+from ufm.problem import Problem
+from ufm.theory.other_losses.measured import cases_of, certified, collapse_theorem, draw_of, has_kind
+from ufm.theory.other_losses.scalar import on_simplex
+from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import price_of, reduced, symmetric_prediction
+
+_PALM = (ce_logsumexp(0.1),)
+
+
+def predict_bce(problem: Problem) -> Prediction:
+    """(a, b) from sigmoid(-x) = c (K-2), sigmoid(y) = 2c for c < 1/K; mean logit((1 + cK)/K) up to c = 1/2 - 1/K; else simplex."""
+    K, c = problem.classes, price_of(problem)
+    inside = c < 1 / K
+    safe = jnp.where(inside, c, 0.5 / K)
+    x, y = -logit(safe * max(K - 2, 1e-3)), logit(2 * safe)
+    mean = K * logit(jnp.minimum((1 + c * K) / K, 0.5))
+    return _best(problem, (x - y, x + (K - 1) * y, inside & (K > 2)), (mean, mean < 0))
+
+
+def predict_logsumexp(problem: Problem) -> Prediction:
+    """(a, b) from lse = c K/(2 zeta) and the softmax above for c < 1/K, the mean where c >= 1/K and 2 zeta log(K)/K > c."""
+    K, c = problem.classes, price_of(problem)
+    (zeta,) = problem.loss.parameters
+    inside = c < 1 / K
+    safe = jnp.where(inside, c, 0.5 / K)
+    lse = c * K / (2 * zeta)
+    x, y = lse + jnp.log((1 - safe * (K - 2)) / (1 + safe * K)), lse + jnp.log(2 * safe / (1 + safe * K))
+    mean = K * (lse - jnp.log(1.0 * K))
+    return _best(problem, (x - y, x + (K - 1) * y, inside), (mean, mean < 0))
+
+
+def predict_stablemax(problem: Problem) -> Prediction:
+    """B = 2 sqrt(p/3) sinh(asinh((3q/2p) sqrt(3/p))/3), p = (K-2)/2, q = (K-2)/(4c(K-1)), where that has b < 0; else simplex."""
+    K, c = problem.classes, price_of(problem)
+    p, q = max(K - 2, 1) / 2, max(K - 2, 1) / (4 * c * (K - 1))
+    B = 2 * jnp.sqrt(p / 3) * jnp.sinh(jnp.arcsinh(1.5 * q / p * jnp.sqrt(3 / p)) / 3)
+    x, y = (K - 1) / p * B - 1, 1 - B
+    return _best(problem, (x - y, x + (K - 1) * y, (B > 1) & (K > 4)), (jnp.zeros_like(c), jnp.asarray(False)))
+
+
+def _best(problem: Problem, both: tuple, mean: tuple) -> Prediction:
+    """The point with b < 0 where it exists, else the best simplex, or the mean where that is lower."""
+    K, c = problem.classes, price_of(problem)
+    a, value = on_simplex(problem)
+    alive = both[2] & (both[1] < 0)
+    alone = ~alive & (a == 0) & mean[1]
+    a = jnp.where(alive, both[0], a)
+    b = jnp.where(alive, both[1], jnp.where(alone, mean[0], 0))
+    value = jnp.where(alive | alone, reduced(problem.loss, K, jnp.stack([a, b]), c), value)
+    return symmetric_prediction(problem, a, b, value)
+
+
+_BCE = (get_loss("logistic"),)
+
+THEOREMS = (
+    collapse_theorem(
+        has_kind("logistic"),
+        missing=0,
+        id="bce",
+        status="holds",
+        claim="One-vs-all logistic loss: for K >= 3 and small c the simplex with a negative mean, sigmoid(-z) = c (K-2) on the "
+        "true class, sigmoid(z) = 2c elsewhere (an orthogonal frame at K = 4); for K >= 5 the mean outlives the simplex.",
+        source="convexity and averaging over classes; closed form derived",
+        predict=predict_bce,
+        evidence=certified,
+        cases=lambda: cases_of(_BCE, 0.003, 0.15, 0.25, 0.4),
+        draw=draw_of(_BCE, 1e-3, 0.19),
+    ),
+    collapse_theorem(
+        has_kind("ce_logsumexp"),
+        missing=0,
+        id="ce-logsumexp",
+        status="holds",
+        claim="CE + zeta logsumexp^2: for small c a simplex with negative mean, logsumexp = cK/(2 zeta) and wrong "
+        "probabilities 2c/(1 + cK); the simplex where that would have a mean above zero.",
+        source="loss: Chowdhery et al. 2022, PaLM, arXiv 2204.02311; minimum derived",
+        predict=predict_logsumexp,
+        cases=lambda: cases_of(_PALM, 0.003, 0.1, 0.3),
+        draw=draw_of(_PALM, 1e-3, 0.15),
+        notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex and no "
+        "higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, is not zero.",
+    ),
+    collapse_theorem(
+        has_kind("stablemax"),
+        missing=0,
+        id="stablemax",
+        status="numerical",
+        claim="StableMax CE: the simplex iff K <= 4 or its margin is at most K^2/((K-1)(K-4)); beyond, a simplex with negative "
+        "mean from the root of a cubic.",
+        source="loss: Prieto, Barsbey, Mediano, Birdal 2025, arXiv 2501.04697; minimum derived",
+        predict=predict_stablemax,
+        cases=lambda: cases_of((stablemax(),), 0.003, 0.05, 0.3),
+        draw=draw_of((stablemax(),), 1e-3, 0.15),
+        notes="The symmetric minimum is closed; that no asymmetric point is lower is what random starts confirm.",
+    ),
+)
