@@ -11,15 +11,12 @@ and an upper bound for others. Losses of distillation have a symmetric teacher o
 import argparse
 import inspect
 import io
-import json
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +25,7 @@ import numpy as np
 
 from ufm import losses
 from ufm.checks import check_count, check_positive, refuse
+from ufm.command import add_json, carry_out
 from ufm.losses import Loss
 from ufm.losses.precision import LARGEST_MARGIN, float32_margin
 from ufm.problem import Problem
@@ -179,26 +177,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loss", action="append", metavar="NAME", help='only this loss, as "mae" or "focal(0.5)"; may be repeated')
     parser.add_argument("--measure", action="store_true", help="descend from random starts too")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random starts")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out `ufm atlas`: print the table, write the JSON file; 1 where a measurement disagrees, else 0."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
-    columns = (TextColumn("losses"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=None)
-        report = atlas(
-            options.classes, options.c, options.loss, measure=options.measure, seed=options.seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
-    Console(width=None if sys.stdout.isatty() else 150).print(report)
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    report = carry_out(
+        options,
+        "losses",
+        lambda progress: atlas(
+            options.classes, options.c, options.loss, measure=options.measure, seed=options.seed, progress=progress
+        ),
+    )
     return 0 if report.ok else 1
 
 

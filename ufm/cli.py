@@ -1,7 +1,6 @@
 """The command line: `ufm verify`, `ufm theorems`, and the commands that modules bring with them."""
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import jax
 
 from ufm import atlas
+from ufm.command import add_json, carry_out, show
 from ufm.environment import prefer_quick_compilation
 from ufm.real import long_tail, measure, perturb, tokens
 
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--family", help="only this family, a folder of ufm/theory")
     verify.add_argument("--cases", type=int, default=0, metavar="N", help="random cases a theorem, on top of the fixed ones")
     verify.add_argument("--seed", type=int, default=0, metavar="S", help="seed of random cases and starts")
-    verify.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    add_json(verify)
     verify.add_argument("--cache", action="store_true", help="keep compiled programs in the user's cache between runs")
     verify.set_defaults(run=_verify)
 
@@ -59,27 +59,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from ufm.verify import verify
 
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
     if options.cache:
         _keep_compiled_programs()
-    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("compiling", total=None)
-
-        def show(theorem_id: str, done: int, total: int) -> None:
-            bar.update(task, description=theorem_id, completed=done, total=total)
-
-        asked = {"family": options.family, "cases": options.cases, "seed": options.seed}
-        report = verify(*options.names, **asked, progress=show, processes=True)
-    Console(width=None if sys.stdout.isatty() else 150).print(report)
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    asked = {"family": options.family, "cases": options.cases, "seed": options.seed, "processes": True}
+    report = carry_out(
+        options,
+        "compiling",
+        lambda bar: verify(*options.names, **asked, progress=lambda name, done, total: bar(done, total, name)),
+    )
     if report.environment["canary"] != "sings":
         from ufm.canary import ADVICE
 
@@ -88,12 +77,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _theorems(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from ufm.theory.listing import catalogue_table, explanation
 
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(catalogue_table() if options.name is None else explanation(options.name))
+    show(catalogue_table() if options.name is None else explanation(options.name))
     return 0
 
 

@@ -12,7 +12,6 @@ minimum of the cross-entropy model that optimisation finds, with a certificate o
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 
 from ufm.certify import certify
 from ufm.checks import check_choice, check_count, check_positive, refuse
+from ufm.command import add_json, carry_out
 from ufm.objective import Params, logits
 from ufm.problem import Problem
 from ufm.real.long_tail_report import ClassFigures, LongTailReport
@@ -184,21 +184,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--l2-H", dest="l2_H", type=float, metavar="X", help="ridge of every feature (default: as l2_W)")
     parser.add_argument("--features", choices=("free", "nonnegative"), default="free", help="what features may be")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random start")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out `ufm longtail`: print the report, write the JSON file; 0 for success."""
-    from rich.console import Console
-
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
     source, counts = _counts_of(options)
     names = ("l2_W", "l2_H", "features", "seed")
-    report = long_tail(counts, source=source, **{name: getattr(options, name) for name in names})
-    Console(width=None if sys.stdout.isatty() else 150).print(report)
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    chosen = {name: getattr(options, name) for name in names}
+    carry_out(options, "minimising", lambda progress: long_tail(counts, source=source, **chosen))
     return 0
 
 

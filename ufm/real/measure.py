@@ -7,9 +7,7 @@ classifier: labels, then moments, then decisions. Memory holds one shard and d (
 
 import argparse
 import io
-import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ufm.checks import check_count
+from ufm.command import add_json, carry_out
 from ufm.metrics.streaming import decide, merge, merge_decisions, moments
 from ufm.metrics.table import Metric, summary
 from ufm.real.shards import find_shards, load_classifier, load_head, load_samples
@@ -155,28 +154,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-per-class", type=int, metavar="N", help="leave out classes with fewer samples (default: refuse below 2)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out `ufm metrics`: print the report, write the JSON file; 0 for success."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     names = ("classifier", "global_mean", "exponent", "ddof", "min_per_class")
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading", total=None)
-        report = measure(
-            options.path,
-            **{name: getattr(options, name) for name in names},
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    Console(width=None if sys.stdout.isatty() else 150).print(report)
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    chosen = {name: getattr(options, name) for name in names}
+    carry_out(options, "reading", lambda progress: measure(options.path, **chosen, progress=progress))
     return 0
 
 

@@ -12,8 +12,6 @@ Last layer: the trained classifier against the closed-form minimum at its effect
 """
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ufm.checks import check_choice, check_positive
+from ufm.command import add_json, carry_out
 from ufm.metrics.variability import class_means
 from ufm.real.comparison import LayerCollapse, PerturbReport, Step
 from ufm.real.features import Features, check_features, collapse, load_features
@@ -104,28 +103,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--l2-H", dest="l2_H", type=float, metavar="X", help="ridge of H (default: fitted)")
     parser.add_argument("--beta", type=float, metavar="X", help="strength of the proximity term (default: fitted)")
     parser.add_argument("--store", type=Path, metavar="DIR", help="keep checkpoints here, and go on from them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out `ufm perturb`: print the report, write the JSON file; 0 for success."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     names = ("model", "loss", "epochs", "seed", "l2_W", "l2_H", "beta", "store")
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("training" if options.features is None else "comparing", total=None)
-        report = perturb(
-            options.features,
-            **{name: getattr(options, name) for name in names},
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    Console(width=None if sys.stdout.isatty() else 150).print(report)
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    chosen = {name: getattr(options, name) for name in names}
+    text = "training" if options.features is None else "comparing"
+    carry_out(options, text, lambda progress: perturb(options.features, **chosen, progress=progress))
     return 0
 
 

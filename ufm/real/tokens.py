@@ -11,11 +11,8 @@ minimum over width V is found too: its dual bound holds for every d, and is met 
 """
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +21,7 @@ import numpy as np
 from ufm import metrics
 from ufm.certify import certify
 from ufm.checks import check_count, check_non_negative, check_positive, refuse
+from ufm.command import add_json, carry_out
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.real.tokens_report import LanguageReport, Width
@@ -201,27 +199,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ridge", type=float, default=3e-3, metavar="X", help="ridge of W and of H")
     parser.add_argument("--starts", type=int, default=1, metavar="N", help="random starts for widths below V")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of contexts and starts")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to a JSON file")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out `ufm language`: print the report, write the JSON file; 0 for success."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        raise ValueError(f"--json must name a file in a folder that exists, got {str(options.json)!r}")
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     names = ("language", "exponent", "contexts", "ridge", "starts", "seed")
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("minimising", total=None)
-        report = language(
-            options.vocabulary,
-            options.dimensions,
-            **{name: getattr(options, name) for name in names},
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    Console(width=None if sys.stdout.isatty() else 150).print(report)
-    if options.json is not None:
-        options.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    chosen = {name: getattr(options, name) for name in names}
+    sizes = options.vocabulary, options.dimensions
+    carry_out(options, "minimising", lambda progress: language(*sizes, **chosen, progress=progress))
     return 0
