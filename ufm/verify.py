@@ -1,5 +1,6 @@
 """Verification: predicted against measured for entries of the catalogue, default and random cases alike."""
 
+import gc
 import os
 import time
 from collections import deque
@@ -56,7 +57,7 @@ def verify(
     several = min(2, os.cpu_count() or 1, len(theorems))
     if processes and jax.default_backend() == "cpu":
         # a process looks entries up by their id: functions do not travel
-        makers, task = [lambda: ProcessPoolExecutor(1, get_context("spawn"))] * several, _results_by_id
+        makers, task = [lambda: ProcessPoolExecutor(1, get_context("spawn"), _collect_rarely)] * several, _results_by_id
         jobs = {theorem.id: (theorem.id, cases, seed) for theorem in theorems}
     else:
         makers, task = [lambda: ThreadPoolExecutor(1)] * several, _results
@@ -84,6 +85,12 @@ def _from_both_ends(workers: list[Executor], task: Callable, jobs: dict[str, tup
     with ThreadPoolExecutor(len(workers)) as servers:
         list(servers.map(serve, workers, (waiting.popleft, waiting.pop)))
     return results
+
+
+def _collect_rarely() -> None:
+    """Tracing makes many objects and few cycles: Python's collector would take a tenth of the time to find that out."""
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 50)
 
 
 def _results_by_id(name: str, draws: int, seed: int) -> tuple[CaseResult, ...]:

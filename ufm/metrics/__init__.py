@@ -10,6 +10,7 @@ float64 copy gives, up to rounding of the answer, with any common offset of the 
                                               general_orthogonal_distance
     NC2  equal lengths, equal angles?         equinorm log_equinorm cosines equiangularity         uniformity
     GNC2 are directions spread evenly?        gnc2                                                 uniformity
+         far from the hull of the others?   one_vs_rest_distance                               ufm.frames
     NC3  does W point along the means?        nc3 nc3_alignment nc3_distance gnc3                  duality
     UNC3 equally so in all classes?           unc3                                                 duality
     does the bias undo the global mean?       bias_relation                                        duality
@@ -23,6 +24,7 @@ float64 copy gives, up to rounding of the answer, with any common offset of the 
     features larger than memory               moments merge decide summary                         streaming
 """
 
+from ufm.frames import one_vs_rest_distance
 from ufm.metrics import streaming
 from ufm.metrics.conflict import Conflict, PullPush, align_gradients, gradient_conflict, pull_push
 from ufm.metrics.decisions import cosine_margins, nc4
@@ -65,6 +67,7 @@ __all__ = [
     "nc5",
     "nuclear_rank",
     "numerical_rank",
+    "one_vs_rest_distance",
     "orthogonal_distance",
     "overall_mean",
     "pull_push",

@@ -46,12 +46,11 @@ def evidence(problem: Problem, predicted: float, measured: Certified) -> list[Ch
 
 
 def cases() -> dict[str, Problem]:
-    """No class near collapse, the rarer half below its threshold, smoothed labels, a penalised bias."""
+    """No class near collapse, the rarer half below its threshold, smoothed labels with a penalised bias."""
     return {
         "all classes apart": _problem(0.05),
         "half of the tail below n = N^2 l2_W l2_H": _problem(50.0),
-        "label smoothing 0.1": _problem(1.0, smoothing=0.1),
-        "penalised bias": _problem(1.0, bias="ridge", l2_b=1e-3),
+        "label smoothing 0.1, penalised bias": _problem(1.0, smoothing=0.1, bias="ridge", l2_b=1e-3),
     }
 
 

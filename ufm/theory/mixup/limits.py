@@ -81,6 +81,12 @@ def cases() -> dict[str, MixedSamples]:
     }
 
 
+def draw(rng: np.random.Generator) -> MixedSamples:
+    """Random classes and lambdas, and a ridge near either limit."""
+    kappa = np.exp(rng.uniform(*np.log([[1e-2, 3e-2], [3e3, 1e5]][rng.integers(2)])))
+    return MixedSamples(np.asarray(float(rng.integers(2, 12))), rng.uniform(0.05, 0.95, size=3), np.asarray(kappa))
+
+
 THEOREMS = (
     Theorem(
         id="mixup-limits",
@@ -92,6 +98,7 @@ THEOREMS = (
         predict=predict,
         measure=measure,
         cases=cases,
+        draw=draw,
         evidence=evidence,
     ),
 )

@@ -113,6 +113,12 @@ def hysteresis_cases() -> dict[str, Problem]:
     return cases | {f"K=2 c={c}": problem_at(mae(), c, classes=2) for c in (0.2, 0.3)}
 
 
+def draw_hysteresis(rng: np.random.Generator) -> Problem:
+    """K = 5 anywhere but next to 1/25, c* and 1/16."""
+    ranges = np.array([(0.01, 0.038), (0.042, 0.054), (0.058, 0.061), (0.065, 0.1)])
+    return problem_at(mae(), float(rng.uniform(*rng.choice(ranges))))
+
+
 _ZHANG = "Zhang and Sabuncu 2018, arXiv 1805.07836; Mao, Mohri, Zhong 2023, arXiv 2304.07288"
 _SUM_EXPONENTIAL = Assumption("tau = 0", lambda p: p.loss.kind == "comp_sum" and p.loss.parameters == (0.0,))
 
@@ -152,6 +158,7 @@ THEOREMS = (
         measure=measure_hysteresis,
         evidence=agreement(1e-9),
         cases=hysteresis_cases,
+        draw=draw_hysteresis,
         assumes=(has_kind("mae"), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")),
     ),
 )
