@@ -15,7 +15,7 @@ import scipy.optimize
 from ufm.frames import Frame, helmert, proximal_simplex, simplex_etf
 from ufm.theory.theorem import Check, Theorem, relative_error
 
-_STARTS = 2
+_STARTS = 4
 _CLASSES, _DIM = 4, 5
 
 

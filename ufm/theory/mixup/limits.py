@@ -83,7 +83,7 @@ def cases() -> dict[str, MixedSamples]:
 
 def draw(rng: np.random.Generator) -> MixedSamples:
     """Random classes and lambdas, and a ridge near either limit."""
-    kappa = np.exp(rng.uniform(*np.log([[1e-2, 3e-2], [3e3, 1e5]][rng.integers(2)])))
+    kappa = np.exp(rng.uniform(*np.log([[1e-2, 3e-2], [2e4, 1e5]][rng.integers(2)])))
     return MixedSamples(np.asarray(float(rng.integers(2, 12))), rng.uniform(0.05, 0.95, size=3), np.asarray(kappa))
 
 
