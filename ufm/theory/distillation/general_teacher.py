@@ -84,15 +84,15 @@ def cases() -> dict[str, Problem]:
     counts = rng.uniform(1, 5, size=8)
     symmetric = np.repeat(0.6 * np.eye(4) + 0.1, 2, axis=1)
     return {
-        "soft teacher": problem_of(_teacher(rng, 0.7), counts, 1e-5),
-        "sharper teacher": problem_of(_teacher(rng, 1.2), counts, 1e-5),
-        "symmetric teacher": problem_of(symmetric, np.ones(8), 1e-5),
+        "soft teacher": problem_of(_teacher(rng, 0.7), counts, 4e-5),
+        "sharper teacher": problem_of(_teacher(rng, 1.2), counts, 4e-5),
+        "symmetric teacher": problem_of(symmetric, np.ones(8), 4e-5),
     }
 
 
 def draw(rng: np.random.Generator) -> Problem:
     """A random teacher and random weights of its columns."""
-    return problem_of(_teacher(rng, rng.uniform(0.5, 1)), rng.uniform(1, 5, size=8), 1e-5)
+    return problem_of(_teacher(rng, rng.uniform(0.5, 1)), rng.uniform(1, 5, size=8), 4e-5)
 
 
 def _teacher(rng: np.random.Generator, spread: float) -> np.ndarray:
