@@ -54,8 +54,10 @@ def descended_minimum(problem: Problem, key: jax.Array) -> Point:
 
     start = rng.normal(size=units.size) / np.sqrt(d)
     limits = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-12}
-    found = minimize(value_and_slope, start, jac=True, method="L-BFGS-B", options=limits)
-    return seen(problem, unpacked(found.x * units))
+    point = start
+    for _ in range(3):  # a line search that rounding stopped goes on from a fresh memory
+        point = minimize(value_and_slope, point, jac=True, method="L-BFGS-B", options=limits).x
+    return seen(problem, unpacked(point * units))
 
 
 def seen(problem: Problem, params: Params) -> Point:
