@@ -24,7 +24,8 @@ _LEAVES = (
     "targets", "multiplicity", "intercept", "weight", "samples", "l2_W", "l2_H", "l2_b", "scale", "classifier",
     "beta", "H0", "teacher",
 )  # fmt: skip
-_COLUMNS = ("targets", "multiplicity", "intercept", "weight", "teacher")
+EQUAL_IN_RUNS = ("targets", "intercept", "weight", "teacher")  # what columns of one run share
+_COLUMNS = (*EQUAL_IN_RUNS, "multiplicity")
 _STATIC = ("widths", "loss", "bias", "features", "groups", "design")
 
 
@@ -176,7 +177,7 @@ class Problem:
             l2_W=l2_W, l2_H=l2_H, l2_b=l2_b, scale=scale, classifier=classifier, beta=beta, H0=H0, teacher=teacher,
         )  # fmt: skip
         if groups is None:
-            groups = runs_of_equal_columns(*(numbers[name] for name in ("targets", "intercept", "weight", "teacher")))
+            groups = runs_of_equal_columns(*(numbers[name] for name in EQUAL_IN_RUNS))
         choices = {"widths": widths, "loss": loss, "bias": bias, "features": features, "groups": tuple(groups)}
         problem = cls(**numbers, **choices, design="general")
         check_problem(problem)
@@ -194,7 +195,7 @@ class Problem:
             check_choice("the name given to replace", name, names)
         fields = {name: getattr(self, name) for name in names} | changes
         columns_changed = {*_COLUMNS, "samples", "groups"} & set(changes)
-        if {"targets", "intercept", "weight", "teacher"} & set(changes) and "groups" not in changes:
+        if set(EQUAL_IN_RUNS) & set(changes) and "groups" not in changes:
             fields["groups"] = None
         if columns_changed and "samples" not in changes:
             fields["samples"] = None
@@ -214,7 +215,7 @@ class Problem:
         H0 = self.H0
         if H0 is not None:
             H0 = self.group_sum(H0 * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(counts)[None, :]
-        parts = {name: getattr(self, name) for name in ("targets", "intercept", "weight", "teacher")}
+        parts = {name: getattr(self, name) for name in EQUAL_IN_RUNS}
         first = {name: jnp.asarray(known(x)[..., starts]) for name, x in parts.items() if x is not None}
         return dataclasses.replace(self, **first, multiplicity=counts, H0=H0, groups=(1,) * len(self.groups))
 

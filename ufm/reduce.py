@@ -18,7 +18,7 @@ import optax
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
 from ufm.equivariance import check_commutes
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import EQUAL_IN_RUNS, Problem
 
 
 class Reduced(NamedTuple):
@@ -94,7 +94,7 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
     """
     check_count("parts", parts, 1)
     merged = problem.collapsed()
-    columns = {name: getattr(merged, name) for name in ("targets", "intercept", "weight", "teacher")}
+    columns = {name: getattr(merged, name) for name in EQUAL_IN_RUNS}
     xp = array_module(columns, merged.multiplicity)
     given = {name: x for name, x in columns.items() if x is not None}
     repeat = {name: jnp.asarray(xp.repeat(xp.asarray(x), parts, axis=-1)) for name, x in given.items()}

@@ -131,24 +131,25 @@ def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.A
     if problem.features != "nonnegative":
         return _descend(problem, start, tolerance, max_steps)
 
-    def again(loop: tuple[Minimum, jax.Array]) -> tuple[Minimum, jax.Array]:
-        last, rounds = loop
-        H, stuck = last.point.H, _stuck(problem, last.point, tolerance)
+    def again(loop: tuple[Minimum, jax.Array, jax.Array]) -> tuple[Minimum, jax.Array, jax.Array]:
+        last, stuck, rounds = loop
+        H = last.point.H
         lifted = jnp.where(stuck, 1e-4 * jnp.maximum(jnp.max(H), 0.01), H)
         run = _descend(problem, last.point._replace(H=lifted), tolerance, max_steps - last.steps)
-        failed = jnp.any(_stuck(problem, run.point, tolerance)) & (run.status == int(Status.CONVERGED))
+        stuck = _stuck(problem, run.point, tolerance)
+        failed = jnp.any(stuck) & (run.status == int(Status.CONVERGED))
         status = jnp.where(failed, int(Status.STALLED), run.status)
         residual = gradient_norm(problem, run.point)
-        return run._replace(gradient_norm=residual, steps=last.steps + run.steps, status=status), rounds + 1
+        return run._replace(gradient_norm=residual, steps=last.steps + run.steps, status=status), stuck, rounds + 1
 
-    def unfinished(loop: tuple[Minimum, jax.Array]) -> jax.Array:
-        run, rounds = loop
-        wanting = (run.status == int(Status.STALLED)) & jnp.any(_stuck(problem, run.point, tolerance))
-        return (rounds == 0) | ((rounds < _ROUNDS) & wanting)
+    def unfinished(loop: tuple[Minimum, jax.Array, jax.Array]) -> jax.Array:
+        run, stuck, rounds = loop
+        return (rounds == 0) | ((rounds < _ROUNDS) & (run.status == int(Status.STALLED)) & jnp.any(stuck))
 
     infinity, begun = jnp.asarray(jnp.inf, problem.dtype), jnp.asarray(0)
     first = Minimum(start, infinity, infinity, begun, jnp.asarray(int(Status.STALLED)))
-    return _or_zero(problem, lax.while_loop(unfinished, again, (first, begun))[0], tolerance)
+    run, *_ = lax.while_loop(unfinished, again, (first, _stuck(problem, start, tolerance), begun))
+    return _or_zero(problem, run, tolerance)
 
 
 def _or_zero(problem: Problem, run: Minimum, tolerance: jax.Array) -> Minimum:

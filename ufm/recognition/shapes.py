@@ -17,7 +17,10 @@ Simplex, orthogonal, orthoplex and polygon are projectors too; the name that is 
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
+
+from ufm.frames import seli
 
 
 class Shape(NamedTuple):
@@ -62,7 +65,8 @@ def recognise(gram: np.ndarray, tolerance: float, counts: np.ndarray | None = No
         targets["polygon"] = _polygon(unit)
     targets["general orthogonal"] = np.diag(np.diag(unit))
     if counts is not None and np.ptp(counts) > 0:
-        targets["SELI"] = _seli(np.asarray(counts, float), role)
+        with jax.enable_x64(True):
+            targets["SELI"] = np.asarray(getattr(seli(np.asarray(counts, float)), role).gram)
     if groups:
         targets["merged groups"] = _merged(unit, groups)
     targets["simplex plus mean"] = _simplex_plus_mean(unit)
@@ -109,14 +113,6 @@ def _polygon(unit: np.ndarray) -> np.ndarray:
     position = np.empty(K)
     position[order] = np.arange(K)
     return np.cos(2 * np.pi * (position[:, None] - position[None, :]) / K)
-
-
-def _seli(counts: np.ndarray, role: str) -> np.ndarray:
-    P = np.eye(len(counts)) - 1 / len(counts)
-    s, U = np.linalg.eigh(P @ np.diag(counts) @ P)
-    keep = s > 1e-12 * s[-1]
-    power = 0.5 if role == "classifier" else -0.5
-    return (U[:, keep] * s[keep] ** power) @ U[:, keep].T
 
 
 def _merged(unit: np.ndarray, groups: tuple[tuple[int, ...], ...]) -> np.ndarray:

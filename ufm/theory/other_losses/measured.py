@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from scipy.optimize import minimize
 
 from ufm.certify import certify
 from ufm.losses import Loss
@@ -55,6 +54,8 @@ def value_and_gradient(problem: Problem, W: np.ndarray, H: np.ndarray) -> tuple[
 
 def descend(problem: Problem, W: np.ndarray, H: np.ndarray, steps: int = 4000) -> tuple[float, np.ndarray, np.ndarray]:
     """(value, W, H) where L-BFGS ends."""
+    from scipy.optimize import minimize  # `import ufm` reaches this module and needs no minimiser
+
     size, shapes = W.size, (W.shape, H.shape)
     found = minimize(
         lambda x: value_and_gradient(problem, x[:size].reshape(shapes[0]), x[size:].reshape(shapes[1])),
