@@ -84,7 +84,8 @@ def test_importing_ufm_draws_in_no_heavy_library_and_touches_no_device():
     import sys
 
     code = (
-        "import sys, jax, ufm; heavy = {'diffrax', 'rich.table', 'matplotlib', 'xarray', 'flax', 'scipy.optimize'} & set(sys.modules);"
+        "import sys, jax, ufm;"
+        "heavy = {'diffrax', 'rich.table', 'matplotlib', 'xarray', 'flax', 'scipy.optimize'} & set(sys.modules);"
         "assert not heavy, heavy; assert not jax.config.jax_enable_x64; from jax._src import xla_bridge;"
         "assert not xla_bridge._backends, 'import ufm started a backend'"
     )
