@@ -14,10 +14,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # a module may import only from modules named before it; the theory's families come last but for what reports on them
 ORDER = (
-    "checks", "command", "losses", "validation", "problem", "objective", "roots", "minimise", "frames", "metrics", "equivariance",
+    "checks", "card", "command", "losses", "validation", "problem", "objective", "roots", "minimise", "frames", "metrics", "equivariance",
     "reduce", "narrow", "isotropic", "bartlett", "central_path", "standard_form", "solve", "flow", "descent", "log_domain",
     "lion", "perp_grad", "max_margin", "conventions", "settings", "certify", "theory", "recognition", "atlas", "real", "canary",
-    "environment", "report", "verify", "cli", "__main__", "__init__",
+    "environment", "report", "sweeps", "verify", "explanations", "plot", "cli", "__main__", "__init__",
 )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_importing_ufm_draws_in_no_heavy_library_and_touches_no_device():
 
     code = (
         "import sys, jax, ufm;"
-        "heavy = {'diffrax', 'rich.table', 'matplotlib', 'xarray', 'flax', 'scipy.optimize'} & set(sys.modules);"
+        "heavy = {'diffrax', 'rich.table', 'matplotlib', 'xarray', 'tqdm', 'flax', 'scipy.optimize'} & set(sys.modules);"
         "assert not heavy, heavy; assert not jax.config.jax_enable_x64; from jax._src import xla_bridge;"
         "assert not xla_bridge._backends, 'import ufm started a backend'"
     )

@@ -19,6 +19,7 @@ from ufm import (
     perp_grad,
     reduce,
     settings,
+    sweeps,
 )
 from ufm.certify import Certificate, certify, escape_direction
 from ufm.descent import Descent, descend
@@ -30,6 +31,7 @@ from ufm.problem import Problem
 from ufm.recognition import Identification, identify
 from ufm.report import Report
 from ufm.solve import Solution, solve
+from ufm.sweeps.run import sweep
 from ufm.theory.catalogue import catalogue, predict
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Theorem
@@ -78,5 +80,7 @@ __all__ = [
     "reduce",
     "settings",
     "solve",
+    "sweep",
+    "sweeps",
     "verify",
 ]

@@ -11,8 +11,10 @@ from ufm import atlas
 from ufm.command import add_json, carry_out, show
 from ufm.environment import prefer_quick_compilation
 from ufm.real import long_tail, measure, perturb, tokens
+from ufm.sweeps import command as sweep_command
 
 _COMMANDS = {
+    "sweep": (sweep_command, "a function of a problem at every point of a grid, stored and resumed"),
     "atlas": (atlas, "one table over all losses: geometry, threshold and kind of its transition"),
     "metrics": (measure, "how far the features of a trained model have collapsed, from one file or a folder of shards"),
     "longtail": (long_tail, "which classes of a long-tailed data set collapse, predicted, measured and certified"),

@@ -1,0 +1,17 @@
+"""Sweeps: a function of a problem at every point of a grid, by the thousand, stored and resumed.
+
+    ufm.sweep("certified", problem, {"l2_W": ..., "l2_H": ...}, seeds=8, store="DIR")
+    ufm sweep SPEC.toml --store DIR
+
+    what      axes (of a grid), functions (known by name), spec (the same as TOML)
+    how       layout (programs and chunks), program (compiled, over devices), order, work (threads, processes), store
+    results   dataset (xarray), loading (from a folder), phases (predicted boundary over measured phases), sources
+"""
+
+from ufm.sweeps.dataset import STATUSES, failures
+from ufm.sweeps.functions import FUNCTIONS
+from ufm.sweeps.loading import load
+from ufm.sweeps.phases import phase_diagram
+from ufm.sweeps.run import sweep
+
+__all__ = ["FUNCTIONS", "STATUSES", "failures", "load", "phase_diagram", "sweep"]

@@ -1,0 +1,138 @@
+"""Functions of a problem that sweeps know by name, and what their results mean.
+
+    ufm.sweep("certified", problem, {"l2_H": values}, seeds=8)        by name, also in a TOML file
+    ufm.sweep(ufm.predict, problem, {"l2_H": values})                 any function of a problem
+    ufm.sweep(partial(ufm.solve, starts=4), problem, axes, seeds=8)   or of a problem and a random key
+    ufm.sweep(lambda p: {"threshold": ...}, problem, axes)            with any results
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ufm.certify import certify
+from ufm.checks import refuse
+from ufm.flow import FlowStatus, flow
+from ufm.metrics import cosines, equinorm, numerical_rank
+from ufm.metrics.geometry import orthogonal_distance, simplex_distance
+from ufm.objective import Params, initialize
+from ufm.problem import Problem
+from ufm.solve import Status, solve
+from ufm.theory.catalogue import predict
+
+# name: (unit, meaning); everything in a UFM is dimensionless, values of cross-entropy are in nats
+MEANINGS: dict[str, tuple[str, str]] = {
+    "value": ("1 (nats for cross-entropy)", "objective f at the point"),
+    "gradient_norm": ("1", "|grad f| there, or the residual of the optimality conditions of constrained features"),
+    "steps": ("steps", "L-BFGS steps over all runs"),
+    "status": ("1", "how the lane ended"),
+    "rank": ("1", "rank of the logit matrix without bias"),
+    "start_values": ("1 (nats for cross-entropy)", "value reached from each start"),
+    "lower_bound": ("1 (nats for cross-entropy)", "no parameters have a lower value (convex duality)"),
+    "gap": ("1 (nats for cross-entropy)", "value - lower_bound"),
+    "relative_gap": ("1", "(value - lower_bound)/value"),
+    "spectral_ratio": ("1", "|G|_2/c, at most 1 at a global minimum of one layer"),
+    "predicted": ("1 (nats for cross-entropy)", "the minimum in closed form"),
+    "excess": ("1", "(value - predicted)/predicted"),
+    "singular_values": ("1", "singular values of the factors H, W_1, ..., W_M"),
+    "logits": ("1", "logits of each class, bias included"),
+    "alive": ("1", "which classes or singular directions are not zero"),
+    "unique": ("1", "whether minimisers differ by rotations of hidden coordinates alone"),
+    "simplex_distance": ("1", "Gram matrix of the centred class means from the simplex"),
+    "orthogonal_distance": ("1", "Gram matrix of the class means from the identity"),
+    "equinorm": ("1", "lengths of the class means, std/mean"),
+    "cosine": ("1", "cosine of two centred class means, mean over pairs"),
+    "mean_rank": ("1", "numerical rank of the class means"),
+    "nc1": ("1", "squared distance of samples to their class means over squared length of the means"),
+}
+
+
+def closed_form(problem: Problem) -> Any:
+    """The minimum by the theorem that applies: `ufm.predict`."""
+    return predict(problem)
+
+
+def minimum(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The minimum that L-BFGS finds: `ufm.solve`."""
+    return _figures(solve(problem, key))
+
+
+def certified(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The minimum that L-BFGS finds and a lower bound on the global one: `ufm.solve`, then `ufm.certify`."""
+    found = solve(problem, key)
+    bound = certify(problem, found.params)
+    return _figures(found) | {"lower_bound": bound.lower_bound, "relative_gap": bound.relative_gap}
+
+
+def agreement(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The minimum that L-BFGS finds against the closed form: excess = (value - predicted)/predicted."""
+    figures, predicted = minimum(problem, key), predict(problem).value
+    return figures | {"predicted": predicted, "excess": (figures["value"] - predicted) / predicted}
+
+
+def geometry(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The minimum that L-BFGS finds and the geometry of its class means."""
+    found = solve(problem, key)
+    M = _means(problem, found.params)
+    centred = M - jnp.mean(M, axis=1, keepdims=True)
+    return _figures(found) | {
+        "simplex_distance": simplex_distance(centred.T @ centred),
+        "orthogonal_distance": orthogonal_distance(M.T @ M),
+        "equinorm": equinorm(M),
+        "cosine": cosines(centred).mean,
+        "mean_rank": numerical_rank(M),
+    }
+
+
+def flowed(problem: Problem, key: jax.Array, *, time: float = 1e3, scale: float = 0.1) -> dict[str, jax.Array]:
+    """Where gradient flow from a random start of entries of size `scale` is at `time`: value, |grad f| and NC1."""
+    path = flow(problem, initialize(problem, key, scale), [time])
+    point = jax.tree.map(lambda x: x[-1], path.params)
+    M = _means(problem, point)
+    h = point.H / jnp.sqrt(problem.multiplicity)[None, :]
+    within = jnp.sum(problem.multiplicity * jnp.sum((h - M[:, problem.labels]) ** 2, axis=0))
+    ended = jnp.where(path.status == int(FlowStatus.MAX_STEPS), int(Status.MAX_STEPS), int(Status.NON_FINITE))
+    return {
+        "value": path.value[-1],
+        "gradient_norm": path.gradient_norm[-1],
+        "nc1": within / jnp.sum(problem.counts * jnp.sum(M**2, axis=0)),
+        "status": jnp.where(path.status == int(FlowStatus.COMPLETED), 0, ended),
+    }
+
+
+FUNCTIONS: dict[str, Callable] = {f.__name__: f for f in (closed_form, minimum, certified, agreement, geometry, flowed)}
+_OF_MINIMA = (minimum, certified, geometry)  # they see a problem only through its smallest equivalent
+
+
+def named(name: str) -> Callable:
+    """The function behind a name.
+
+    Raises:
+      ValueError: for a name that is not in `FUNCTIONS`.
+    """
+    if name not in FUNCTIONS:
+        refuse("fn", name, "a function or one of " + ", ".join(map(repr, FUNCTIONS)))
+    return FUNCTIONS[name]
+
+
+def standard(fn: Callable, problem: Problem) -> Problem:
+    """The smallest problem of the same minimum, for functions that look at minima alone: n and wide d then share a program."""
+    one_column_a_class = problem.loss.convex and problem.features != "sphere" and problem.H0 is None
+    if getattr(fn, "func", fn) not in _OF_MINIMA or not one_column_a_class:
+        return problem
+    small = problem.collapsed()
+    if problem.features != "free" or problem.classifier is not None:
+        return small
+    size = small.classes + small.columns
+    return small.replace(widths=tuple(min(d, size) for d in small.widths))
+
+
+def _figures(found: Any) -> dict[str, jax.Array]:
+    return {name: getattr(found, name) for name in ("value", "gradient_norm", "steps", "status", "rank")}
+
+
+def _means(problem: Problem, params: Params) -> jax.Array:
+    """(d, G) class means of the samples."""
+    return problem.group_sum(params.H * jnp.sqrt(problem.multiplicity)[None, :]) / problem.counts[None, :]

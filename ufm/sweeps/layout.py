@@ -1,0 +1,168 @@
+"""Layout: which lanes a sweep computes, in which programs and chunks, and where each point of the grid finds its result.
+
+Choices whose smallest problems have one structure share a program; those whose problems are equal share the lanes themselves (a
+wide d changes nothing about a minimum).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from ufm.problem import Problem
+from ufm.sweeps.axes import Axis, check_corners, problems_of
+from ufm.sweeps.functions import standard
+from ufm.sweeps.program import Output, Program
+
+_CORNERS_OF = 16  # problems whose numbers are tried out before anything runs
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is computed, as data: `to_json` and `from_json` keep it beside the results.
+
+    axes: of the grid. seeds: of its last dimension, empty where the function takes no key.
+    bases: problems of each program. chunk: lanes a chunk of each program. outputs: what each gives for a lane.
+    program_of, base_of: (choices,) indices of the program (-1: refused) and of its problem.
+    refusals: (choices,) sentences, "" where nothing was refused.
+    """
+
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+    bases: tuple[int, ...]
+    chunk: tuple[int, ...]
+    outputs: tuple[tuple[Output, ...], ...]
+    program_of: np.ndarray
+    base_of: np.ndarray
+    refusals: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points of the grid along each dimension."""
+        return tuple(len(axis) for axis in self.axes) + ((len(self.seeds),) if self.seeds else ())
+
+    @property
+    def numbers(self) -> tuple[Axis, ...]:
+        """The axes whose values reach the programs."""
+        return tuple(axis for axis in self.axes if not axis.choice)
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """Shape of the lanes of one problem: numbers, then seeds."""
+        return (*(len(axis) for axis in self.numbers), max(1, len(self.seeds)))
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Lanes of each program."""
+        return tuple(int(n * np.prod(self.inner)) for n in self.bases)
+
+    @property
+    def chunks(self) -> list[tuple[int, int, int]]:
+        """(program, first lane, last lane + 1) of every chunk, lanes counted within the program."""
+        sizes = zip(self.parts, self.chunk, strict=True)
+        return [(i, j, min(j + size, lanes)) for i, (lanes, size) in enumerate(sizes) for j in range(0, lanes, size)]
+
+    def arguments(self, program: int, lanes: np.ndarray) -> dict[str, Any]:
+        """Arguments of some lanes of a program, for `Program.lanes`."""
+        base, *where = np.unravel_index(lanes, (self.bases[program], *self.inner))
+        *numbers, seed = where
+        values = {axis.name: axis.values[i] for axis, i in zip(self.numbers, numbers, strict=True)}
+        return {"base": base, "numbers": values, "seed": np.asarray(self.seeds or (0,))[seed]}
+
+    def lane_of_points(self) -> tuple[np.ndarray, np.ndarray]:
+        """(program, lane) of every point of the grid, flat; program -1 where it was refused."""
+        where = np.unravel_index(np.arange(int(np.prod(self.shape))), self.shape)
+        choices = [i for axis, i in zip(self.axes, where, strict=False) if axis.choice]
+        sizes = [len(axis) for axis in self.axes if axis.choice]
+        choice = np.ravel_multi_index(choices, sizes) if choices else np.zeros(where[0].size, int)
+        inside = [i for axis, i in zip(self.axes, where, strict=False) if not axis.choice]
+        inside.append(where[-1] if self.seeds else np.zeros(where[0].size, int))
+        program, base = self.program_of[choice], self.base_of[choice]
+        return program, base * int(np.prod(self.inner)) + np.ravel_multi_index(inside, self.inner)
+
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields, one for every axis."""
+        axes = {f"axis {a.name}": (list(a.labels) if a.choice else a.values.tolist()) for a in self.axes}
+        plain = {name: [str(v) if isinstance(v, np.str_) else v for v in values] for name, values in axes.items()}
+        return {
+            "axes": [[axis.name, axis.choice] for axis in self.axes],
+            **{name: [v.item() if isinstance(v, np.generic) else v for v in values] for name, values in plain.items()},
+            "seeds": list(self.seeds),
+            "problems": list(self.bases),
+            "chunk": list(self.chunk),
+            "outputs": [[[o.name, list(o.shape), np.dtype(o.dtype).name] for o in program] for program in self.outputs],
+            "program_of": self.program_of.tolist(),
+            "problem_of": self.base_of.tolist(),
+            "refusals": list(self.refusals),
+        }
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Layout":
+        """The layout of which `to_json` gave the fields; choices come back by their names."""
+        axes = []
+        for name, choice in fields["axes"]:
+            values = fields[f"axis {name}"]
+            axes.append(Axis(name, tuple(values) if choice else np.asarray(values, float), choice))
+        outputs = tuple(tuple(Output(n, tuple(s), np.dtype(d)) for n, s, d in program) for program in fields["outputs"])
+        return cls(
+            tuple(axes), tuple(fields["seeds"]), tuple(fields["problems"]), tuple(fields["chunk"]), outputs,
+            np.asarray(fields["program_of"]), np.asarray(fields["problem_of"]), tuple(fields["refusals"]),
+        )  # fmt: skip
+
+
+def lay_out(
+    fn: Callable,
+    problem: Problem | Callable[..., Problem],
+    axes: tuple[Axis, ...],
+    seeds: tuple[int, ...],
+    devices: list[Any],
+    *,
+    chunk: int | None = None,
+    batch: int | None = None,
+) -> tuple[Layout, list[Program]]:
+    """Trace the function on every structure among the problems.
+
+    Raises:
+      ValueError: what the function or the problems refuse, where they refuse every choice.
+    """
+    made = problems_of(problem, axes)
+    numbers = tuple(axis for axis in axes if not axis.choice)
+    refusals = [p if isinstance(p, str) else "" for p in made]
+    groups: dict[Any, list[Problem]] = {}
+    program_of, base_of = np.full(len(made), -1), np.zeros(len(made), int)
+    keys: list[Any] = [None] * len(made)
+    for i, p in enumerate(made):
+        if refusals[i]:
+            continue
+        if i < _CORNERS_OF:
+            check_corners(p, numbers)
+        small = standard(fn, p)
+        keys[i] = (jax.tree.structure(small), tuple((np.shape(x), x.dtype) for x in jax.tree.leaves(small)))
+        alike = groups.setdefault(keys[i], [])
+        base_of[i] = next((j for j, other in enumerate(alike) if _equal(small, other)), len(alike))
+        if base_of[i] == len(alike):
+            alike.append(small)
+    inner = int(np.prod([len(axis) for axis in numbers])) * max(1, len(seeds))
+    programs: list[Program] = []
+    bases: list[int] = []
+    for key, alike in groups.items():
+        members = [i for i in range(len(made)) if keys[i] == key]
+        try:
+            programs.append(Program(fn, alike, numbers, len(alike) * inner, devices, chunk=chunk, batch=batch))
+        except ValueError as error:
+            for i in members:
+                refusals[i] = str(error)
+            continue
+        program_of[members] = len(programs) - 1
+        bases.append(len(alike))
+    if not programs:
+        raise ValueError(next(filter(None, refusals)))
+    chunks, outputs = tuple(p.chunk for p in programs), tuple(p.outputs for p in programs)
+    return Layout(axes, seeds, tuple(bases), chunks, outputs, program_of, base_of, tuple(refusals)), programs
+
+
+def _equal(a: Problem, b: Problem) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))

@@ -1,0 +1,27 @@
+"""Results of a sweep from its folder, also while it is still at work."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ufm.sweeps.dataset import dataset_of
+from ufm.sweeps.layout import Layout
+from ufm.sweeps.run import attributes
+from ufm.sweeps.store import Store
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def load(folder: str | Path, *, keep_failed: bool = False) -> "xarray.Dataset":
+    """The Dataset of a store; points that are not there yet have status 5, "not_run".
+
+    Args:
+      folder: of a sweep. keep_failed: as for `ufm.sweep`.
+
+    Raises:
+      ValueError: for a folder without a sweep.
+    """
+    store = Store(Path(folder))
+    layout = Layout.from_json(store.configuration)
+    results = [store.get(i) if i in store.finished() else None for i in range(store.chunks)]
+    return dataset_of(layout, results, store.order, attributes(store.configuration), keep_failed)

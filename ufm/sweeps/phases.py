@@ -1,0 +1,138 @@
+"""Phase diagrams: the phase that optimisation finds in every cell, and the boundary that a closed form draws through them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ufm.checks import refuse
+from ufm.problem import Problem
+from ufm.solve import solve
+from ufm.sweeps.axes import with_numbers
+from ufm.sweeps.dataset import attrs_of
+from ufm.sweeps.run import sweep
+from ufm.theory.catalogue import predict
+
+if TYPE_CHECKING:
+    import xarray
+
+_HALVINGS = 60
+
+
+def measured_rank(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The rank of the logit matrix at the minimum that L-BFGS finds."""
+    found = solve(problem, key)
+    return {"phase": found.rank, "status": found.status}
+
+
+def predicted_rank(problem: Problem) -> dict[str, jax.Array]:
+    """The rank of the logit matrix at the minimum in closed form."""
+    return {"phase": predict(problem).rank}
+
+
+def phase_diagram(
+    problem: Problem,
+    x: tuple[str, Sequence[float]],
+    y: tuple[str, Sequence[float]],
+    *,
+    measured: Callable = measured_rank,
+    predicted: Callable = predicted_rank,
+    seed: int = 0,
+    store: Any = None,
+    progress: bool | None = None,
+) -> "xarray.Dataset":
+    """Measured phases over two axes, and where closed forms say that one phase ends and the next begins.
+
+    The phase is any whole number, by default the rank of the logit matrix: K or K - 1 where nothing has collapsed, 0 where
+    everything has. Along y, between two cells whose predicted phases differ, the predicted boundary is found by bisection of the
+    closed form; the measured one lies in the interval between two cells whose measured phases differ.
+
+    Args:
+      problem: where the diagram is.
+      x, y: (axis, values) of numbers of the problem, as for `ufm.sweep`; y ascending.
+      measured: (problem, key) -> {"phase": whole number, "status": ...}. predicted: problem -> {"phase": whole number}.
+      seed: of the random starts. store, progress: as for `ufm.sweep`.
+
+    Returns:
+      Dataset over (x, y) of `phase` (NaN where the search failed), `predicted_phase`, `status`; over (x, crossing), from the
+      least y up and NaN where there are fewer: `boundary`, `measured_low` and `measured_high`, and over x `crossings_agree`:
+      whether as many boundaries were measured as predicted, each in the interval where it was found.
+
+    Raises:
+      ValueError: for a y that does not ascend, and what `ufm.sweep` and the closed form refuse.
+    """
+    import xarray
+
+    (x_name, x_values), (y_name, y_values) = x, y
+    ys = np.asarray(y_values, float)
+    if ys.ndim != 1 or ys.size < 2 or not np.all(np.diff(ys) > 0):
+        refuse("y", y_values, "at least two ascending values")
+    axes = {x_name: x_values, y_name: ys}
+    found = sweep(measured, problem, axes, seeds=[seed], store=store, progress=progress).isel(seed=0, drop=True)
+    closed = sweep(predicted, problem, axes, progress=False)
+    phase = found["phase"].astype(float).where(found["status"] == 0)
+    low, high = _changes(phase.to_numpy(), ys)
+    start, stop = _changes(closed["phase"].to_numpy().astype(float), ys)
+    xs = np.asarray(x_values, float)
+    boundary = _bisect(predicted, problem, (x_name, xs), y_name, start, stop)
+    width = max(low.shape[1], boundary.shape[1], 1)
+    low, high, boundary = (np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=np.nan) for a in (low, high, boundary))
+    both_absent = np.isnan(low) & np.isnan(boundary)
+    crossing = (x_name, "crossing")
+    variables = {
+        "phase": phase.assign_attrs(found["phase"].attrs | {"long_name": "measured phase"}),
+        "predicted_phase": closed["phase"].assign_attrs(long_name="phase in closed form"),
+        "status": found["status"],
+        "boundary": (crossing, boundary, attrs_of(y_name) | {"long_name": f"{y_name} where the predicted phase changes"}),
+        "measured_low": (crossing, low, attrs_of(y_name) | {"long_name": f"last {y_name} below a change of the measured phase"}),
+        "measured_high": (crossing, high, attrs_of(y_name) | {"long_name": f"first {y_name} above it"}),
+        "crossings_agree": (x_name, np.all(both_absent | ((low <= boundary) & (boundary <= high)), axis=1)),
+    }
+    return xarray.Dataset(variables, found.coords, found.attrs | {"x": x_name, "y": y_name})
+
+
+def _changes(phase: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(below, above): the two y between which the phase changes, change after change, for every x; cells of NaN are skipped."""
+    rows = []
+    for row in phase:
+        known = np.flatnonzero(np.isfinite(row))
+        steps = [(ys[i], ys[j]) for i, j in zip(known[:-1], known[1:], strict=True) if row[i] != row[j]]
+        rows.append(steps)
+    width = max(map(len, rows), default=0)
+    padded = [steps + [(np.nan, np.nan)] * (width - len(steps)) for steps in rows]
+    both = np.asarray(padded, float).reshape(len(rows), width, 2)
+    return both[..., 0], both[..., 1]
+
+
+def _bisect(
+    predicted: Callable, problem: Problem, x: tuple[str, np.ndarray], y_name: str, start: np.ndarray, stop: np.ndarray
+) -> np.ndarray:
+    """y of the change of the predicted phase inside each interval, geometric where the interval is positive."""
+    rows, columns = np.nonzero(np.isfinite(start))
+    boundary = np.full(start.shape, np.nan)
+    if rows.size:
+        run = jax.jit(jax.vmap(partial(_one_boundary, predicted, problem, x[0], y_name)))
+        boundary[rows, columns] = np.asarray(run(x[1][rows], start[rows, columns], stop[rows, columns]))
+    return boundary
+
+
+def _one_boundary(
+    predicted: Callable, problem: Problem, x_name: str, y_name: str, x: jax.Array, low: jax.Array, high: jax.Array
+) -> jax.Array:
+    def phase(y: jax.Array) -> jax.Array:
+        return predicted(with_numbers(problem, {x_name: x, y_name: y}))["phase"]
+
+    below = phase(low)
+
+    def halve(_: int, bracket: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        a, b = bracket
+        middle = jnp.where(a > 0, jnp.sqrt(jnp.maximum(a, 0)) * jnp.sqrt(jnp.maximum(b, 0)), 0.5 * (a + b))
+        same = phase(middle) == below
+        return jnp.where(same, middle, a), jnp.where(same, b, middle)
+
+    a, b = lax.fori_loop(0, _HALVINGS, halve, (low, high))
+    return 0.5 * (a + b)
