@@ -56,7 +56,7 @@ def sweep(
         batches, else the order of the grid.
       process: (i, n): begin with chunks i, i + n, ... of a store that n processes share.
       keep_failed: keep floating numbers of failed points, which are NaN otherwise.
-      progress: show a bar; by default where there is a terminal or a notebook.
+      progress: show a bar; by default on terminals.
 
     Returns:
       Dataset: one dimension an axis, then "seed"; a variable a result, and `status` (0 where all is well) for every point.

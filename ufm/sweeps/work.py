@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,8 +152,10 @@ def exchange(layout: Layout, results: Results, share: tuple[int, int]) -> Result
 
 
 def _bar(job: _Job, progress: bool | None) -> Any:
-    """A bar of lanes with rate and time left, on terminals and in notebooks."""
-    from tqdm.auto import tqdm
+    """A bar of lanes with rate and time left, on terminals and where it is asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # notebooks without widgets get the bar of terminals, which is good enough
+        from tqdm.auto import tqdm
 
     total, done = job.lanes(job.wanted), job.lanes(job.results)
     job.bar = tqdm(total=total, initial=done, unit="lane", disable=None if progress is None else not progress)
