@@ -25,6 +25,9 @@ _COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; exit code 0 for success, 1 for a failed verification, 2 for input that was refused."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["bench"]:  # a program of its own, with its own arguments and threads
+        return _bench(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     prefer_quick_compilation()
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     theorems.add_argument("name", nargs="?", metavar="NAME", help="id of a theorem")
     theorems.set_defaults(run=_theorems)
 
+    commands.add_parser("bench", help="time ufm beside its peers in one run (from a checkout)", add_help=False)
     for name, (module, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text)
         module.add_arguments(command)
@@ -83,6 +87,17 @@ def _theorems(options: argparse.Namespace) -> int:
 
     show(catalogue_table() if options.name is None else explanation(options.name))
     return 0
+
+
+def _bench(arguments: list[str]) -> int:
+    root = Path(__file__).parent.parent
+    if not (root / "benchmarks" / "harness.py").is_file():
+        print("ufm: the benchmark is not in the package: `ufm bench` needs an editable install of a checkout", file=sys.stderr)
+        return 2
+    sys.path.insert(0, str(root))
+    from benchmarks.harness import main as bench
+
+    return bench(arguments)
 
 
 def _keep_compiled_programs() -> None:
