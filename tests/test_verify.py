@@ -141,4 +141,4 @@ def test_the_command_line_lists_and_explains_the_catalogue(capsys):
     assert cli.main(["theorems"]) == 0
     assert "mse-balanced-deep" in capsys.readouterr().out
     assert cli.main(["theorems", "mse-largest-root"]) == 0
-    assert "Status: refuted" in capsys.readouterr().out
+    assert "Refuted:" in capsys.readouterr().out

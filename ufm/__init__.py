@@ -17,12 +17,14 @@ from ufm import (
     metrics,
     narrow,
     perp_grad,
+    plot,
     reduce,
     settings,
     sweeps,
 )
 from ufm.certify import Certificate, certify, escape_direction
 from ufm.descent import Descent, descend
+from ufm.explanations import explain
 from ufm.flow import Trajectory, flow
 from ufm.losses import Loss
 from ufm.minimise import Minimum, Status, minimise
@@ -61,6 +63,7 @@ __all__ = [
     "conventions",
     "descend",
     "escape_direction",
+    "explain",
     "flow",
     "frames",
     "identify",
@@ -76,6 +79,7 @@ __all__ = [
     "narrow",
     "objective",
     "perp_grad",
+    "plot",
     "predict",
     "reduce",
     "settings",

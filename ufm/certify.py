@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ufm.card import card_of
 from ufm.checks import refuse
 from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
 from ufm.problem import Problem
@@ -43,6 +44,12 @@ class Certificate(NamedTuple):
     gap: jax.Array
     relative_gap: jax.Array
     spectral_ratio: jax.Array
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def certificate_kind(problem: Problem) -> str:

@@ -83,9 +83,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _theorems(options: argparse.Namespace) -> int:
-    from ufm.theory.listing import catalogue_table, explanation
+    from ufm.explanations import explain
+    from ufm.theory.catalogue import select
+    from ufm.theory.listing import catalogue_table
 
-    show(catalogue_table() if options.name is None else explanation(options.name))
+    show(catalogue_table() if options.name is None else explain(*select((options.name,))))
     return 0
 
 

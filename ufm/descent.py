@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from ufm.card import card_of
 from ufm.checks import check_count, refuse
 from ufm.objective import Params, check_params, objective
 from ufm.problem import Problem
@@ -53,6 +54,12 @@ class Descent(NamedTuple):
     params: Params
     state: Any
     status: jax.Array
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def descend(

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.card import card_of
 from ufm.central_path import check_renormalisable, least_squares_point, reduced_objective, renormalise, renormalised_velocity
 from ufm.checks import check_choice, check_count, check_tolerance, is_traced, refuse
 from ufm.objective import Params, check_params, objective
@@ -64,6 +65,12 @@ class Trajectory(NamedTuple):
     gradient_norm: jax.Array
     status: jax.Array
     metrics: Any = ()
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def flow(

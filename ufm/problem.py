@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.card import card_of
 from ufm.checks import array_module, brief, check_choice, check_count, check_finite, common_float_dtype, is_traced, known, refuse
 from ufm.losses import Loss, get_loss
 from ufm.validation import check_problem, complete_numbers, design_of, runs_of_equal_columns
@@ -286,3 +287,9 @@ class Problem:
             shown.append(f"features={self.features}")
         names = ("l2_W", "l2_H") + (("l2_b",) if self.bias == "ridge" else ())
         return f"Problem({', '.join(shown + [f'{name}={brief(getattr(self, name))}' for name in names])})"
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()

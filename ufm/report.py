@@ -1,11 +1,11 @@
 """Report: what verification found, entry by entry, as values, text, HTML and JSON."""
 
-import html
 import io
 import math
 from dataclasses import dataclass
 from typing import Any
 
+from ufm.card import cited, paragraph, table
 from ufm.theory.theorem import Check, Theorem
 
 KINDS = ("agreement", "stationarity", "certificate")
@@ -158,25 +158,27 @@ class Report:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title="Closed forms against measured minima", title_justify="left", show_edge=False)
+        cells = Table(title=TITLE, title_justify="left", show_edge=False)
         for name in HEADER:
-            table.add_column(name, justify="left" if name in HEADER[:3] else "right", no_wrap=True)
-        for cells, entry in zip(self.rows(), self.entries, strict=True):
-            table.add_row(*cells, style=None if entry.ok else "bold red")
+            cells.add_column(name, justify="left" if name in HEADER[:3] else "right", no_wrap=True)
+        for row, entry in zip(self.rows(), self.entries, strict=True):
+            cells.add_row(*row, style=None if entry.ok else "bold red")
         failures = [Text(line, style="red") for entry in self.entries for line in entry.failures]
-        where = Text(" | ".join(f"{name} {value}" for name, value in self.environment.items()), style="dim")
-        return Group(table, *failures, where, Text(self.summary, style="bold green" if self.ok else "bold red"))
+        summary = Text(self.summary, style="bold green" if self.ok else "bold red")
+        return Group(cells, *failures, Text(self._where, style="dim"), summary)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in HEADER)
-        body = "".join(
-            f'<tr{"" if entry.ok else " style=color:#b00020"}>' + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
-            for row, entry in zip(self.rows(), self.entries, strict=True)
-        )
-        failures = "".join(f"<p>{html.escape(line)}</p>" for entry in self.entries for line in entry.failures)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{failures}<p>{html.escape(self.summary)}</p>"
+        rows = table(HEADER, self.rows(), TITLE, bold=[not entry.ok for entry in self.entries])
+        failures = [line for entry in self.entries for line in entry.failures]
+        sources = f"Sources: {cited(entry.theorem.source for entry in self.entries)}"
+        return rows + "".join(map(paragraph, [*failures, self._where, self.summary, sources]))
+
+    @property
+    def _where(self) -> str:
+        return " | ".join(f"{name} {value}" for name, value in self.environment.items())
 
 
+TITLE = "Closed forms against measured minima"
 HEADER = ("theorem", "status", "verdict", "cases", *KINDS, "seconds")
 
 

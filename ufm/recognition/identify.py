@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ufm.card import card_of
 from ufm.checks import check_positive, refuse
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
 from ufm.objective import Params, check_params, end_to_end, logits, objective
@@ -44,19 +45,10 @@ class Identification(NamedTuple):
     theorems: tuple[Match, ...]
 
     def __str__(self) -> str:
-        lines = []
-        for role, shape in (("class means", self.means), ("classifier", self.classifier)):
-            if shape is not None:
-                nearest = sorted(shape.distances.items(), key=lambda item: item[1])[:3]
-                near = ", ".join(f"{name} {distance:.2g}" for name, distance in nearest)
-                merged = f"; merged {list(map(list, shape.groups))}" if shape.groups else ""
-                dead = f"; zero {list(shape.dead)}" if shape.dead else ""
-                lines.append(f"{role}: {shape.name}, rank {shape.rank} (distances: {near}){merged}{dead}")
-        lines.append(f"symmetry: {self.symmetry.name} (order {self.symmetry.order})")
-        agreeing = [f"{match.theorem} ({match.status})" for match in self.theorems if match.agrees]
-        lines.append("predicted by: " + (", ".join(agreeing) or "no theorem of the catalogue"))
-        others = [f"{match.theorem} ({match.status})" for match in self.theorems if not match.agrees]
-        return "\n".join(lines + (["at odds with: " + ", ".join(others)] if others else []))
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:

@@ -6,6 +6,7 @@ Adding a theorem to a file is all it takes; its family is the folder it lives in
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 
 import ufm.theory
@@ -57,6 +58,16 @@ def select(names: tuple[str, ...] = (), family: str | None = None) -> list[Theor
     return [theorem for theorem in chosen if family is None or family_of(theorem) == family]
 
 
+def applicable(problem: Problem) -> list[Theorem]:
+    """The theorems that give the minimum of a problem, the one that `predict` follows first."""
+    return sharpest_first(theorem for theorem in catalogue().values() if theorem.minimiser and not theorem.failing(problem))
+
+
+def sharpest_first(theorems: Iterable[Theorem]) -> list[Theorem]:
+    """Proved ones before others, special before general, those that assume more before those that assume less."""
+    return sorted(theorems, key=lambda theorem: (theorem.status != "holds", theorem.general, -len(theorem.assumes)))
+
+
 def predict(problem: Problem) -> Prediction:
     """The minimum of a problem in closed form, by the theorem of the catalogue that applies to it.
 
@@ -76,17 +87,16 @@ def predict(problem: Problem) -> Prediction:
       >>> print(f"{predict(p).value:.4f}", predict(p).theorem)
       0.0198 mse-balanced-deep
     """
-    theorems = [theorem for theorem in catalogue().values() if theorem.minimiser]
-    failing = {theorem.id: theorem.failing(problem) for theorem in theorems}
-    applicable = [theorem for theorem in theorems if not failing[theorem.id]]
-    if not applicable:
-        nearest = sorted(theorems, key=lambda theorem: len(failing[theorem.id]))[:3]
-        reasons = "; ".join(f"{t.id} needs {' and '.join(a.text for a in failing[t.id])}" for t in nearest)
+    found = applicable(problem)
+    if not found:
+        theorems = {theorem: theorem.failing(problem) for theorem in catalogue().values() if theorem.minimiser}
+        nearest = sorted(theorems.items(), key=lambda pair: len(pair[1]))[:3]
+        reasons = "; ".join(f"{t.id} needs {' and '.join(a.text for a in failing)}" for t, failing in nearest)
         raise ValueError(
-            f"no theorem of the catalogue gives the minimum of {problem}: {reasons}. "
+            f"no theorem of the catalogue gives the minimum of {problem!r}: {reasons}. "
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
-    best = max(applicable, key=lambda theorem: (theorem.status == "holds", not theorem.general, len(theorem.assumes)))
+    best = found[0]
     prediction = best.predict(problem)
     label = prediction.label if best.status == "holds" or prediction.label == "best-known" else best.status
     return prediction.named(best.id, label)

@@ -1,9 +1,8 @@
-"""The catalogue as text: a table for people, one entry explained, and the README's Markdown table."""
+"""The catalogue as text: a table for people, and the README's Markdown table."""
 
 from typing import Any
 
 from ufm.theory.catalogue import families, family_of, select
-from ufm.theory.theorem import STATUSES
 
 
 def catalogue_table() -> Any:
@@ -16,28 +15,6 @@ def catalogue_table() -> Any:
     for theorem in select():
         table.add_row(theorem.id, family_of(theorem), theorem.status, theorem.claim)
     return table
-
-
-def explanation(name: str) -> str:
-    """One entry in full: claim, status, assumptions, source, notes, cases, and the formula of its closed form.
-
-    Raises:
-      ValueError: for an unknown id.
-    """
-    (theorem,) = select((name,))
-    lines = [
-        f"{theorem.id} ({family_of(theorem)})",
-        f"Claim: {theorem.claim}",
-        f"Status: {theorem.status}, that is {STATUSES[theorem.status]}",
-    ]
-    if theorem.assumes:
-        lines.append("Assumes: " + "; ".join(assumption.text for assumption in theorem.assumes))
-    lines.append(f"Source: {theorem.source}")
-    if theorem.notes:
-        lines.append(f"Notes: {theorem.notes}")
-    lines.append("Cases: " + ", ".join(theorem.cases()) + ("; random cases by --cases" if theorem.draw else ""))
-    formula = " ".join((theorem.predict.__doc__ or "").split())
-    return "\n".join([*lines, f"Closed form ({theorem.predict.__module__}.{theorem.predict.__name__}): {formula}"])
 
 
 def markdown_table() -> str:

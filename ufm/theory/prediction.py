@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from ufm.card import card_of
 from ufm.objective import Params
 from ufm.problem import Problem
 
@@ -41,6 +42,12 @@ class Prediction:
     def named(self, theorem: str, label: str) -> "Prediction":
         """The same, signed by a theorem."""
         return dataclasses.replace(self, theorem=theorem, label=label)
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def effective_c(problem: Problem) -> jax.Array:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ufm.card import card_of
+
 STATUSES = {
     "holds": "proved, and confirmed by every measurement",
     "numerical": "confirmed by every measurement; no proof known to us",
@@ -83,6 +85,12 @@ class Theorem:
     def failing(self, case: Any) -> list[Assumption]:
         """The assumptions that a problem does not meet."""
         return [assumption for assumption in self.assumes if not assumption.test(case)]
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def agreement(tolerance: float, scale: float | None = None, **tolerances: float) -> Callable:

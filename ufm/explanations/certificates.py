@@ -1,0 +1,91 @@
+"""Certificates in words: whether a bound proves a point to be a global minimum, and what to do where it does not."""
+
+from enum import IntEnum
+from functools import partial
+
+import numpy as np
+
+from ufm.card import Card, Fact, lanes, numbers, shown
+from ufm.certify import Certificate
+from ufm.explanations.describe import describe
+from ufm.explanations.statuses import TRACED, tally
+
+_SOURCE = "Convex duality; optimality conditions: Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238"
+_FAR = 1e-2
+
+
+class Proof(IntEnum):
+    """What a certificate says of its point, by the relative gap: at most 1e-6 (1e-3 in float32), at most 1e-2, more, or none."""
+
+    GLOBAL = 0
+    NEAR = 1
+    OPEN = 2
+    NO_BOUND = 3
+    CONTRADICTION = 4
+    NO_VALUE = 5
+
+
+_TEXTS = {
+    Proof.NEAR: "the global minimum is at most {relative:.2g} of the value lower: a smaller tolerance of ufm.solve closes the rest "
+    "where the bound is tight (print the problem to see)",
+    Proof.OPEN: "not certified, the global minimum may be up to {relative:.2g} of the value lower: either the point is not a "
+    "global minimum, or the bound is loose (chord with M >= 2 trained layers, proximity term, or a loss without a known "
+    "conjugate; print the problem to see)",
+    Proof.NO_BOUND: "no bound: the dual point lies outside the domain of the loss's conjugate; certify a point nearer the minimum",
+    Proof.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, or its `least`, is wrong",
+    Proof.NO_VALUE: "the value is infinite or NaN at the point: see the status of the run that it comes from",
+}
+
+
+@describe.register
+def certificate_card(certificate: Certificate) -> Card:
+    """The bound, the gap, and whether it proves a global minimum."""
+    facts = (
+        Fact("value", shown(certificate.value, 10), "f at the point"),
+        Fact("lower bound", shown(certificate.lower_bound, 10), "no parameters have a lower value"),
+        Fact("gap", shown(certificate.gap, 2), "value - lower bound"),
+        Fact("relative gap", shown(certificate.relative_gap, 2), "gap / value"),
+        Fact("spectral ratio", shown(certificate.spectral_ratio, 8), "at most 1 at a global minimum of one trained layer"),
+    )
+    title = "Certificate: a lower bound on every value" + lanes(np.shape(certificate.value))
+    found = proofs(certificate)
+    verdict = TRACED if found is None else tally(found, lambda v: Proof(v).name, partial(_words, certificate, found))[1]
+    return Card(title, facts, verdict, _SOURCE)
+
+
+def proofs(certificate: Certificate) -> np.ndarray | None:
+    """The `Proof` of every lane; None where numbers are traced."""
+    known = [numbers(x) for x in certificate]
+    if any(x is None for x in known):
+        return None
+    value, bound, gap, relative, _ = known
+    close = 1e-6 if value.dtype == np.float64 else 1e-3
+    relative = _without_zero_over_zero(gap, relative)
+    tests = {
+        Proof.NO_VALUE: ~np.isfinite(value),
+        Proof.NO_BOUND: ~np.isfinite(bound),
+        Proof.CONTRADICTION: gap < -close * np.abs(value),
+        Proof.GLOBAL: relative <= close,
+        Proof.NEAR: relative <= _FAR,
+    }
+    return np.select(list(tests.values()), list(map(int, tests)), int(Proof.OPEN))
+
+
+def _words(certificate: Certificate, found: np.ndarray, proof: int) -> str:
+    """The sentence of one kind of lanes, with the numbers of the one lane, or the worst of many."""
+    here = found == proof
+    fixed = certificate._replace(relative_gap=_without_zero_over_zero(certificate.gap, certificate.relative_gap))
+    value, _, gap, relative, ratio = (float(np.max(np.asarray(x)[here])) for x in fixed)
+    gap, relative = max(gap, 0.0), max(relative, 0.0)
+    if proof != Proof.GLOBAL:
+        lower = proof == Proof.OPEN and found.ndim == 0 and ratio > 1
+        escape = ". With one trained layer a spectral ratio above 1 says the former: ufm.escape_direction leads lower"
+        return _TEXTS[Proof(proof)].format(relative=relative) + (escape if lower else "")
+    if found.ndim:
+        return f"global minima to relative {relative:.2g} or better"
+    return f"global minimum to relative {relative:.2g}: no parameters have a lower value than {value:.6g} - {gap:.2g}"
+
+
+def _without_zero_over_zero(gap: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Relative gaps with 0 where value and bound are both zero."""
+    return np.where(np.asarray(gap) == 0, 0, relative)
