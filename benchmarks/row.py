@@ -15,7 +15,8 @@ class Row:
     wall_s, cpu_s: seconds of one configuration (a minimum, a trajectory), wall and CPU time of the process.
     gap: (value - exact minimum) / exact minimum, in float64; None where no minimum is sought.
     figure, unit: the number that the row is about where it is not a time, "coherence / Welch bound".
-    dtype, threads, device: of the computation. note: what else must be known, such as "stopped at 60 s" or "not installed".
+    dtype, threads, device: of the computation; the harness fills in threads that are None with those of the run.
+    note: what else must be known, such as "not installed". limited: stopped at the limit, so that its times are lower bounds.
     """
 
     workload: str
@@ -31,6 +32,7 @@ class Row:
     threads: int | None = None
     device: str = "cpu"
     note: str = ""
+    limited: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All fields; what is not finite as text, which JSON lacks otherwise."""

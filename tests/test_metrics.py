@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ufm
 from ufm.metrics import (
     cdnv,
     class_means,
@@ -536,3 +537,29 @@ H, Y = data(counts=(2, 2, 2, 2))
 def test_bad_arguments_are_refused_in_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_point_of_a_problem_has_the_metrics_of_its_samples():
+    rng = np.random.default_rng(3)
+    problem = ufm.Problem.imbalanced((4, 2, 3), (5, 4), l2_W=1e-2, l2_H=1e-2)
+    point = ufm.initialize(problem, jax.random.key(1))
+    found = jax.jit(ufm.metrics.collapse)(problem, point)
+    H, W = point.H, point.weights[1] @ point.weights[0]
+    sample = (H, problem.labels, 3)
+    expected = {
+        "NC1": ufm.metrics.nc1_trace_ratio(*sample),
+        "NC2": ufm.metrics.simplex_distance(ufm.metrics.mean_gram(*sample)),
+        "NC2'": ufm.metrics.orthogonal_distance(ufm.metrics.mean_gram(*sample, centred=False)),
+        "NC3": ufm.metrics.nc3(W, *sample),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-12, err_msg=name)
+    merged = problem.collapsed()
+    H = rng.standard_normal((5, 3))
+    tight = ufm.metrics.collapse(merged, point._replace(H=jnp.asarray(H) * jnp.sqrt(merged.multiplicity)[None, :]))
+    assert tight["NC1"] == 0
+    many = point._replace(H=jnp.asarray(H)[:, problem.labels])
+    np.testing.assert_allclose(tight["NC2"], ufm.metrics.collapse(problem, many)["NC2"], rtol=1e-12)
+    with pytest.raises(ValueError, match="problem must be of one run of columns a class, 3 in all"):
+        soft = jnp.full((3, 4), 1 / 3).at[0, 0].add(0.1)
+        ufm.metrics.collapse(ufm.Problem.from_targets(soft, 5, l2_W=1e-2, l2_H=1e-2), point)

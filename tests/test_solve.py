@@ -8,7 +8,8 @@ import pytest
 from scipy.optimize import minimize
 
 import ufm
-from ufm import Loss, Params, Problem, Status, solve
+from ufm import Loss, Params, Problem, Status, minimise, solve
+from ufm.minimise import apply_inverse_hessian, empty_memory, remember
 from ufm.objective import gradient_norm
 from ufm.standard_form import random_standard_starts
 
@@ -78,6 +79,18 @@ def test_narrow_and_wide_features_reach_the_minimum_of_scipy(widths):
     solution = solve(problem, KEY)
     assert_solved(problem, solution, scipy_minimum(problem, starts=2))
     assert int(solution.rank) == min(widths, 3)
+
+
+def test_one_trained_layer_under_a_convex_loss_runs_in_the_lesser_of_classes_and_columns():
+    """Few columns: each of two stands for many samples, so that no logit matrix has a rank above 2."""
+    targets = np.random.default_rng(0).standard_normal((5, 2))
+    problem = Problem.from_targets(targets, 9, l2_W=0.02, l2_H=0.005)
+    assert random_standard_starts(problem, KEY, 1, merge=False).problem.widths == (2,)
+    assert random_standard_starts(problem_of("ce", "free", widths=9), KEY, 1, merge=False).problem.widths == (3,)
+    assert random_standard_starts(problem_of("mse", "none", widths=(9, 9)), KEY, 1, merge=False).problem.widths == (9, 9)
+    solution = solve(problem, KEY)
+    assert_solved(problem, solution, scipy_minimum(problem, starts=2))
+    assert int(solution.rank) == 2
 
 
 def test_raw_and_merged_columns_have_one_minimum_and_its_columns_are_equal_within_classes():
@@ -228,6 +241,59 @@ def test_steps_run_out_with_a_status_and_a_finite_point():
         assert len(status.text) > 20
 
 
+def test_the_compact_inverse_hessian_is_the_bfgs_recursion_over_the_pairs_kept():
+    """Twenty steps overwrite every place twice; the dense recursion starts from s.y/y.y and takes the last eight pairs."""
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((15, 15))
+    hessian, gradients = root @ root.T + np.eye(15), [rng.standard_normal(15)]
+    memory, pairs = empty_memory(jnp.zeros(15)), []
+    size = memory.curvatures.shape[0]
+    for step in range(20):
+        s = rng.standard_normal(15)
+        y = hessian @ s
+        pairs.append((s, y))
+        gradients.append(gradients[-1] + y)
+        place = step % size
+        memory = memory._replace(pairs=memory.pairs.at[place].set(s).at[size + place].set(y))
+        memory = remember(memory, place, jnp.asarray(gradients[-1]), jnp.asarray(y), s @ y)
+    H = np.eye(15) * (s @ y) / (y @ y)
+    for s, y in pairs[-size:]:
+        left = np.eye(15) - np.outer(s, y) / (s @ y)
+        H = left @ H @ left.T + np.outer(s, s) / (s @ y)
+    np.testing.assert_allclose(apply_inverse_hessian(memory, gradients[-1]), H @ gradients[-1], rtol=1e-9)
+
+
+def rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2) + 1
+
+
+@pytest.mark.parametrize(
+    "function, start, minimum",
+    [
+        (rosenbrock, [-1.2, 1.0] * 5, 1.0),
+        (lambda x: jnp.sum(x - jnp.log(x)), [1e-3, 0.5, 30.0], 3.0),  # steps below 0 are NaN
+        (lambda x: jnp.sum((10.0 ** jnp.arange(0, 8, 2) * (x - 1)) ** 2) + 1, [3.0, -2.0, 5.0, 7.0], 1.0),
+        (lambda x: jnp.sum(jnp.cosh(x / 50)), [5e3, -2e3], 2.0),  # the gradient starts near exp(100)
+        (lambda x: jnp.sum(1 - jnp.exp(-((x - 3) ** 2) / 8)) + 1, [-5.0, 9.5], 1.0),  # starts in the flat
+    ],
+)
+def test_minima_of_curved_walled_stiff_steep_and_flat_functions_are_reached(function, start, minimum):
+    found = minimise(function, jnp.asarray(start), tolerance=1e-9)
+    assert int(found.status) == Status.CONVERGED and int(found.steps) < 400
+    np.testing.assert_allclose(found.value, minimum, rtol=1e-14)
+    np.testing.assert_allclose(jnp.linalg.norm(jax.grad(function)(found.point)), found.gradient_norm, rtol=1e-6, atol=1e-12)
+
+
+def test_a_run_above_its_rival_is_given_up_near_its_own_minimum_and_one_below_it_is_not():
+    descend = jax.jit(lambda rival: minimise(rosenbrock, jnp.asarray([-1.2, 1.0] * 5), rival=rival))
+    alone, below, above = descend(jnp.inf), descend(1.5), descend(0.5)
+    chex.assert_trees_all_equal(alone, below)
+    assert int(above.status) == Status.STALLED and above.steps < alone.steps
+    assert 0 <= above.value - alone.value < 1e-9 and above.gradient_norm <= 1e-6
+    level = descend(float(alone.value) * (1 - 1e-15))
+    assert int(level.status) == Status.STALLED and 0 <= level.value - alone.value < 1e-10
+
+
 def half_defined(z, y):
     return jnp.where(z[0] > y[0] - 1, 0.5 * jnp.sum((z - y) ** 2), jnp.nan)
 
@@ -240,7 +306,7 @@ def test_starts_that_are_nan_do_not_hide_those_that_are_not_and_nan_everywhere_i
     if shift:
         assert int(solution.status) == Status.NON_FINITE and jnp.all(jnp.isnan(solution.start_values))
     else:
-        assert jnp.isnan(solution.start_values[0]) and jnp.any(jnp.isfinite(solution.start_values))
+        assert jnp.any(jnp.isnan(solution.start_values)) and jnp.any(jnp.isfinite(solution.start_values))
         assert solution.value == jnp.nanmin(solution.start_values)
 
 

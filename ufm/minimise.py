@@ -1,21 +1,38 @@
-"""Minimise any smooth function of a pytree to rounding: L-BFGS with a zoom line search and a status, safe to jit and vmap.
+"""Minimise any smooth function of a pytree to rounding: L-BFGS with a line search and a status, safe to jit and vmap.
 
 `ufm.solve` is this on a problem from many starts; use it directly for an objective that no Problem expresses.
 Under jit a failure is a status, never an exception and never a silent wrong number.
+
+A small problem costs what the bookkeeping of a step costs. So every pass of the one loop evaluates the function once, at the next
+step or at another length of the last one, and the inverse Hessian is applied in compact form (Byrd, Nocedal and Schnabel 1994):
+with rows s_i of S the last steps, rows y_i of Y the changes of gradient, R_ij = s_i . y_j for j not older than i and else 0, and
+D its diagonal,
+
+    H g = gamma g + S^T R^-T ((D + gamma Y Y^T) u - gamma Y g) - gamma Y^T u,    u = R^-1 S g.
+
+R^-1 is what is kept: a pair that is dropped takes its row and column along wherever they are, and a new pair adds one column.
 """
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-_MEMORY = 12
-_PATIENCE = 60
+from ufm.card import card_of
+
+_MEMORY = 8
+_PATIENCE = 60  # evaluations without progress
+_LENGTHS = 20  # tried of one step
+_DECREASE, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions
+_NEAR = 1e-6  # the gradient norm from which a run is compared with its rival
+
+_dot = partial(jnp.dot, precision=lax.Precision.HIGHEST)
 
 
 class Status(IntEnum):
@@ -49,9 +66,82 @@ class Minimum(NamedTuple):
     steps: jax.Array
     status: jax.Array
 
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
+
+
+class Memory(NamedTuple):
+    """The last pairs of a step s and its change of gradient y, and the products that the inverse Hessian is made of.
+
+    pairs: (2m, n), rows s_1 .. s_m, y_1 .. y_m; a pair stays in its place until a newer one takes it. products: (2m,) pairs @
+    gradient. inverse: (m, m) R^-1, zero in the rows and columns of empty places. curvatures: (m,) s . y of the pairs.
+    gram: (m, m) Y Y^T. scale: gamma, of the inverse Hessian that the pairs amend.
+    """
+
+    pairs: jax.Array
+    products: jax.Array
+    inverse: jax.Array
+    curvatures: jax.Array
+    gram: jax.Array
+    scale: jax.Array
+
+
+class _Numbers(NamedTuple):
+    """Floats that the loop carries as one array, a kernel each would double the time of a small step.
+
+    value: at the point. norm: of the gradient tried last. slope: along the direction. length: tried next, between low and high.
+    curvature: s . y of the pair tried last. best_value, best_norm: at the best point.
+    """
+
+    value: jax.Array
+    norm: jax.Array
+    slope: jax.Array
+    length: jax.Array
+    low: jax.Array
+    high: jax.Array
+    curvature: jax.Array
+    best_value: jax.Array
+    best_norm: jax.Array
+
+
+class _Counts(NamedTuple):
+    """Integers likewise.
+
+    steps: taken. place: of the pair tried last. lengths: of the present step tried so far, -1 before the start is evaluated.
+    idle: evaluations without progress. fresh: whether the memory is to begin anew.
+    """
+
+    steps: jax.Array
+    place: jax.Array
+    lengths: jax.Array
+    idle: jax.Array
+    fresh: jax.Array
+
+
+class _Run(NamedTuple):
+    """What the loop carries: the last point accepted, its gradient, the direction from there, the last change of gradient tried."""
+
+    point: jax.Array
+    gradient: jax.Array
+    direction: jax.Array
+    change: jax.Array
+    memory: Memory
+    best: jax.Array
+    numbers: jax.Array
+    counts: jax.Array
+
 
 def minimise(
-    function: Callable[[Any], jax.Array], start: Any, *, tolerance: Any = 1e-10, max_steps: Any = 10_000, metric: Any = 1.0
+    function: Callable[[Any], jax.Array],
+    start: Any,
+    *,
+    tolerance: Any = 1e-10,
+    max_steps: Any = 10_000,
+    metric: Any = 1.0,
+    rival: Any = np.inf,
 ) -> Minimum:
     """The local minimum that L-BFGS reaches from a start; keeps the point of the smallest gradient among the lowest values.
 
@@ -60,47 +150,135 @@ def minimise(
       start: pytree of floating arrays of one dtype.
       tolerance: on |grad| / min(1, |value|). max_steps: L-BFGS steps.
       metric: the gradient is divided by it in norms: where the coordinates are x = p / metric, norms are those in p.
+      rival: a value to get below. Where |grad| <= 1e-6 min(1, |value|) a run above it is given up (as STALLED) once the decrease
+        that it predicts is a thousandth of what it lacks, or 1e-11 of the rival.
 
     Returns:
       Minimum.
     """
     coordinates, unravel = ravel_pytree(start)
+    value_and_gradient = jax.value_and_grad(lambda x: function(unravel(x)))
+    eps = float(jnp.finfo(coordinates.dtype).eps)
 
-    def value(x: jax.Array) -> jax.Array:
-        return function(unravel(x))
+    def proceed(run: _Run) -> jax.Array:
+        r, c = _Numbers(*run.numbers), _Counts(*run.counts)
+        unit = jnp.minimum(1, jnp.abs(r.best_value))
+        behind = jnp.maximum(r.best_value - rival, 1e-8 * jnp.abs(rival))
+        outrun = (r.best_value >= rival) & (r.best_norm <= _NEAR * unit) & (-r.slope <= 1e-3 * behind)
+        unfinished = (r.best_norm > tolerance * unit) & ~outrun & jnp.isfinite(r.best_value + r.best_norm)
+        return (c.lengths < 0) | (unfinished & (c.steps < max_steps) & (c.idle < _PATIENCE))
 
-    solver = optax.lbfgs(memory_size=_MEMORY, linesearch=optax.scale_by_zoom_linesearch(max_linesearch_steps=30))
-    value_and_gradient = optax.value_and_grad_from_state(value)
+    def advance(run: _Run) -> _Run:
+        r, c = _Numbers(*run.numbers), _Counts(*run.counts)
+        first, turned = c.lengths < 0, c.lengths <= 0
+        memory = remember(run.memory, c.place, run.gradient, run.change, r.curvature)
+        scale = jnp.where(c.fresh, jnp.minimum(1, 1 / r.norm), memory.scale)
+        memory = memory._replace(inverse=jnp.where(c.fresh, 0, memory.inverse), scale=scale)
+        direction = jnp.where(turned, -apply_inverse_hessian(memory, run.gradient), run.direction)
+        slope, step = _dot(direction, run.gradient), r.length * direction
+        trial = run.point + step
+        value, gradient = value_and_gradient(trial)
+        norm = jnp.sqrt(_dot(gradient / metric, gradient / metric))
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
 
-    def proceed(loop):
-        _, _, steps, _, (_, best_value, best_norm), idle = loop
-        unfinished = best_norm > tolerance * jnp.minimum(1, jnp.abs(best_value))
-        return unfinished & (steps < max_steps) & (idle < _PATIENCE) & jnp.isfinite(best_value + best_norm)
+        # Wolfe conditions by bisection; where values tie, slopes tell whether the value falls (Hager and Zhang 2005)
+        rise, ahead = value - r.value, _dot(direction, gradient)
+        level = (rise <= eps**0.6 * jnp.abs(r.value)) & (ahead <= (2 * _DECREASE - 1) * slope)
+        far = ~(((rise <= _DECREASE * r.length * slope) | level) & finite & (slope < 0))
+        near = ~far & (ahead < _CURVATURE * slope)
+        accepted = ~(far | near)
+        failed = ~accepted & ~first & ((c.lengths >= _LENGTHS - 1) | ~(slope < 0))
+        moved, turn = accepted | first, accepted | first | failed
+        low, high = jnp.where(near, r.length, r.low), jnp.where(far, r.length, r.high)
+        lowest = 0.5 * r.length**2 * slope / (r.length * slope - rise)  # of the parabola through both values and the slope
+        share = (lowest - low) / (high - low)
+        share = jnp.where(jnp.isfinite(share), jnp.clip(share, 0.1, 0.9), 0.3)
+        length = jnp.where(jnp.isinf(high), 4 * low, low + share * (high - low))
 
-    def advance(loop):
-        x, state, steps, lowest, (best_x, best_value, best_norm), idle = loop
-        f, g = value_and_gradient(x, state=state)
-        updates, state = solver.update(g, state, x, value=f, grad=g, value_fn=value)
-        x = optax.apply_updates(x, updates)
-        f, g = optax.tree.get(state, "value"), optax.tree.get(state, "grad")
-        norm = jnp.linalg.norm(g / metric)
-        finite = jnp.isfinite(f) & jnp.isfinite(norm)
+        # the next place is written before the step is accepted: until then only the direction, which stays, would read it
+        change = jnp.where(finite, gradient - run.gradient, 0)
+        place = jnp.where(turned, (c.place + 1) % _MEMORY, c.place)
+        pairs = lax.dynamic_update_slice(memory.pairs, step[None, :], (place, 0))
+        pairs = lax.dynamic_update_slice(pairs, change[None, :], (_MEMORY + place, 0))
+
         # far from the minimum the value decides, near it (where values tie) the gradient does
-        eps = 4 * jnp.finfo(x.dtype).eps
-        lower = f < lowest - eps * jnp.abs(lowest)
-        keep = finite & (lower | ((f <= lowest + eps * jnp.abs(lowest)) & (norm < best_norm)))
-        progress = lower | (keep & (norm < 0.9 * best_norm))
-        best = jax.tree.map(lambda a, b: jnp.where(keep, a, b), (x, f, norm), (best_x, best_value, best_norm))
-        return x, state, steps + 1, jnp.fmin(f, lowest), best, jnp.where(progress, 0, idle + 1)
+        tie = 4 * eps * jnp.abs(r.best_value)
+        lower = value < r.best_value - tie
+        keep = first | (finite & (lower | ((value <= r.best_value + tie) & (norm < r.best_norm))))
+        progress = lower | (keep & (norm < 0.9 * r.best_norm))
+        numbers = _Numbers(
+            value=jnp.where(moved, value, r.value),
+            norm=norm,
+            slope=slope,
+            length=jnp.where(turn, 1, length),
+            low=jnp.where(turn, 0, low),
+            high=jnp.where(turn, jnp.inf, high),
+            curvature=jnp.where(accepted, r.length * (ahead - slope), 1),
+            best_value=jnp.where(keep, value, r.best_value),
+            best_norm=jnp.where(keep, norm, r.best_norm),
+        )
+        counts = _Counts(
+            steps=c.steps + accepted,
+            place=place,
+            lengths=jnp.where(turn, 0, c.lengths + 1),
+            idle=jnp.where(progress, 0, c.idle + 1),
+            fresh=(first | failed).astype(int),
+        )
+        return _Run(
+            point=jnp.where(moved, trial, run.point),
+            gradient=jnp.where(moved, gradient, run.gradient),
+            direction=direction,
+            change=change,
+            memory=memory._replace(pairs=pairs),
+            best=jnp.where(keep, trial, run.best),
+            numbers=jnp.stack(numbers),
+            counts=jnp.stack(counts),
+        )
 
-    f, g = jax.value_and_grad(value)(coordinates)
-    best = (coordinates, f, jnp.linalg.norm(g / metric))
-    loop = (coordinates, solver.init(coordinates), jnp.asarray(0), f, best, jnp.asarray(0))
-    _, _, steps, _, (x, f, norm), idle = lax.while_loop(proceed, advance, loop)
-    status = jnp.where(
-        norm <= tolerance * jnp.minimum(1, jnp.abs(f)),
-        int(Status.CONVERGED),
-        jnp.where(steps >= max_steps, int(Status.MAX_STEPS), int(Status.STALLED)),
+    none, inf = jnp.zeros_like(coordinates), np.inf
+    numbers = jnp.asarray(_Numbers(inf, 1, 0, 1, 0, inf, 0, inf, inf), coordinates.dtype)
+    counts = jnp.asarray(_Counts(steps=0, place=0, lengths=-1, idle=0, fresh=1))
+    run = _Run(coordinates, none, none, none, empty_memory(coordinates), coordinates, numbers, counts)
+    run = lax.while_loop(proceed, advance, run)
+    r, c = _Numbers(*run.numbers), _Counts(*run.counts)
+    status = jnp.where(c.steps >= max_steps, int(Status.MAX_STEPS), int(Status.STALLED))
+    status = jnp.where(r.best_norm <= tolerance * jnp.minimum(1, jnp.abs(r.best_value)), int(Status.CONVERGED), status)
+    status = jnp.where(jnp.isfinite(r.best_value + r.best_norm), status, int(Status.NON_FINITE))
+    return Minimum(unravel(run.best), r.best_value, r.best_norm, c.steps, status)
+
+
+def empty_memory(point: jax.Array) -> Memory:
+    """No pairs yet, for points like this one."""
+    m, n = _MEMORY, point.shape[0]
+    pairs, products, inverse, curvatures = (jnp.zeros(shape, point.dtype) for shape in ((2 * m, n), (2 * m,), (m, m), (m,)))
+    return Memory(pairs, products, inverse, curvatures, inverse, jnp.ones((), point.dtype))
+
+
+def remember(memory: Memory, place: jax.Array, gradient: jax.Array, change: jax.Array, curvature: jax.Array) -> Memory:
+    """The memory at a new gradient, with the newest pair in its place.
+
+    Args:
+      memory: with the pair among its rows already, and products of before. place: of the pair.
+      gradient: (n,) at the new point. change: (n,) from the one before. curvature: s . y of the pair.
+    """
+    here = jnp.arange(_MEMORY) == place
+    products, square = _dot(memory.pairs, gradient), _dot(change, change)
+    with_s, with_y = jnp.split(products - memory.products, 2)
+    column = jnp.where(here, 1, -_dot(memory.inverse, jnp.where(here, 0, with_s))) / curvature
+    with_y = jnp.where(here, square, with_y)
+    return Memory(
+        memory.pairs,
+        products,
+        jnp.where(here[None, :], column[:, None], jnp.where(here[:, None], 0, memory.inverse)),
+        jnp.where(here, curvature, memory.curvatures),
+        jnp.where(here[None, :], with_y[:, None], jnp.where(here[:, None], with_y[None, :], memory.gram)),
+        curvature / square,
     )
-    status = jnp.where(jnp.isfinite(f + norm), status, int(Status.NON_FINITE))
-    return Minimum(unravel(x), f, norm, steps, status)
+
+
+def apply_inverse_hessian(memory: Memory, gradient: jax.Array) -> jax.Array:
+    """H g, by the formula at the top of this file, for the gradient whose products the memory holds."""
+    with_s, with_y = jnp.split(memory.products, 2)
+    u = _dot(memory.inverse, with_s)
+    v = _dot(memory.curvatures * u + memory.scale * (_dot(memory.gram, u) - with_y), memory.inverse)
+    return memory.scale * gradient + _dot(jnp.concatenate([v, -memory.scale * u]), memory.pairs)

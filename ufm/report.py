@@ -69,7 +69,7 @@ class Entry:
     def worst(self, kind: str) -> Check | None:
         """The check of a kind that came closest to its tolerance, or exceeded it most."""
         checks = [check for result in self.results for check in result.checks if check.kind == kind]
-        return max(checks, key=_strain, default=None)
+        return max(checks, key=strain, default=None)
 
     @property
     def failures(self) -> list[str]:
@@ -182,7 +182,7 @@ TITLE = "Closed forms against measured minima"
 HEADER = ("theorem", "status", "verdict", "cases", *KINDS, "seconds")
 
 
-def _strain(check: Check) -> float:
+def strain(check: Check) -> float:
     """The error in units of its tolerance, infinite where a tolerance of zero is exceeded or the error is NaN."""
     if check.tolerance == 0:
         return 0.0 if check.error == 0 else math.inf

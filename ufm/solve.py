@@ -3,7 +3,7 @@
 Under jit a failure is a status, never an exception and never a silent wrong number.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from ufm.card import card_of
 from ufm.checks import check_choice, check_count, check_tolerance
 from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
@@ -26,7 +27,9 @@ class Solution(NamedTuple):
     params: in the problem's own columns and widths. value: f there. gradient_norm: |grad f| there, or of the residual of the
     optimality conditions where features are constrained (see `ufm.objective.gradient_norm`).
     steps: L-BFGS steps over all runs. status: the `Status` of the run that won.
-    rank: numerical rank of the logit matrix without its bias. start_values: (starts,) value reached from each start.
+    rank: numerical rank of the logit matrix without its bias. start_values: (starts,) value reached from each start. Of free
+    features, a run is left near a critical point (|grad f| <= 1e-6 min(1, f)) where it is about to end above the best so far,
+    by a thousand times what it may still gain, or level with it to 1e-11; only the best is brought to the tolerance.
     """
 
     params: Params
@@ -36,6 +39,12 @@ class Solution(NamedTuple):
     status: jax.Array
     rank: jax.Array
     start_values: jax.Array
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
 
 
 def solve(
@@ -113,7 +122,7 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
         if prunings:
             pruned = _without_weakest(problem, best.point, dropped)
             start = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), start, pruned)
-        run = _run(problem, start, tolerance, max_steps)
+        run = _run(problem, start, tolerance, max_steps, best.value)
         better = (run.value < best.value) | ~jnp.isfinite(best.value)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), run, best)
         return (best, jnp.where(better | fresh, 1, dropped + 1), steps + run.steps), run.value
@@ -126,10 +135,10 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
     return best, steps, values[:starts], rank
 
 
-def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> Minimum:
+def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: jax.Array) -> Minimum:
     """One run; non-negative features that vanished, or were zero at the start, but ought to grow are lifted, and it goes on."""
     if problem.features != "nonnegative":
-        return _descend(problem, start, tolerance, max_steps)
+        return _descend(problem, start, tolerance, max_steps, rival if problem.features == "free" else np.inf)
 
     def again(loop: tuple[Minimum, jax.Array, jax.Array]) -> tuple[Minimum, jax.Array, jax.Array]:
         last, stuck, rounds = loop
@@ -167,12 +176,11 @@ def _stuck(problem: Problem, params: Params, tolerance: jax.Array) -> jax.Array:
     return (params.H <= 1e-6 * jnp.max(params.H)) & (slope < -1e3 * tolerance)
 
 
-def _descend(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array) -> Minimum:
+def _descend(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: Any = np.inf) -> Minimum:
     """L-BFGS on the free coordinates of the domain."""
     chart, coordinates, metric = _chart(problem, start)
-    found = minimise(
-        lambda x: objective(problem, chart(x)), coordinates, tolerance=tolerance, max_steps=max_steps, metric=metric
-    )
+    limits = {"tolerance": tolerance, "max_steps": max_steps, "metric": metric, "rival": rival}
+    found = minimise(lambda x: objective(problem, chart(x)), coordinates, **limits)
     return found._replace(point=chart(found.point))
 
 

@@ -2,8 +2,9 @@
 
 Bias modes become one ("none" has zero intercepts, "free" a zero ridge), and widths become K + C where features are
 free: a start padded with zero coordinates keeps them exactly zero, so a narrow model is a padded one, and a wide one
-needs only the K + C coordinates that weights and columns span. Problems of one K, C, depth and loss then share one
-compiled program.
+needs only the K + C coordinates that weights and columns span. One trained layer under a convex loss needs min(K, C):
+no logit matrix has a higher rank, and every local minimum is global from that width on. Problems of one K, C, depth and
+loss then share one compiled program.
 """
 
 import dataclasses
@@ -36,6 +37,8 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     small = share_bias(own)
     if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
         size = problem.classes + own.columns
+        if problem.features == "free" and problem.trainable == 1 and problem.loss.convex:
+            size = min(problem.classes, own.columns)
         small = dataclasses.replace(small, widths=tuple(_shared_width(size, d) for d in problem.widths))
     widths = np.minimum(problem.widths, small.widths)
     bias_scale = np.asarray(0.0 if problem.bias == "none" else 0.1, problem.dtype)

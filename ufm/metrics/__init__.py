@@ -21,11 +21,13 @@ float64 copy gives, up to rounding of the answer, with any common offset of the 
                                               effective_rank class_ranks
     do two losses pull the same way?          gradient_conflict align_gradients pull_push          conflict
     all of them at once, in float64           summary                                              table
+    NC1 to NC3 of a point, for `record`       collapse                                             collapse
     features larger than memory               moments merge decide summary                         streaming
 """
 
 from ufm.frames import one_vs_rest_distance
 from ufm.metrics import streaming
+from ufm.metrics.collapse import collapse
 from ufm.metrics.conflict import Conflict, PullPush, align_gradients, gradient_conflict, pull_push
 from ufm.metrics.decisions import cosine_margins, nc4
 from ufm.metrics.duality import bias_relation, gnc3, nc3, nc3_alignment, nc3_distance, unc3
@@ -46,6 +48,7 @@ __all__ = [
     "centred_means",
     "class_means",
     "class_ranks",
+    "collapse",
     "cosine_margins",
     "cosines",
     "effective_rank",

@@ -7,7 +7,7 @@ import numpy as np
 
 from ufm.checks import refuse
 from ufm.plot.canvas import axes_for, legend_beside
-from ufm.report import KINDS, Entry, Report
+from ufm.report import KINDS, Entry, Report, strain
 
 # verdict: (colour, marker, what the dot means)
 VERDICTS = {
@@ -66,10 +66,4 @@ def _worst(entry: Entry) -> float:
     if any(result.error for result in entry.results):
         return math.inf
     checks = [check for check in map(entry.worst, KINDS) if check is not None]
-    return max((_ratio(c.error, c.tolerance) for c in checks), default=math.inf)
-
-
-def _ratio(error: float, tolerance: float) -> float:
-    if math.isnan(error):
-        return math.inf
-    return (0.0 if error == 0 else math.inf) if tolerance == 0 else max(error, 0.0) / tolerance
+    return max((max(strain(check), 0.0) for check in checks), default=math.inf)

@@ -1,0 +1,46 @@
+"""NC1, NC2 and NC3 of a point of a problem: what to `record` along a flow or a descent."""
+
+import jax
+
+from ufm.checks import refuse
+from ufm.metrics.duality import duality_distance
+from ufm.metrics.geometry import orthogonal_distance, simplex_distance
+from ufm.metrics.samples import class_means, scatter
+from ufm.metrics.variability import scatter_traces
+from ufm.objective import Params, end_to_end
+from ufm.problem import Problem
+
+
+def collapse(problem: Problem, params: Params) -> dict[str, jax.Array]:
+    """How far a point of a problem has collapsed, in four numbers that are zero at collapse to a simplex.
+
+        NC1  tr S_W / tr S_B of the features
+        NC2  distance of the Gram matrix of the centred class means from the simplex
+        NC2' distance of that of the uncentred means from the identity, zero for an orthogonal frame in place of a simplex
+        NC3  distance of W_M ... W_1 C, C the centred means, from the simplex
+
+    Args:
+      problem: one-hot classes, each one run of columns. params: a point of it.
+
+    Returns:
+      {"NC1", "NC2", "NC2'", "NC3"}, scalars.
+
+    Raises:
+      ValueError: for a problem whose runs of equal columns are not its classes.
+
+    Source: Papyan, Han and Donoho (2020), with the normalised Gram matrices of Zhu et al. (2021).
+    """
+    K = problem.classes
+    if len(problem.groups) != K:
+        refuse("problem", problem, f"of one run of columns a class, {K} in all (it has {len(problem.groups)})")
+    features = params.H / problem.multiplicity[None, :] ** 0.5
+    s = scatter(features, problem.labels, K, problem.multiplicity, "samples")
+    means = class_means(features, problem.labels, K, problem.multiplicity)
+    within, between = scatter_traces(s)
+    W = end_to_end(problem, params.weights)
+    return {
+        "NC1": within / between,
+        "NC2": simplex_distance(s.centred.T @ s.centred),
+        "NC2'": orthogonal_distance(means.T @ means),
+        "NC3": duality_distance(W, s.centred),
+    }
