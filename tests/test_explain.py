@@ -257,7 +257,7 @@ def test_stacked_values_give_lanes_and_ranges(values):
     text = str(solutions)
     assert "2 CONVERGED, 1 NON_FINITE" in text and "(1 of 3 not finite)" in text and "1 of 3 lanes (1): the value" in text
     paths = jax.tree.map(lambda x: jnp.stack([x, x, x]), values["Trajectory"])
-    paths = paths._replace(value=paths.value.at[0, 1:].set(jnp.nan).at[1].set(jnp.nan), status=jnp.array([1, 2, 0]))
+    paths = paths._replace(value=paths.value.at[0, 1:].set(jnp.nan).at[1].set(jnp.nan), status=jnp.array([1, 3, 0]))
     assert explain(paths).title.endswith("3 lanes") and "1 COMPLETED, 1 MAX_STEPS, 1 NON_FINITE" in str(paths)
     assert facts(paths)["reached"] == "0 to 5 (1 of 3 not finite)"
 
@@ -284,7 +284,7 @@ def test_arrays_of_statuses_are_counted_with_their_places():
     assert "(0, 2)): stalled" in card.verdict and "((1, 2)): stopped" in card.verdict and "allow more steps" in card.verdict
     many = explain(np.ones(20, int)).verdict
     assert "20 of 20 lanes (0, 1, 2, 3, 4 and 15 more): stopped" in many
-    assert "COMPLETED" in str(explain(np.int64(0), FlowStatus)) and "Value or gradient at the start" in str(explain(2, FlowStatus))
+    assert "COMPLETED" in str(explain(np.int64(0), FlowStatus)) and "Value or gradient at the start" in str(explain(3, FlowStatus))
     assert explain(np.zeros(0, int)).verdict == "No lanes."
 
 

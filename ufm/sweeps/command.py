@@ -40,7 +40,6 @@ def run(options: argparse.Namespace) -> int:
     if options.status is not None:
         show(status(options.status))
         return 0
-    spec = read_spec(options.spec)
     process = None if options.process is None else _process(options.process)
     if options.coordinator is not None:
         if process is None:
@@ -50,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
         process = None  # known to JAX now
     elif process is not None and options.store is None:
         refuse("--store", None, "a folder, which the processes share")
+    spec = read_spec(options.spec)  # problems are arrays: processes must be joined before the first one
     try:
         found = sweep(*spec[:3], seeds=spec.seeds, store=options.store, chunk=options.chunk, batch=options.batch, process=process)
     except OSError as error:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import xarray
 
 REFUSED, NOT_RUN = 4, 5
+_INNER = {
+    "logits": ("logit", "class"), "singular_values": ("factor", "direction"), "start_values": ("start",), "l2_W": ("layer",),
+    "targets": ("logit", "column"), "multiplicity": ("column",), "intercept": ("column",), "weight": ("column",),
+}  # fmt: skip
 STATUSES = {int(s): s.name.lower() for s in Status} | {REFUSED: "refused", NOT_RUN: "not_run"}
 
 
@@ -22,10 +26,11 @@ def dataset_of(
 
     Args:
       layout: of the sweep. results: of every chunk, None where it is missing. order: of the lanes, program after program.
-      attrs: of the Dataset. keep_failed: leave the floating numbers of failed lanes as they are, in place of NaN.
+      attrs: of the Dataset. keep_failed: leave the numbers of failed lanes as they are, in place of NaN.
 
     Returns:
-      Dataset with a `status` for every point: a `ufm.Status`, 4 where the problem was refused, 5 where it was not run.
+      Dataset with a `status` for every point: a `ufm.Status`, 4 where the problem was refused, 5 where it was not run. Where
+      points hold NaN, whole numbers and truth values become floating.
     """
     import xarray
 
@@ -34,28 +39,30 @@ def dataset_of(
     dims = tuple(axis.name for axis in layout.axes) + (("seed",) if layout.seeds else ())
     status = np.full(program_of.size, REFUSED)
     shapes = _shapes(layout)
-    flat = {name: _blank((program_of.size, *shape), _dtype(layout, name)) for name, shape in shapes.items()}
+    flat = {name: np.zeros((program_of.size, *shape), _dtype(layout, name)) for name, shape in shapes.items()}
+    there = {name: np.zeros(values.shape, bool) for name, values in flat.items()}
     for p, found in enumerate(lanes):
         points = np.flatnonzero(program_of == p)
         status[points] = _status(found)[lane_of[points]]
-        for name, values in found.items():
-            if name in flat:
-                inside = tuple(slice(size) for size in values.shape[1:])
-                flat[name][(points, *inside)] = values[lane_of[points]]
-    if not keep_failed:
-        for values in flat.values():
-            if values.dtype.kind in "fc":
-                values[status != 0] = np.nan
+        for name in flat.keys() & found.keys():
+            inside = (points, *(slice(size) for size in found[name].shape[1:]))
+            flat[name][inside], there[name][inside] = found[name][lane_of[points]], True
+    lost = (status == REFUSED) | (status == NOT_RUN) | ((status != 0) & (not keep_failed))
     variables = {"status": (dims, status.reshape(layout.shape), _status_attrs())}
+    sizes = dict.fromkeys(dims, 0)
     for name, values in flat.items():
-        inner = tuple(f"{name}_{j}" for j in range(values.ndim - 1))
-        variables[name] = ((*dims, *inner), values.reshape(*layout.shape, *values.shape[1:]), attrs_of(name))
+        if name.split(".")[-1] != "status":
+            there[name][lost] = False
+        if not there[name].all():
+            values = np.where(there[name], values, np.asarray(np.nan, np.result_type(values.dtype, np.float32)))
+        values = values.reshape(*layout.shape, *values.shape[1:])
+        variables[name] = ((*dims, *_inner_dims(name, shapes[name], sizes)), values, attrs_of(name))
     coords: dict[str, Any] = {a.name: ((a.name,), a.labels, attrs_of(a.name)) for a in layout.axes}
     if layout.seeds:
         coords["seed"] = (("seed",), np.asarray(layout.seeds), {"units": "1", "long_name": "seed: jax.random.key(seed)"})
     for a in layout.numbers:
         if a.values.ndim > 1:
-            coords[f"{a.name} values"] = ((a.name, *(f"{a.name}_{j}" for j in range(a.values.ndim - 1))), a.values)
+            coords[f"{a.name} values"] = ((a.name, *_inner_dims(a.name, a.values.shape[1:], sizes)), a.values, attrs_of(a.name))
     refused = [f"{_choice(layout, i)}: {text}" for i, text in enumerate(layout.refusals) if text]
     return xarray.Dataset(variables, coords, attrs | ({"refused": refused} if refused else {}))
 
@@ -82,7 +89,8 @@ def failures(dataset: "xarray.Dataset") -> list[str]:
     for index in np.argwhere(status.to_numpy() != 0):
         where = ", ".join(f"{d}={_plain(dataset[d].to_numpy()[i])}" for d, i in zip(status.dims, index, strict=True))
         code = int(status.to_numpy()[tuple(index)])
-        lines.append(f"{where}: {Status(code).text if code in set(map(int, Status)) else STATUSES[code].replace('_', ' ')}")
+        known = {**{int(s): s.text for s in Status}, REFUSED: "refused", NOT_RUN: "not run"}
+        lines.append(f"{where}: {known.get(code, f'status {code}')}")
     return lines
 
 
@@ -104,9 +112,11 @@ def _lanes(layout: Layout, results: list[dict[str, np.ndarray] | None], order: n
 
 
 def _status(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Status of every lane: what the function says of itself, non-finite where a number is NaN."""
-    own = [x for name, x in found.items() if name.split(".")[-1] == "status" and x.ndim == 1]
-    status = own[0].astype(int).copy() if own else np.zeros(found["_ran"].size, int)
+    """Status of every lane: the first that is not 0 of those that the function gives, else non-finite where a number is NaN."""
+    own = [x.astype(int) for name, x in found.items() if name.split(".")[-1] == "status"]
+    status = np.zeros(found["_ran"].size, int)
+    for x in own:
+        status = np.where(status == 0, x, status)
     for x in found.values():
         if x.dtype.kind in "fc" and not own:
             status[np.isnan(x).reshape(len(x), -1).any(axis=1)] = int(Status.NON_FINITE)
@@ -117,26 +127,22 @@ def _status(found: dict[str, np.ndarray]) -> np.ndarray:
 def _shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
     """Largest shape of every output over the programs."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for outputs in layout.outputs:
-        for o in outputs:
-            if o.name != "status":
-                there = shapes.get(o.name, (0,) * len(o.shape))
-                if len(there) != len(o.shape):
-                    raise ValueError(f"fn must give {o.name!r} as many axes for all problems, got {there} and {o.shape}")
-                shapes[o.name] = tuple(map(max, there, o.shape))
+    for o in (o for outputs in layout.outputs for o in outputs if o.name != "status"):
+        shapes[o.name] = tuple(map(max, shapes.get(o.name, o.shape), o.shape))
     return shapes
 
 
 def _dtype(layout: Layout, name: str) -> Any:
-    """The dtype of an output; floating where some programs lack it or give smaller arrays, so that NaN can fill it."""
-    given = [o for outputs in layout.outputs for o in outputs if o.name == name]
-    ragged = len(given) < len(layout.outputs) or any(o.shape != given[0].shape for o in given) or -1 in layout.program_of
-    dtype = np.result_type(*(o.dtype for o in given))
-    return np.result_type(dtype, np.float32) if ragged and dtype.kind not in "fc" else dtype
+    return np.result_type(*(o.dtype for outputs in layout.outputs for o in outputs if o.name == name))
 
 
-def _blank(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    return np.full(shape, np.nan, dtype) if np.dtype(dtype).kind in "fc" else np.zeros(shape, dtype)
+def _inner_dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
+    """Names of the axes that one result has: those of the domain where `sizes` leaves them free, else name_0, name_1, ..."""
+    dims = _INNER.get(name.split(".")[-1], ())
+    if len(dims) != len(shape) or any(sizes.get(d, n) != n for d, n in zip(dims, shape, strict=True)):
+        return tuple(f"{name}_{j}" for j in range(len(shape)))
+    sizes.update(zip(dims, shape, strict=True))
+    return dims
 
 
 def _status_attrs() -> dict[str, Any]:

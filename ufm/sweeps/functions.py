@@ -6,7 +6,7 @@
     ufm.sweep(lambda p: {"threshold": ...}, problem, axes)            with any results
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -14,12 +14,13 @@ import jax.numpy as jnp
 
 from ufm.certify import certify
 from ufm.checks import refuse
-from ufm.flow import FlowStatus, flow
+from ufm.flow import flow
+from ufm.losses import Loss
 from ufm.metrics import cosines, equinorm, numerical_rank
 from ufm.metrics.geometry import orthogonal_distance, simplex_distance
 from ufm.objective import Params, initialize
 from ufm.problem import Problem
-from ufm.solve import Status, solve
+from ufm.solve import solve
 from ufm.theory.catalogue import predict
 
 # name: (unit, meaning); everything in a UFM is dimensionless, values of cross-entropy are in nats
@@ -93,34 +94,53 @@ def flowed(problem: Problem, key: jax.Array, *, time: float = 1e3, scale: float 
     M = _means(problem, point)
     h = point.H / jnp.sqrt(problem.multiplicity)[None, :]
     within = jnp.sum(problem.multiplicity * jnp.sum((h - M[:, problem.labels]) ** 2, axis=0))
-    ended = jnp.where(path.status == int(FlowStatus.MAX_STEPS), int(Status.MAX_STEPS), int(Status.NON_FINITE))
     return {
         "value": path.value[-1],
         "gradient_norm": path.gradient_norm[-1],
         "nc1": within / jnp.sum(problem.counts * jnp.sum(M**2, axis=0)),
-        "status": jnp.where(path.status == int(FlowStatus.COMPLETED), 0, ended),
+        "status": path.status,
     }
 
 
 FUNCTIONS: dict[str, Callable] = {f.__name__: f for f in (closed_form, minimum, certified, agreement, geometry, flowed)}
 _OF_MINIMA = (minimum, certified, geometry)  # they see a problem only through its smallest equivalent
+_OF_COLUMNS = {"targets", "multiplicity", "intercept", "weight", "classifier", "H0", "teacher"}  # numbers of its own shapes
 
 
-def named(name: str) -> Callable:
-    """The function behind a name.
+def named(fn: str | Callable) -> Callable:
+    """A function, or the one behind a name.
 
     Raises:
-      ValueError: for a name that is not in `FUNCTIONS`.
+      ValueError: for what is neither a function nor a name in `FUNCTIONS`.
     """
-    if name not in FUNCTIONS:
-        refuse("fn", name, "a function or one of " + ", ".join(map(repr, FUNCTIONS)))
-    return FUNCTIONS[name]
+    if not callable(fn) and fn not in FUNCTIONS:
+        refuse("fn", fn, "a function or one of " + ", ".join(map(repr, FUNCTIONS)))
+    return fn if callable(fn) else FUNCTIONS[fn]
 
 
-def standard(fn: Callable, problem: Problem) -> Problem:
-    """The smallest problem of the same minimum, for functions that look at minima alone: n and wide d then share a program."""
-    one_column_a_class = problem.loss.convex and problem.features != "sphere" and problem.H0 is None
-    if getattr(fn, "func", fn) not in _OF_MINIMA or not one_column_a_class:
+def describe(fn: Callable) -> str:
+    """A function by its module and name, with what `functools.partial` has filled in: the same in every process."""
+    inner = getattr(fn, "func", fn)
+    name = f"{inner.__module__}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+    filled = [*map(_value, getattr(fn, "args", ()))] + [f"{k}={_value(v)}" for k, v in getattr(fn, "keywords", {}).items()]
+    return f"{name} with {', '.join(filled)}" if filled else name
+
+
+def _value(x: Any) -> str:
+    text = describe(x) if callable(x) and not isinstance(x, Loss) else " ".join(repr(x).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def standard(fn: Callable, problem: Problem, axes: Iterable[str] = ()) -> Problem:
+    """The smallest problem of the same minimum, for functions that look at minima alone: n and wide d then share a program.
+
+    Args:
+      fn: what is swept. problem: any. axes: names of the numbers that will be replaced; those of single columns keep them all.
+    """
+    inner = getattr(fn, "func", fn)
+    by_class = inner in _OF_MINIMA or (inner in (closed_form, predict) and problem.design == "balanced")
+    merged = problem.loss.convex and problem.features != "sphere" and problem.H0 is None
+    if not (by_class and merged) or any(name.partition("[")[0] in _OF_COLUMNS for name in axes):
         return problem
     small = problem.collapsed()
     if problem.features != "free" or problem.classifier is not None:

@@ -16,8 +16,6 @@ from ufm.sweeps.axes import Axis, check_corners, problems_of
 from ufm.sweeps.functions import standard
 from ufm.sweeps.program import Output, Program
 
-_CORNERS_OF = 16  # problems whose numbers are tried out before anything runs
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -82,7 +80,6 @@ class Layout:
         program, base = self.program_of[choice], self.base_of[choice]
         return program, base * int(np.prod(self.inner)) + np.ravel_multi_index(inside, self.inner)
 
-
     def to_json(self) -> dict[str, Any]:
         """Plain fields, one for every axis."""
         axes = {f"axis {a.name}": (list(a.labels) if a.choice else a.values.tolist()) for a in self.axes}
@@ -131,38 +128,56 @@ def lay_out(
     made = problems_of(problem, axes)
     numbers = tuple(axis for axis in axes if not axis.choice)
     refusals = [p if isinstance(p, str) else "" for p in made]
-    groups: dict[Any, list[Problem]] = {}
-    program_of, base_of = np.full(len(made), -1), np.zeros(len(made), int)
-    keys: list[Any] = [None] * len(made)
+    groups: dict[Any, dict[Any, tuple[Problem, list[int]]]] = {}  # by structure, then by numbers: a problem and its choices
     for i, p in enumerate(made):
         if refusals[i]:
             continue
-        if i < _CORNERS_OF:
-            check_corners(p, numbers)
-        small = standard(fn, p)
-        keys[i] = (jax.tree.structure(small), tuple((np.shape(x), x.dtype) for x in jax.tree.leaves(small)))
-        alike = groups.setdefault(keys[i], [])
-        base_of[i] = next((j for j, other in enumerate(alike) if _equal(small, other)), len(alike))
-        if base_of[i] == len(alike):
-            alike.append(small)
+        small = standard(fn, p, [axis.name for axis in numbers])
+        leaves = [np.asarray(x) for x in jax.tree.leaves(small)]
+        alike = groups.setdefault((jax.tree.structure(small), *((x.shape, x.dtype) for x in leaves)), {})
+        same = tuple(x.tobytes() for x in leaves)
+        try:
+            if same not in alike:
+                check_corners(small, numbers)
+            alike.setdefault(same, (small, []))[1].append(i)
+        except ValueError as error:
+            refusals[i] = str(error)
     inner = int(np.prod([len(axis) for axis in numbers])) * max(1, len(seeds))
     programs: list[Program] = []
-    bases: list[int] = []
-    for key, alike in groups.items():
-        members = [i for i in range(len(made)) if keys[i] == key]
+    program_of, base_of = np.full(len(made), -1), np.zeros(len(made), int)
+    waiting = [list(alike.values()) for alike in groups.values() if alike]
+    while waiting:
+        part = waiting.pop(0)
         try:
-            programs.append(Program(fn, alike, numbers, len(alike) * inner, devices, chunk=chunk, batch=batch))
+            program = Program(fn, [p for p, _ in part], numbers, len(part) * inner, devices, chunk=chunk, batch=batch)
         except ValueError as error:
-            for i in members:
-                refusals[i] = str(error)
+            if len(part) > 1:  # what differs is not known inside a program that they share: each alone then
+                waiting = [[one] for one in part] + waiting
+            else:
+                for i in part[0][1]:
+                    refusals[i] = str(error)
             continue
-        program_of[members] = len(programs) - 1
-        bases.append(len(alike))
+        for base, (_, choices) in enumerate(part):
+            program_of[choices], base_of[choices] = len(programs), base
+        programs.append(program)
     if not programs:
         raise ValueError(next(filter(None, refusals)))
-    chunks, outputs = tuple(p.chunk for p in programs), tuple(p.outputs for p in programs)
-    return Layout(axes, seeds, tuple(bases), chunks, outputs, program_of, base_of, tuple(refusals)), programs
+    outputs = tuple(p.outputs for p in programs)
+    _check_names(outputs, axes, seeds)
+    bases, chunks = tuple(len(p.problems) for p in programs), tuple(p.chunk for p in programs)
+    return Layout(axes, seeds, bases, chunks, outputs, program_of, base_of, tuple(refusals)), programs
 
 
-def _equal(a: Problem, b: Problem) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+def _check_names(outputs: tuple[tuple[Output, ...], ...], axes: tuple[Axis, ...], seeds: tuple[int, ...]) -> None:
+    """Refuse results that a Dataset cannot hold, before they are computed."""
+    dims = [axis.name for axis in axes]
+    for name in {"status", "seed"} & set(dims) if seeds else {"status"} & set(dims):
+        raise ValueError(f"axis {name!r} must have another name: every result has a {name}")
+    axes_of: dict[str, int] = {}
+    for o in (o for program in outputs for o in program):
+        if o.name in (*dims, "seed"):
+            raise ValueError(f"fn must give results of other names than the axes, got {o.name!r}")
+        if o.name.split(".")[-1] == "status" and o.shape:
+            raise ValueError(f"fn must give one status, got {o.name!r} of shape {o.shape}")
+        if axes_of.setdefault(o.name, len(o.shape)) != len(o.shape):
+            raise ValueError(f"fn must give {o.name!r} as many axes for all problems, got {axes_of[o.name]} and {len(o.shape)}")

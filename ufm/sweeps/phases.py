@@ -12,7 +12,7 @@ from jax import lax
 from ufm.checks import refuse
 from ufm.problem import Problem
 from ufm.solve import solve
-from ufm.sweeps.axes import with_numbers
+from ufm.sweeps.axes import read_axes, with_numbers
 from ufm.sweeps.dataset import attrs_of
 from ufm.sweeps.run import sweep
 from ufm.theory.catalogue import predict
@@ -67,17 +67,18 @@ def phase_diagram(
     """
     import xarray
 
-    (x_name, x_values), (y_name, y_values) = x, y
-    ys = np.asarray(y_values, float)
-    if ys.ndim != 1 or ys.size < 2 or not np.all(np.diff(ys) > 0):
-        refuse("y", y_values, "at least two ascending values")
-    axes = {x_name: x_values, y_name: ys}
-    found = sweep(measured, problem, axes, seeds=[seed], store=store, progress=progress).isel(seed=0, drop=True)
-    closed = sweep(predicted, problem, axes, progress=False)
+    (x_name, xs), (y_name, ys) = _numbers_of(problem, "x", x), _numbers_of(problem, "y", y)
+    if ys.size < 2 or not np.all(np.diff(ys) > 0):
+        refuse("y", y[1], "at least two ascending values")
+    if x_name == y_name:
+        refuse("y", y_name, "another axis than x")
+    axes = {x_name: xs, y_name: ys}
+    closed = _with_phase("predicted", sweep(predicted, problem, axes, progress=False))
+    found = _with_phase("measured", sweep(measured, problem, axes, seeds=[seed], store=store, progress=progress))
+    found = found.isel(seed=0, drop=True)
     phase = found["phase"].astype(float).where(found["status"] == 0)
     low, high = _changes(phase.to_numpy(), ys)
     start, stop = _changes(closed["phase"].to_numpy().astype(float), ys)
-    xs = np.asarray(x_values, float)
     boundary = _bisect(predicted, problem, (x_name, xs), y_name, start, stop)
     width = max(low.shape[1], boundary.shape[1], 1)
     low, high, boundary = (np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=np.nan) for a in (low, high, boundary))
@@ -93,6 +94,23 @@ def phase_diagram(
         "crossings_agree": (x_name, np.all(both_absent | ((low <= boundary) & (boundary <= high)), axis=1)),
     }
     return xarray.Dataset(variables, found.coords, found.attrs | {"x": x_name, "y": y_name})
+
+
+def _numbers_of(problem: Problem, argument: str, given: Any) -> tuple[str, np.ndarray]:
+    """Name and values of one axis of numbers."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        refuse(argument, given, "(axis, values)")
+    (axis,) = read_axes(problem, {given[0]: given[1]})
+    if axis.choice or axis.values.ndim != 1:
+        refuse(argument, axis.name, "an axis of plain numbers of the problem")
+    return axis.name, axis.values
+
+
+def _with_phase(argument: str, dataset: "xarray.Dataset") -> "xarray.Dataset":
+    if "phase" not in dataset:
+        names = [str(name) for name in dataset if name != "status"]
+        raise ValueError(f'{argument} must return {{"phase": a whole number, ...}}, got {", ".join(names)}')
+    return dataset
 
 
 def _changes(phase: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh, PartitionSpec
 
 from ufm.problem import Problem
@@ -83,11 +83,13 @@ class Program:
         alone = self.searches and devices[0].platform == "cpu"
         self.chunk = min(chunk or _chunk(lanes, alone), lanes)
         self.batch = min(batch or (1 if alone else self.chunk), self.chunk)
-        flat = jaxpr_as_fun(closed)
+        self.data += tuple(closed.consts)  # known while tracing, but not to XLA, which would fold them lane by lane for minutes
 
         def run_one(data: tuple, x: dict[str, Any]) -> tuple[jax.Array, ...]:
             blank = tuple(jnp.zeros(o.shape, o.dtype) for o in self.outputs)
-            return lax.cond(x["valid"], lambda: tuple(flat(*jax.tree.leaves((data, {**x, "valid": True})))), lambda: blank)
+            cut = len(data) - len(closed.consts)
+            flat = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, list(data[cut:])))
+            return lax.cond(x["valid"], lambda: tuple(flat(*jax.tree.leaves((data[:cut], {**x, "valid": True})))), lambda: blank)
 
         def block(data: tuple, lanes: dict[str, Any]) -> tuple[jax.Array, ...]:
             each = jax.tree_util.Partial(run_one, data)
@@ -120,7 +122,8 @@ class Program:
         """Hash of the lowered program and its data: what is computed, not by which source."""
         digest = hashlib.sha256(self._lowered.as_text().encode())
         for x in self.data:
-            digest.update(np.ascontiguousarray(x).tobytes())
+            is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+            digest.update(np.ascontiguousarray(jax.random.key_data(x) if is_key else x).tobytes())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -154,10 +157,16 @@ def results_by_name(fn: Callable, results: Any) -> dict[str, jax.Array]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(results):
         parts = [_part(entry) for entry in path]
         if "params" not in parts and not jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key):
-            found[".".join(parts) or getattr(fn, "__name__", "value").strip("<>")] = jnp.asarray(leaf)
+            found[".".join(parts) or name_of(fn)] = jnp.asarray(leaf)
     if not found:
         raise ValueError(f"fn must return numbers besides params, got {type(results).__name__}")
     return found
+
+
+def name_of(fn: Callable) -> str:
+    """What the one result of a function is called: by its own name, "result" where it has none."""
+    name = getattr(getattr(fn, "func", fn), "__name__", "<>")
+    return "result" if "<" in name else name
 
 
 def _part(entry: Any) -> str:

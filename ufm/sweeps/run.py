@@ -12,7 +12,7 @@ from ufm.environment import describe_environment
 from ufm.problem import Problem
 from ufm.sweeps.axes import read_axes
 from ufm.sweeps.dataset import dataset_of
-from ufm.sweeps.functions import named
+from ufm.sweeps.functions import describe, named
 from ufm.sweeps.layout import Layout, lay_out
 from ufm.sweeps.order import difficulty
 from ufm.sweeps.program import Program, takes_key
@@ -69,10 +69,12 @@ def sweep(
     Example:
       >>> p = Problem.balanced(classes=4, per_class=100, widths=64, l2_W=5e-4, l2_H=5e-4)
       >>> grid = sweep("closed_form", p, {"l2_H": [5e-4, 1e-2], "K": [3, 4]})
-      >>> print(grid.value.dims, grid.value.values.round(4).tolist())
-      ('l2_H', 'K') [[0.0148, 0.0198], [0.0603, 0.0794]]
+      >>> print(grid.value.dims, grid.value.values.astype(float).round(4).tolist())
+      ('l2_H', 'K') [[0.0149, 0.0198], [0.0648, 0.0854]]
     """
-    fn = named(fn) if isinstance(fn, str) else fn
+    fn = named(fn)
+    if order is not None and not callable(order):
+        refuse("order", order, "a function of a problem that gives one number")
     read, chosen = read_axes(problem, axes), _seeds(fn, seeds)
     for name, value in (("chunk", chunk), ("batch", batch)):
         if value is not None:
@@ -104,12 +106,10 @@ def _configuration(
     fn: Callable, problem: Any, layout: Layout, programs: list[Program], order: np.ndarray, fingerprints: bool
 ) -> dict[str, Any]:
     """Everything that the results depend on, as plain values; programs by the hash of what is computed."""
-    inner = getattr(fn, "func", fn)
-    options = getattr(fn, "keywords", {})
     environment = describe_environment()
     return {
-        "function": f"{inner.__module__}.{inner.__qualname__}" + (f" with {options}" if options else ""),
-        "problem": repr(problem) if isinstance(problem, Problem) else f"{problem.__module__}.{problem.__qualname__}",
+        "function": describe(fn),
+        "problem": repr(problem) if isinstance(problem, Problem) else describe(problem),
         **layout.to_json(),
         "chunks": len(layout.chunks),
         "batch": [program.batch for program in programs],
@@ -130,14 +130,18 @@ def _seeds(fn: Callable, seeds: int | Sequence[int] | None) -> tuple[int, ...]:
     if isinstance(seeds, int | np.integer):
         check_count("seeds", seeds, 1)
         return tuple(range(seeds))
+    if isinstance(seeds, str) or not hasattr(seeds, "__len__") or not len(seeds):
+        refuse("seeds", seeds, "how many seeds, or a sequence of at least one")
     for seed in seeds:
         check_count("seeds", seed, 0)
-    if not len(seeds):
-        refuse("seeds", seeds, "at least one seed")
+        if seed >= 2**31:
+            refuse("seeds", seed, "below 2^31")
     return tuple(int(seed) for seed in seeds)
 
 
 def _check_process(process: tuple[int, int], store: Any) -> tuple[int, int]:
+    if not isinstance(process, tuple | list) or len(process) != 2:
+        refuse("process", process, "(i, n), whole numbers with i below n")
     i, n = process
     check_count("the number of processes", n, 1)
     check_count("the index of the process", i, 0)
@@ -155,6 +159,8 @@ def _permutation(layout: Layout, programs: list[Program], problem: Any, order: C
         lanes = np.arange(layout.parts[p], dtype=np.uint32)
         if order is not None or (program.searches and program.batch > 1):
             by = Program(order or difficulty, program.problems, program.axes, lanes.size, devices)
+            if [o.shape for o in by.outputs] != [()]:
+                refuse("order", order, "a function of a problem that gives one number")
             score = _all(by, layout, p, lanes.size)
             lanes = lanes[np.argsort(-score, kind="stable")]
         parts.append(lanes)

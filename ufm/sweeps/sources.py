@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 
+from ufm.sweeps.axes import with_numbers
 from ufm.sweeps.functions import agreement, certified, closed_form
 from ufm.sweeps.program import Program
 from ufm.theory.catalogue import catalogue, predict
@@ -20,9 +21,14 @@ def sources_of(fn: Callable, programs: list[Program]) -> list[str]:
     inner = getattr(fn, "func", fn)
     lines = []
     if inner in (closed_form, predict, agreement):
-        problems = [p for program in programs for p in program.problems]
-        ids = {jax.eval_shape(predict, p).theorem for p in problems}
+        ids = {_theorem(program) for program in programs}
         lines += [f"{name}: {catalogue()[name].source}" for name in sorted(ids)]
     if inner is certified:
         lines.append(_DUALITY)
     return lines
+
+
+def _theorem(program: Program) -> str:
+    """The theorem that answers for the problems of a program, as far as it knows their numbers."""
+    first = {axis.name: axis.values[0] for axis in program.axes}
+    return jax.eval_shape(lambda numbers: predict(with_numbers(program.problems[0], numbers)), first).theorem

@@ -34,11 +34,12 @@ from ufm import losses
 from ufm.checks import check_choice, check_count, check_finite, check_positive, refuse
 from ufm.losses import Loss
 from ufm.problem import Problem
-from ufm.sweeps.axes import CHOICES, NUMBERS
+from ufm.sweeps.axes import CHOICES, ENTRIES, NUMBERS
 from ufm.sweeps.functions import FUNCTIONS, named
 from ufm.sweeps.program import takes_key
 
 _KEYS = ("function", "seeds", "problem", "axes", "options")
+_COUNTS = ("K", "n", "d", "M")
 _RANGE = ("from", "to", "points", "spacing")
 
 
@@ -61,7 +62,7 @@ def read_spec(path: Path) -> Spec:
         table = tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise ValueError(f"SPEC must be a TOML file, got {str(path)!r}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     try:
         return spec_of(table)
@@ -85,6 +86,8 @@ def spec_of(table: dict[str, Any]) -> Spec:
     _check_keys("options", options, [p.name for p in inspect.signature(fn).parameters.values() if p.kind is p.KEYWORD_ONLY])
     for name, value in options.items():
         check_positive(f"options.{name}", value)
+        if isinstance(value, list):
+            refuse(f"options.{name}", value, "one number")
     seeds = table.get("seeds")
     if takes_key(fn):
         seeds = 1 if seeds is None else seeds
@@ -92,7 +95,9 @@ def spec_of(table: dict[str, Any]) -> Spec:
             check_count("seeds", seed, 0 if isinstance(seeds, list) else 1)
     elif seeds is not None:
         refuse("seeds", seeds, f"left out: {table['function']!r} takes no random key")
-    _check_keys("axes", table["axes"], (*CHOICES, *NUMBERS), entries=True)
+    _check_keys("axes", table["axes"], (*CHOICES, *NUMBERS), entries=ENTRIES)
+    if not table["axes"]:
+        refuse("axes", {}, "a table of at least one axis, such as l2_H = [1e-3, 1e-2]")
     axes = {name: _values(f"axes.{name}", name, given) for name, given in table["axes"].items()}
     return Spec(partial(fn, **options) if options else fn, _problem(table["problem"]), axes, seeds)
 
@@ -105,7 +110,7 @@ def _problem(table: dict[str, Any]) -> Problem:
     _check_keys("problem", table, dict.fromkeys((*own, *shared, "counts")), required=required)
     values = {name: _loss("problem.loss", value) if name == "loss" else value for name, value in table.items()}
     try:
-        return build(**values).collapsed()
+        return build(**values)
     except (ValueError, TypeError) as error:
         raise ValueError(f"[problem]: {error}") from None
 
@@ -113,6 +118,8 @@ def _problem(table: dict[str, Any]) -> Problem:
 def _values(key: str, name: str, given: Any) -> Any:
     """Values of one axis: a list, or a range."""
     if isinstance(given, dict):
+        if name in CHOICES and name not in _COUNTS:
+            refuse(key, given, "a list of values")
         _check_keys(key, given, _RANGE, required=_RANGE[:3])
         spacing = given.get("spacing", "geometric")
         check_choice(f"{key}.spacing", spacing, ("geometric", "linear"))
@@ -120,7 +127,7 @@ def _values(key: str, name: str, given: Any) -> Any:
         for end in ("from", "to"):
             (check_positive if spacing == "geometric" else check_finite)(f"{key}.{end}", given[end])
         values = (np.geomspace if spacing == "geometric" else np.linspace)(given["from"], given["to"], given["points"])
-        return np.unique(np.rint(values).astype(int)).tolist() if name in ("K", "n", "d", "M") else values
+        return np.unique(np.rint(values).astype(int)).tolist() if name in _COUNTS else values
     if not isinstance(given, list) or not given:
         refuse(key, given, "a list of values, or {from, to, points}")
     if name == "loss":
@@ -143,11 +150,11 @@ def _loss(key: str, text: Any) -> str | Loss:
         raise ValueError(f"{key} must be a function of ufm.losses with its numbers, got {text!r}: {error}") from None
 
 
-def _check_keys(table: str, given: dict[str, Any], allowed: Iterable[str], required: tuple = (), entries: bool = False) -> None:
-    """Refuse unknown keys, with the nearest known one, and missing ones."""
+def _check_keys(table: str, given: dict[str, Any], allowed: Iterable[str], required: tuple = (), entries: tuple = ()) -> None:
+    """Refuse unknown keys, with the nearest known one, and missing ones; names in `entries` may be followed by [i]."""
     allowed, prefix = list(allowed), f"{table}." if table else ""
     for key in given:
-        if re.sub(r"\[\d+\]$", "", key) not in allowed if entries else key not in allowed:
+        if key not in allowed and re.sub(r"\[\d+\]$", "", key) not in entries:
             near = difflib.get_close_matches(key, allowed, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise ValueError(f"unknown key {prefix + key!r}{hint}: allowed are {', '.join(allowed) or 'none'}")
