@@ -56,6 +56,9 @@ def execute(source: Path) -> tuple[nbformat.NotebookNode, str]:
     except CellExecutionError as error:
         return notebook, str(error).strip()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    for output in outputs:  # what shows as a table or a figure needs no bare representation beside it
+        if {"text/html", "image/png"} & set(output.get("data", {})):
+            output["data"].pop("text/plain", None)
     said = [output["text"] for output in outputs if output.get("name") == "stderr"]
     return notebook, f"printed to stderr: {said[0].strip()}" if said else ""
 

@@ -185,3 +185,10 @@ def test_wrong_arguments_are_refused_by_name(number):
     arguments, choices, message = REFUSALS[number]
     with pytest.raises(ValueError, match=message):
         identify(*arguments, **choices)
+
+
+def test_a_point_that_has_collapsed_to_rounding_is_zero_and_one_above_the_threshold_is_not():
+    for l2, name in ((0.5, "zero"), (0.24, "orthogonal")):  # everything vanishes from l2 = 1/4 on
+        problem = ufm.Problem.balanced(4, 1, 6, l2_W=l2, l2_H=l2)
+        found = ufm.identify(ufm.solve(problem, jax.random.key(0)).params, problem)
+        assert found.means.name == found.classifier.name == name

@@ -107,7 +107,9 @@ def _of_params(params: Params, problem: Problem, tolerance: float) -> Identifica
     W = np.asarray(end_to_end(problem, params.weights))
     square = problem.classes == G  # else classes and kinds of columns are different things
     counts = np.asarray(problem.counts) if square else None
-    shapes = recognise(means.T @ means, tolerance, counts, "means"), recognise(W @ W.T, tolerance, counts, "classifier")
+    last = problem.l2_W[-1] if problem.trainable else None
+    grams = [_or_zero(means.T @ means, problem.l2_H, problem), _or_zero(W @ W.T, last, problem)]
+    shapes = tuple(recognise(G, tolerance, counts, role) for G, role in zip(grams, ("means", "classifier"), strict=True))
     z = W @ means
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
@@ -115,6 +117,13 @@ def _of_params(params: Params, problem: Problem, tolerance: float) -> Identifica
     alignment = float(nc3_alignment(W, features, labels, G, problem.multiplicity, centred=False)) if square else float("nan")
     nc1 = float(nc1_trace_ratio(features, labels, G, problem.multiplicity))
     return Identification(*shapes, alignment, nc1, symmetry(matrices, tolerance), _matches(problem, params, tolerance))
+
+
+def _or_zero(gram: np.ndarray, ridge: Any, problem: Problem) -> np.ndarray:
+    """Zero where all vectors are what rounding leaves of zero: shorter than 1e-5 sqrt(c/ridge), their length at logits of 1."""
+    penalised = ridge is not None and np.all(np.asarray(problem.ridges) > 0)
+    length = np.sqrt(float(problem.c) / float(ridge)) if penalised else 1.0
+    return np.zeros_like(gram) if np.max(np.diag(gram)) <= (1e-5 * length) ** 2 else gram
 
 
 def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match, ...]:
