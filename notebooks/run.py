@@ -50,7 +50,8 @@ def execute(source: Path) -> tuple[nbformat.NotebookNode, str]:
     for i, cell in enumerate(notebook.cells):  # the same file for the same outputs
         cell["id"] = f"cell-{i:02d}"
     where = {"metadata": {"path": FOLDER}}
-    client = NotebookClient(notebook, timeout=_CELL_SECONDS, kernel_name="python3", record_timing=False, resources=where)
+    options = {"timeout": _CELL_SECONDS, "record_timing": False, "coalesce_streams": True}
+    client = NotebookClient(notebook, kernel_name="python3", resources=where, **options)
     try:
         client.execute()
     except CellExecutionError as error:

@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 
 import ufm
 from ufm import Loss, Params, Problem, Status, minimise, solve
-from ufm.minimise import apply_inverse_hessian, empty_memory, remember
 from ufm.objective import gradient_norm
+from ufm.quasi_newton import apply_inverse_hessian, empty_memory, remember
 from ufm.standard_form import random_standard_starts
 
 KEY = jax.random.key(0)

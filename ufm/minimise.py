@@ -4,18 +4,11 @@
 Under jit a failure is a status, never an exception and never a silent wrong number.
 
 A small problem costs what the bookkeeping of a step costs. So every pass of the one loop evaluates the function once, at the next
-step or at another length of the last one, and the inverse Hessian is applied in compact form (Byrd, Nocedal and Schnabel 1994):
-with rows s_i of S the last steps, rows y_i of Y the changes of gradient, R_ij = s_i . y_j for j not older than i and else 0, and
-D its diagonal,
-
-    H g = gamma g + S^T R^-T ((D + gamma Y Y^T) u - gamma Y g) - gamma Y^T u,    u = R^-1 S g.
-
-R^-1 is what is kept: a pair that is dropped takes its row and column along wherever they are, and a new pair adds one column.
+step or at another length of the last one, and the inverse Hessian is applied in compact form (`ufm.quasi_newton`).
 """
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,14 +18,12 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
+from ufm.quasi_newton import PAIRS, Memory, apply_inverse_hessian, dot, empty_memory, remember
 
-_MEMORY = 8
 _PATIENCE = 300  # evaluations without progress
 _LENGTHS = 20  # tried of one step
 _DECREASE, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions
 _NEAR = 1e-6  # the gradient norm from which a run is compared with its rival
-
-_dot = partial(jnp.dot, precision=lax.Precision.HIGHEST)
 
 
 class Status(IntEnum):
@@ -71,22 +62,6 @@ class Minimum(NamedTuple):
 
     def _repr_html_(self) -> str:
         return card_of(self).html()
-
-
-class Memory(NamedTuple):
-    """The last pairs of a step s and its change of gradient y, and the products that the inverse Hessian is made of.
-
-    pairs: (2m, n), rows s_1 .. s_m, y_1 .. y_m; a pair stays in its place until a newer one takes it. products: (2m,) pairs @
-    gradient. inverse: (m, m) R^-1, zero in the rows and columns of empty places. curvatures: (m,) s . y of the pairs.
-    gram: (m, m) Y Y^T. scale: gamma, of the inverse Hessian that the pairs amend.
-    """
-
-    pairs: jax.Array
-    products: jax.Array
-    inverse: jax.Array
-    curvatures: jax.Array
-    gram: jax.Array
-    scale: jax.Array
 
 
 class _Numbers(NamedTuple):
@@ -175,14 +150,14 @@ def minimise(
         scale = jnp.where(c.fresh, jnp.minimum(1, 1 / r.norm), memory.scale)
         memory = memory._replace(inverse=jnp.where(c.fresh, 0, memory.inverse), scale=scale)
         direction = jnp.where(turned, -apply_inverse_hessian(memory, run.gradient), run.direction)
-        slope, step = _dot(direction, run.gradient), r.length * direction
+        slope, step = dot(direction, run.gradient), r.length * direction
         trial = run.point + step
         value, gradient = value_and_gradient(trial)
-        norm = jnp.sqrt(_dot(gradient / metric, gradient / metric))
+        norm = jnp.sqrt(dot(gradient / metric, gradient / metric))
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
 
         # Wolfe conditions by bisection; where values tie, slopes tell whether the value falls (Hager and Zhang 2005)
-        rise, ahead = value - r.value, _dot(direction, gradient)
+        rise, ahead = value - r.value, dot(direction, gradient)
         level = (rise <= eps**0.6 * jnp.abs(r.value)) & (ahead <= (2 * _DECREASE - 1) * slope)
         far = ~(((rise <= _DECREASE * r.length * slope) | level) & finite & (slope < 0))
         near = ~far & (ahead < _CURVATURE * slope)
@@ -197,9 +172,9 @@ def minimise(
 
         # the next place is written before the step is accepted: until then only the direction, which stays, would read it
         change = jnp.where(finite, gradient - run.gradient, 0)
-        place = jnp.where(turned, (c.place + 1) % _MEMORY, c.place)
+        place = jnp.where(turned, (c.place + 1) % PAIRS, c.place)
         pairs = lax.dynamic_update_slice(memory.pairs, step[None, :], (place, 0))
-        pairs = lax.dynamic_update_slice(pairs, change[None, :], (_MEMORY + place, 0))
+        pairs = lax.dynamic_update_slice(pairs, change[None, :], (PAIRS + place, 0))
 
         # far from the minimum the value decides, near it (where values tie) the gradient does
         tie = 4 * eps * jnp.abs(r.best_value)
@@ -245,40 +220,3 @@ def minimise(
     status = jnp.where(r.best_norm <= tolerance * jnp.minimum(1, jnp.abs(r.best_value)), int(Status.CONVERGED), status)
     status = jnp.where(jnp.isfinite(r.best_value + r.best_norm), status, int(Status.NON_FINITE))
     return Minimum(unravel(run.best), r.best_value, r.best_norm, c.steps, status)
-
-
-def empty_memory(point: jax.Array) -> Memory:
-    """No pairs yet, for points like this one."""
-    m, n = _MEMORY, point.shape[0]
-    pairs, products, inverse, curvatures = (jnp.zeros(shape, point.dtype) for shape in ((2 * m, n), (2 * m,), (m, m), (m,)))
-    return Memory(pairs, products, inverse, curvatures, inverse, jnp.ones((), point.dtype))
-
-
-def remember(memory: Memory, place: jax.Array, gradient: jax.Array, change: jax.Array, curvature: jax.Array) -> Memory:
-    """The memory at a new gradient, with the newest pair in its place.
-
-    Args:
-      memory: with the pair among its rows already, and products of before. place: of the pair.
-      gradient: (n,) at the new point. change: (n,) from the one before. curvature: s . y of the pair.
-    """
-    here = jnp.arange(_MEMORY) == place
-    products, square = _dot(memory.pairs, gradient), _dot(change, change)
-    with_s, with_y = jnp.split(products - memory.products, 2)
-    column = jnp.where(here, 1, -_dot(memory.inverse, jnp.where(here, 0, with_s))) / curvature
-    with_y = jnp.where(here, square, with_y)
-    return Memory(
-        memory.pairs,
-        products,
-        jnp.where(here[None, :], column[:, None], jnp.where(here[:, None], 0, memory.inverse)),
-        jnp.where(here, curvature, memory.curvatures),
-        jnp.where(here[None, :], with_y[:, None], jnp.where(here[:, None], with_y[None, :], memory.gram)),
-        curvature / square,
-    )
-
-
-def apply_inverse_hessian(memory: Memory, gradient: jax.Array) -> jax.Array:
-    """H g, by the formula at the top of this file, for the gradient whose products the memory holds."""
-    with_s, with_y = jnp.split(memory.products, 2)
-    u = _dot(memory.inverse, with_s)
-    v = _dot(memory.curvatures * u + memory.scale * (_dot(memory.gram, u) - with_y), memory.inverse)
-    return memory.scale * gradient + _dot(jnp.concatenate([v, -memory.scale * u]), memory.pairs)

@@ -6,8 +6,10 @@ Adding a theorem to a file is all it takes; its family is the folder it lives in
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
+
+import jax
 
 import ufm.theory
 from ufm.checks import refuse
@@ -97,9 +99,15 @@ def predict(problem: Problem) -> Prediction:
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
     best = found[0]
-    prediction = best.predict(problem)
+    prediction = _program(best.id)(problem)
     label = prediction.label if best.status == "holds" or prediction.label == "best-known" else best.status
     return prediction.named(best.id, label)
+
+
+@cache
+def _program(theorem_id: str) -> Callable[[Problem], Prediction]:
+    """The closed form as one compiled program: operation by operation a first call would take three times as long."""
+    return jax.jit(catalogue()[theorem_id].predict)
 
 
 def _nearest(name: str, known: dict[str, Theorem]) -> str:
