@@ -192,3 +192,9 @@ def test_absent_classes_never_win_and_never_make_nan(dtype):
 def test_bad_arguments_are_refused_in_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_support_with_no_room_for_its_single_entries_ends_without_a_frame(seed):
+    found = sparse_etf(5, 10, 0.81, jax.random.key(seed))  # nine or ten entries in ten rows: most stand alone
+    assert found.status == SearchStatus.NOT_REACHED

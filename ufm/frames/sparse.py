@@ -85,7 +85,7 @@ def _support(key: jax.Array, dim: int, classes: int, zeros: int) -> jax.Array:
     def unfit(loop: tuple) -> jax.Array:
         _, support, tries = loop
         counts = support.astype(float)
-        return (tries < _TRIES) & ~jnp.all(jnp.matmul(counts.T, counts) > 0)
+        return (tries < _TRIES) & (~jnp.all(jnp.matmul(counts.T, counts) > 0) | jnp.any(singles(support)))
 
     def draw(loop: tuple) -> tuple:
         key, _, tries = loop
@@ -94,12 +94,17 @@ def _support(key: jax.Array, dim: int, classes: int, zeros: int) -> jax.Array:
         order = jnp.argsort(scores.ravel())
         support = jnp.ones(dim * classes, bool).at[order[:zeros]].set(False).reshape(dim, classes)
 
-        def move(support: jax.Array) -> jax.Array:
+        def move(loop: tuple) -> tuple:
+            support, moves = loop
             support = support.at[jnp.argmax(singles(support))].set(False)
             room = (jnp.sum(support, axis=1) >= 2)[:, None] & ~support
-            return support.at[jnp.unravel_index(jnp.argmax(jnp.where(room, scores, -1)), support.shape)].set(True)
+            place = jnp.unravel_index(jnp.argmax(jnp.where(room, scores, -1)), support.shape)
+            return support.at[place].set(True), moves + 1
 
-        return key, lax.while_loop(lambda s: jnp.any(singles(s)), move, support), tries + 1
+        def movable(loop: tuple) -> jax.Array:  # where no row has room, singles would wander for ever
+            return jnp.any(singles(loop[0])) & (loop[1] < dim * classes)
+
+        return key, lax.while_loop(movable, move, (support, jnp.asarray(0)))[0], tries + 1
 
     return lax.while_loop(unfit, draw, (key, jnp.zeros((dim, classes), bool), jnp.asarray(0)))[1]
 
