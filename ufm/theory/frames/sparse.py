@@ -115,9 +115,10 @@ THEOREMS = (
         cases=cases,
         draw=draw,
         evidence=evidence,
-        notes="Rows with a single entry and pairs of columns without a common row are excluded: no simplex has them. Of 15 random "
-        "supports of K = 5, d = 7 with -1, 0, 1, 3 entries to spare 1, 5, 12 and all were exact; special "
-        "supports need fewer (two of K = 8, d = 24 with -2 were exact, some of their entries ending at zero). The published search, Adam on "
-        "lengths and angles, ends at 0.04 degrees from the simplex where the exact one exists (K = 10, d = 64, 60 % zeros).",
+        notes="Rows with a single entry and pairs of columns without a common row are excluded: no simplex has them. Of 15 "
+        "random supports of K = 5, d = 7 with -1, 0, 1, 3 entries to spare 1, 5, 12 and all were exact; special supports "
+        "need fewer (two of K = 8, d = 24 with -2 were exact, some of their entries ending at zero). The published "
+        "search, Adam on lengths and angles, ends at 0.04 degrees from the simplex where the exact one exists (K = 10, d "
+        "= 64, 60 % zeros).",
     ),
 )
