@@ -80,6 +80,11 @@ def test_all_names_of_the_front_door_exist_and_are_sorted():
     assert all(hasattr(ufm, name) for name in ufm.__all__)
 
 
+def test_completion_shows_the_public_names_and_the_front_page_has_them_all():
+    assert dir(ufm) == sorted(ufm.__all__)
+    assert not [name for name in ufm.__all__ if not re.search(rf"\b{name}\b", ufm.__doc__)]
+
+
 def test_importing_ufm_draws_in_no_heavy_library_and_touches_no_device():
     import subprocess
     import sys

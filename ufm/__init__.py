@@ -1,6 +1,15 @@
 """ufm: the laboratory for the theory of neural collapse.
 
 Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
+
+    a problem            Problem, Params, Loss, objective, logits; losses, settings (of papers), conventions (normalisations)
+    its minimum          predict (closed form), solve (search), certify (proof), escape_direction, minimise (any function)
+    what it looks like   identify, metrics, frames, plot, explain
+    how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin
+    smaller and equal    reduce, narrow, isotropic, bartlett
+    many at once         sweep, sweeps (phase diagrams, stores), atlas (all losses)
+    the claims           catalogue, verify
+    what comes back      Prediction, Solution, Minimum, Status, Certificate, Identification, Trajectory, Descent, Theorem, Report
 """
 
 from ufm import (
@@ -88,3 +97,8 @@ __all__ = [
     "sweeps",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__
