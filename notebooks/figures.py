@@ -1,10 +1,11 @@
-"""The figure at the top of the README, from real runs: `python notebooks/figures.py`.
+"""The figures of the README, from real runs: `python notebooks/figures.py`.
 
-Left: phases of imbalanced squared error as L-BFGS finds them, and the boundaries that the closed form draws. Middle: singular
-values along gradient flow against the logistic curves of Saxe et al. (2014). Right: class means and classifier of a measured
-minimum of cross-entropy with three classes, one of them rarer.
+At the top, left: phases of imbalanced squared error as L-BFGS finds them, and the boundaries that the closed form draws. Middle:
+singular values along gradient flow against the logistic curves of Saxe et al. (2014). Right: class means and classifier of a
+measured minimum of cross-entropy with three classes, one of them rarer. The gallery is taken out of the notebooks as they stand.
 """
 
+import base64
 from pathlib import Path
 
 import jax
@@ -13,7 +14,15 @@ import numpy as np
 
 import ufm
 
-FILE = Path(__file__).parent / "figures" / "predicted_measured.png"
+FOLDER = Path(__file__).parent
+FILE = FOLDER / "figures" / "predicted_measured.png"
+GALLERY = {  # the figure of a notebook, counted from 0
+    "claim_map": ("03_a_claim_that_fails", 2),
+    "perturbation": ("04_perturbation", 0),
+    "rates": ("05_how_it_gets_there", 0),
+    "mixup": ("06_mixup", 0),
+    "own_loss": ("10_your_own", 1),
+}
 
 
 def main() -> None:
@@ -32,7 +41,17 @@ def main() -> None:
     geometry(right)
     right.set_title("where they end")
     figure.savefig(FILE)
-    print(FILE.name, FILE.stat().st_size // 1000, "kB")
+    for name, (notebook, index) in GALLERY.items():
+        (FOLDER / "figures" / f"{name}.png").write_bytes(figures_of(notebook)[index])
+
+
+def figures_of(notebook: str) -> list[bytes]:
+    """The figures that a notebook shows, in order."""
+    import nbformat
+
+    cells = nbformat.read(FOLDER / f"{notebook}.ipynb", as_version=4).cells
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return [base64.b64decode(data["image/png"]) for data in shown if "image/png" in data]
 
 
 def phases():
