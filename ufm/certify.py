@@ -102,7 +102,7 @@ def _certify(problem: Problem, params: Params) -> Certificate:
     if problem.bias == "free":
         params = params._replace(b=_best_free_bias(problem, params))
     z = logits(problem, params)
-    theta = _loss_gradients(problem, z)
+    theta = loss_gradients(problem, z)
     if problem.bias == "free":
         theta = _balance(problem, z, theta)
     bound, ratio = _lower_bound(problem, params, z, theta, value)
@@ -138,8 +138,8 @@ def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Arra
     if problem.H0 is not None:
         refuse("H0", "an array", "None: no escape direction is known under a proximity term")
     z = logits(problem, params)
-    theta = _loss_gradients(problem, z)
-    G = _scaled_gradient(problem, theta)
+    theta = loss_gradients(problem, z)
+    G = scaled_gradient(problem, theta)
     U, s, Vt = jnp.linalg.svd(G, full_matrices=False)
     stacked = jnp.concatenate([params.weights[0], params.H.T])
     x = jnp.linalg.svd(stacked, full_matrices=True)[2][-1]
@@ -151,7 +151,7 @@ def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Arra
     return Params((dW / norm,), dH / norm, b), -2 * (s[0] - problem.c) / (ratio + 1 / ratio)
 
 
-def _scaled_gradient(problem: Problem, theta: jax.Array) -> jax.Array:
+def scaled_gradient(problem: Problem, theta: jax.Array) -> jax.Array:
     """Gradient of the data term in the scaled features' image, scale * A^T theta_c w_c sqrt(m_c) / N, A a fixed classifier."""
     G = problem.scale * theta * (column_weights(problem) / jnp.sqrt(problem.multiplicity))[None, :]
     return G if problem.classifier is None else problem.classifier.T @ G
@@ -159,7 +159,7 @@ def _scaled_gradient(problem: Problem, theta: jax.Array) -> jax.Array:
 
 def _lower_bound(problem: Problem, params: Params, z: jax.Array, theta: jax.Array, value: jax.Array):
     """(lower bound, |G|_2 / c) from logits z and dual directions theta."""
-    G = _scaled_gradient(problem, theta)
+    G = scaled_gradient(problem, theta)
     norm = _dual_norm(problem, G)
     infimum = jnp.sum(column_weights(problem) * jax.vmap(problem.loss.infimum, in_axes=1)(problem.loss_targets))
     if problem.trainable == 0:
@@ -216,7 +216,7 @@ def _dual_value(problem: Problem, z: jax.Array, theta: jax.Array, tau: jax.Array
     return dual
 
 
-def _loss_gradients(problem: Problem, z: jax.Array) -> jax.Array:
+def loss_gradients(problem: Problem, z: jax.Array) -> jax.Array:
     """(K, C) gradients of the loss in the logits of each column."""
     return jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.loss_targets)
 
@@ -235,7 +235,7 @@ def _bias_newton_step(problem: Problem, z: jax.Array, gradient: jax.Array) -> ja
 def _theta_change(problem: Problem, z: jax.Array, direction: jax.Array) -> jax.Array:
     """First-order change of the loss gradients when b moves along a direction."""
     moved = direction[:, None] * problem.intercept[None, :]
-    return jax.jvp(lambda z: _loss_gradients(problem, z), (z,), (moved,))[1]
+    return jax.jvp(lambda z: loss_gradients(problem, z), (z,), (moved,))[1]
 
 
 def _best_free_bias(problem: Problem, params: Params) -> jax.Array:
@@ -246,7 +246,7 @@ def _best_free_bias(problem: Problem, params: Params) -> jax.Array:
         return z0 + b[:, None] * problem.intercept[None, :]
 
     def newton(_: int, b: jax.Array) -> jax.Array:
-        gradient = _loss_gradients(problem, shifted(b)) @ (column_weights(problem) * problem.intercept)
+        gradient = loss_gradients(problem, shifted(b)) @ (column_weights(problem) * problem.intercept)
         step = _bias_newton_step(problem, shifted(b), gradient)
         trials = b[None, :] - (0.5 ** jnp.arange(12, dtype=b.dtype))[:, None] * step[None, :]
         values = lax.map(lambda t: data_term(problem, shifted(t)), trials)

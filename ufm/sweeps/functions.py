@@ -16,7 +16,7 @@ from ufm.certify import certify
 from ufm.checks import refuse
 from ufm.flow import flow
 from ufm.losses import Loss
-from ufm.metrics import cosines, equinorm, numerical_rank
+from ufm.metrics import class_means, cosines, equinorm, numerical_rank
 from ufm.metrics.geometry import orthogonal_distance, simplex_distance
 from ufm.objective import Params, initialize
 from ufm.problem import Problem
@@ -155,4 +155,5 @@ def _figures(found: Any) -> dict[str, jax.Array]:
 
 def _means(problem: Problem, params: Params) -> jax.Array:
     """(d, G) class means of the samples."""
-    return problem.group_sum(params.H * jnp.sqrt(problem.multiplicity)[None, :]) / problem.counts[None, :]
+    features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
+    return class_means(features, problem.labels, len(problem.groups), problem.multiplicity)

@@ -83,10 +83,9 @@ class Layout:
     def to_json(self) -> dict[str, Any]:
         """Plain fields, one for every axis."""
         axes = {f"axis {a.name}": (list(a.labels) if a.choice else a.values.tolist()) for a in self.axes}
-        plain = {name: [str(v) if isinstance(v, np.str_) else v for v in values] for name, values in axes.items()}
         return {
             "axes": [[axis.name, axis.choice] for axis in self.axes],
-            **{name: [v.item() if isinstance(v, np.generic) else v for v in values] for name, values in plain.items()},
+            **{name: [v.item() if isinstance(v, np.generic) else v for v in values] for name, values in axes.items()},
             "seeds": list(self.seeds),
             "problems": list(self.bases),
             "chunk": list(self.chunk),

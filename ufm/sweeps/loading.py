@@ -23,5 +23,5 @@ def load(folder: str | Path, *, keep_failed: bool = False) -> "xarray.Dataset":
     """
     store = Store(Path(folder))
     layout = Layout.from_json(store.configuration)
-    results = [store.get(i) if i in store.finished() else None for i in range(store.chunks)]
+    results = [store.get(i) for i in range(store.chunks)]
     return dataset_of(layout, results, store.order, attributes(store.configuration), keep_failed)

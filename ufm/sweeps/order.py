@@ -6,7 +6,7 @@ A batch of searches lasts as long as its slowest lane, and the last chunks of a 
 import jax
 import jax.numpy as jnp
 
-from ufm.objective import column_weights
+from ufm.certify import loss_gradients, scaled_gradient
 from ufm.problem import Problem
 
 
@@ -21,10 +21,7 @@ def difficulty(problem: Problem) -> jax.Array:
     Args:
       problem: any; where its ridges are zero all lanes are equal.
     """
-    zero = jnp.zeros_like(problem.targets)
-    slopes = jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(zero, problem.loss_targets)
-    G = problem.scale * slopes * (column_weights(problem) / jnp.sqrt(problem.multiplicity))[None, :]
-    G = G if problem.classifier is None else problem.classifier.T @ G
+    G = scaled_gradient(problem, loss_gradients(problem, jnp.zeros_like(problem.targets)))
     c = problem.c ** (problem.factors / 2) if problem.trainable else problem.l2_H
     squares = jnp.linalg.eigvalsh(G @ G.T)
     log_t = jnp.log(jnp.maximum(squares, jnp.finfo(G.dtype).tiny)) / 2 - jnp.log(c)

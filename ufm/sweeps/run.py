@@ -81,7 +81,7 @@ def sweep(
             check_count(name, value, 1)
     devices = jax.local_devices()
     layout, programs = lay_out(fn, problem, read, chosen, devices, chunk=chunk, batch=batch)
-    permutation = _permutation(layout, programs, problem, order, devices)
+    permutation = _permutation(layout, programs, order)
     configuration = _configuration(fn, problem, layout, programs, permutation, fingerprints=store is not None)
     share = (jax.process_index(), jax.process_count()) if process is None else _check_process(process, store)
     kept = Memory(len(layout.chunks)) if store is None else Store.create(Path(store), configuration, permutation)
@@ -152,13 +152,13 @@ def _check_process(process: tuple[int, int], store: Any) -> tuple[int, int]:
     return i, n
 
 
-def _permutation(layout: Layout, programs: list[Program], problem: Any, order: Callable | None, devices: list) -> np.ndarray:
+def _permutation(layout: Layout, programs: list[Program], order: Callable | None) -> np.ndarray:
     """The order in which lanes are computed, program after program: hard ones first where that matters."""
     parts = []
     for p, program in enumerate(programs):
         lanes = np.arange(layout.parts[p], dtype=np.uint32)
         if order is not None or (program.searches and program.batch > 1):
-            by = Program(order or difficulty, program.problems, program.axes, lanes.size, devices)
+            by = Program(order or difficulty, program.problems, program.axes, lanes.size, program.devices)
             if [o.shape for o in by.outputs] != [()]:
                 refuse("order", order, "a function of a problem that gives one number")
             score = _all(by, layout, p, lanes.size)
