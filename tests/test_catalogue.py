@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,12 +65,20 @@ def test_predict_under_jit_does_not_take_unknown_class_sizes_for_equal_ones():
         jax.jit(lambda m: ufm.predict(BALANCED.replace(loss="logistic").collapsed().replace(multiplicity=m)).value)(counts)
 
 
-def test_predict_under_jit_sweeps_class_sizes_and_gives_nan_outside_the_theorem():
-    ce = BALANCED.replace(loss="ce")
-    value = jax.jit(lambda m: ufm.predict(ce.collapsed().replace(multiplicity=m)).value)
-    direct = ufm.predict(ufm.Problem.imbalanced((9, 3, 9, 3), (8,), loss="ce", l2_W=5e-3, l2_H=2e-3)).value
-    np.testing.assert_allclose(value(jnp.array([9.0, 3.0, 9.0, 3.0])), direct, rtol=1e-13)
-    assert jnp.isnan(value(jnp.array([9.0, 5.0, 3.0, 1.0])))
+def test_what_is_traced_decides_nothing_and_what_a_type_says_stays_known():
+    ce = BALANCED.replace(loss="ce").collapsed()
+    with pytest.raises(ValueError, match="one-hot classes of exactly two sizes"):
+        jax.eval_shape(lambda m: ufm.predict(ce.replace(multiplicity=m)).value, jnp.array([9.0, 3.0, 9.0, 3.0]))
+    one_size = jax.jit(lambda n: ufm.predict(ce.replace(design=dataclasses.replace(ce.design, n=n))).value)
+    np.testing.assert_allclose(one_size(7.0), ufm.predict(ce.replace(multiplicity=7.0)).value, rtol=1e-14)
+    soft = jax.jit(lambda s: ufm.predict(ufm.Problem.balanced(4, 5, 8, loss="ce", smoothing=s, l2_W=5e-3, l2_H=2e-3)).value)
+    known = ufm.predict(ufm.Problem.balanced(4, 5, 8, loss="ce", smoothing=0.1, l2_W=5e-3, l2_H=2e-3))
+    assert known.theorem == "ce-label-smoothing"
+    np.testing.assert_allclose(soft(0.1), known.value, rtol=1e-14)
+    with pytest.raises(ValueError, match="no theorem of the catalogue"):
+        jax.eval_shape(
+            lambda s: ufm.predict(ufm.Problem.imbalanced((5, 3), 8, loss="ce", smoothing=s, l2_W=5e-3, l2_H=2e-3)).value, 0.1
+        )
 
 
 @pytest.mark.parametrize("bias", ["none", "free", "ridge"])

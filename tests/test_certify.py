@@ -9,6 +9,7 @@ import pytest
 from scipy.optimize import minimize
 
 import ufm
+from tests.numpy_problem import numpy_problem
 from ufm import Loss, Params, Problem, certify
 from ufm.certify import KINDS, certificate_kind, escape_direction
 from ufm.losses import LOSSES
@@ -80,7 +81,7 @@ def value_and_gradient(x, q):
 
 def scipy_minimum(problem, starts=3):
     """(lowest value found, its params) by L-BFGS-B from several starts, polished by a second run."""
-    q = jax.tree.map(np.asarray, problem)
+    q = numpy_problem(problem)
     size = sum(x.size for x in jax.tree.leaves(ufm.initialize(problem, jax.random.key(0))))
     H_at = sum(o * i for i, o in zip(q.widths, (*q.widths[1:], K), strict=True)) if q.classifier is None else 0
     bounds = [(None, None)] * size
@@ -190,7 +191,7 @@ def test_the_bound_of_one_layer_meets_the_minimum(name):
 def test_the_spectral_ratio_is_that_of_the_logit_gradient_and_one_at_a_minimum_that_does_not_vanish(name):
     problem = TIGHT[name]
     np.testing.assert_allclose(certify(problem, minimum(name)[1]).spectral_ratio, 1, atol=1e-6)
-    q, p = jax.tree.map(np.asarray, (problem, ufm.initialize(problem, jax.random.key(3))))
+    q, p = numpy_problem(problem), jax.tree.map(np.asarray, ufm.initialize(problem, jax.random.key(3)))
     A = np.eye(K) if q.classifier is None else q.classifier
     samples = p.H / np.sqrt(q.multiplicity)
     Z = q.scale * A @ p.weights[0] @ samples + (0 if p.b is None else np.outer(p.b, q.intercept))

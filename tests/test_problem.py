@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 
 import ufm
 from ufm import Loss, Params, Problem
+from ufm.design import ClassSizes, EqualClasses, GeneralColumns, GroupedClasses
 from ufm.losses import LOSSES
 from ufm.objective import to_domain
 
@@ -120,7 +122,7 @@ def test_collapsed_sums_the_multiplicities_of_equal_columns_and_keeps_the_rest()
     np.testing.assert_array_equal(small.targets, np.eye(3))
     np.testing.assert_array_equal(small.multiplicity, [4, 1, 2])
     np.testing.assert_allclose(small.H0, H0 * np.sqrt([4, 1, 2]), rtol=1e-15)
-    assert (small.groups, small.samples, small.columns, small.design) == ((1, 1, 1), 7, 3, "imbalanced")
+    assert (small.groups, small.samples, small.columns, type(small.design)) == ((1, 1, 1), 7, 3, ClassSizes)
     assert (whole.groups, whole.columns, whole.classes, whole.trainable, whole.factors) == ((4, 1, 2), 7, 3, 1, 2)
     np.testing.assert_array_equal(whole.labels, [0, 0, 0, 0, 1, 2, 2])
     np.testing.assert_array_equal(whole.counts, [4, 1, 2])
@@ -146,22 +148,60 @@ def test_c_is_the_geometric_mean_of_the_ridges_of_all_factors():
 
 
 @pytest.mark.parametrize(
-    "build, design",
+    "build, kind",
     [
-        (lambda **r: Problem.balanced(3, 2, 4, **r), "balanced"),
-        (lambda **r: Problem.balanced(3, 2, 4, smoothing=0.1, **r), "smoothed"),
-        (lambda **r: Problem.imbalanced((3, 1, 2), 4, **r), "imbalanced"),
-        (lambda **r: Problem.imbalanced((2, 2, 2), 4, **r), "balanced"),
-        (lambda **r: Problem.imbalanced((3, 1, 2), 4, smoothing=0.1, **r), "general"),
-        (lambda **r: Problem.balanced(3, 2, 4, weight=2.0, **r), "general"),
-        (lambda **r: Problem.balanced(3, 2, 4, samples=7, **r), "general"),
-        (lambda **r: Problem.from_targets(np.eye(3), 4, **r), "balanced"),
-        (lambda **r: Problem.from_targets(np.eye(3), 4, multiplicity=[2.5, 2.5, 1], **r), "imbalanced"),
-        (lambda **r: Problem.from_targets(np.ones((3, 2)) / 3, 4, **r), "general"),
+        (lambda **r: Problem.balanced(3, 2, 4, **r), EqualClasses),
+        (lambda **r: Problem.balanced(3, 2, 4, smoothing=0.1, **r), EqualClasses),
+        (lambda **r: Problem.imbalanced((3, 1, 2), 4, **r), ClassSizes),
+        (lambda **r: Problem.imbalanced((2, 2, 2), 4, **r), EqualClasses),
+        (lambda **r: Problem.imbalanced((3, 1, 2), 4, smoothing=0.1, **r), ClassSizes),
+        (lambda **r: Problem.grouped((2, 1), (3.0, 1.5), 4, **r), GroupedClasses),
+        (lambda **r: Problem.balanced(3, 2, 4, weight=2.0, **r), GeneralColumns),
+        (lambda **r: Problem.balanced(3, 2, 4, weight=1.0, intercept=1.0, **r), EqualClasses),
+        (lambda **r: Problem.balanced(3, 2, 4, samples=7, **r), GeneralColumns),
+        (lambda **r: Problem.from_targets(np.eye(3), 4, **r), EqualClasses),
+        (lambda **r: Problem.from_targets(np.eye(3), 4, multiplicity=[2.5, 2.5, 1], **r), ClassSizes),
+        (lambda **r: Problem.from_targets(np.eye(3)[:, [0, 1, 1, 2]], 4, multiplicity=[2, 0.5, 1.5, 2], **r), EqualClasses),
+        (lambda **r: Problem.from_targets(0.9 * np.eye(3) + 0.1 / 3, 4, **r), EqualClasses),
+        (lambda **r: Problem.from_targets(np.eye(3)[:, ::-1], 4, **r), GeneralColumns),
+        (lambda **r: Problem.from_targets((1 - np.eye(3)) / 2, 4, **r), GeneralColumns),
+        (lambda **r: Problem.from_targets(-np.eye(3), 4, **r), GeneralColumns),
+        (lambda **r: Problem.from_targets(np.eye(3)[:, :2], 4, **r), GeneralColumns),
+        (lambda **r: Problem.from_targets(np.ones((3, 2)) / 3, 4, **r), GeneralColumns),
     ],
 )
-def test_the_design_is_read_from_the_numbers(build, design):
-    assert build(l2_W=0.1, l2_H=0.1).design == design
+def test_the_design_is_the_sharpest_type_that_the_numbers_prove(build, kind):
+    problem = build(l2_W=0.1, l2_H=0.1)
+    assert type(problem.design) is kind
+    # and whatever it is stored as, it has the columns it was given
+    again = Problem.from_targets(
+        problem.targets, 4, multiplicity=problem.multiplicity, intercept=problem.intercept, weight=problem.weight,
+        samples=problem.samples, groups=problem.groups, l2_W=0.1, l2_H=0.1,
+    )  # fmt: skip
+    for name in ("targets", "multiplicity", "intercept", "weight", "samples", "counts"):
+        np.testing.assert_allclose(getattr(again, name), getattr(problem, name), rtol=1e-14, atol=1e-16)
+
+
+def test_columns_of_every_type_are_those_of_a_table_written_out():
+    soft = 0.7 * np.eye(3) + 0.1
+    ridges = {"l2_W": 0.1, "l2_H": 0.1, "loss": "ce"}
+    sizes, labels = np.array([3.0, 3.0, 1.0]), [0, 0, 0, 1, 1, 1, 2]
+    made = {
+        "sizes": Problem.imbalanced((3, 3, 1), 4, smoothing=0.3, **ridges),
+        "class": Problem.imbalanced((3, 3, 1), 4, columns="class", smoothing=0.3, **ridges),
+        "grouped": Problem.grouped((2, 1), (3, 1), 4, smoothing=0.3, **ridges),
+        "table": Problem.from_targets(soft[:, labels], 4, **ridges),
+    }
+    for name, problem in made.items():
+        columns = labels if name in ("sizes", "table") else [0, 1, 2]
+        np.testing.assert_allclose(problem.targets, soft[:, columns], rtol=1e-15)
+        np.testing.assert_allclose(problem.counts, sizes)
+        np.testing.assert_allclose(problem.multiplicity, np.ones(7) if len(columns) == 7 else sizes)
+        assert (problem.columns, problem.classes, float(problem.samples)) == (len(columns), 3, 7)
+    p = ufm.initialize(made["class"], KEY)
+    wide = p._replace(H=jnp.repeat(p.H / jnp.sqrt(sizes), np.array([3, 3, 1]), axis=1))
+    values = [objective(q, wide if q.columns == 7 else p) for q in made.values()]
+    np.testing.assert_allclose(values, values[0], rtol=1e-14)
 
 
 def test_a_problem_built_under_jit_or_vmap_has_the_design_it_has_outside():
@@ -169,69 +209,87 @@ def test_a_problem_built_under_jit_or_vmap_has_the_design_it_has_outside():
 
     def value(l2):
         problem = Problem.imbalanced((2, 2), 3, l2_W=0.1, l2_H=l2)
-        seen.append((problem.design, problem.groups))
+        seen.append((type(problem.design), problem.groups))
         return ufm.objective(problem, Params((jnp.ones((2, 3)),), jnp.ones((3, 4)), None))
 
     outside = value(0.1)
     np.testing.assert_allclose(jax.jit(value)(0.1), outside, rtol=1e-15)
     np.testing.assert_allclose(jax.vmap(value)(jnp.asarray([0.1])), [outside], rtol=1e-15)
-    assert seen == [("balanced", (2, 2))] * 3
+    assert seen == [(EqualClasses, (2, 2))] * 3
 
 
 def test_replace_checks_again_and_finds_the_design_again():
     problem = Problem.balanced(3, 2, 4, l2_W=0.1, l2_H=0.1)
     assert problem.replace(l2_H=0.3).l2_H == 0.3 and problem.l2_H == 0.1
-    assert problem.replace(l2_H=0.3).design == "balanced"
+    assert problem.replace(l2_H=0.3).design is problem.design
     assert problem.replace(loss="ce", widths=(7, 5)).widths == (7, 5)
     np.testing.assert_array_equal(problem.replace(widths=(7, 5)).l2_W, [0.1, 0.1])
     sized = problem.replace(multiplicity=[1, 1, 2, 2, 1, 1])
-    assert (sized.design, sized.samples, sized.groups) == ("imbalanced", 8, (2, 2, 2))
-    assert sized.replace(multiplicity=1.0).design == "balanced"
-    assert problem.replace(weight=2.0).design == "general"
+    assert (type(sized.design), sized.samples, sized.groups) == (ClassSizes, 8, (2, 2, 2))
+    assert type(sized.replace(multiplicity=1.0).design) is EqualClasses
+    inside = problem.replace(multiplicity=[1, 3, 2, 2, 3, 1])
+    assert type(inside.design) is EqualClasses and inside.samples == 12
+    np.testing.assert_allclose(inside.multiplicity, [1, 3, 2, 2, 3, 1], rtol=1e-15)
+    assert type(problem.replace(weight=2.0).design) is GeneralColumns
+    assert type(problem.replace(weight=2.0).replace(weight=1.0).design) is EqualClasses
     soft = problem.replace(targets=np.full((3, 6), 1 / 3))
-    assert (soft.design, soft.groups, soft.samples) == ("general", (6,), 6)
+    assert (type(soft.design), soft.groups, soft.samples) == (GeneralColumns, (6,), 6)
     assert problem.replace(samples=9).samples == 9
+    with pytest.raises(TypeError):  # there is no number that a label could be left behind by
+        dataclasses.replace(problem, multiplicity=jnp.ones(6))
     for changes, message in (
         ({"l2_H": -1.0}, "l2_H must be finite and at least 0"),
         ({"l2_h": 0.1}, "the name given to replace must be one of 'targets'.*'l2_H'"),
-        ({"design": "balanced"}, "the name given to replace must be one of"),
+        ({"design": problem.design, "weight": 2.0}, "design must be given without weight"),
         ({"bias": "ridge"}, "l2_b .*must be finite and above 0, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             problem.replace(**changes)
 
 
-def test_traced_class_sizes_make_a_balanced_problem_imbalanced_and_traced_ridges_leave_it():
+def test_traced_class_sizes_make_equal_classes_ones_of_any_sizes_and_traced_ridges_leave_them():
     problem = Problem.balanced(3, 1, 4, l2_W=0.1, l2_H=0.1)
     designs = {}
 
-    def sized(m):
-        q = problem.replace(multiplicity=m)
-        designs["multiplicity"] = q.design
-        return q.samples
+    def noted(name, q):
+        designs[name] = (type(q.design), q.groups)
+        return q
 
-    def ridged(l2):
-        q = problem.replace(l2_H=l2)
-        designs["l2_H"] = q.design
-        return q.c
-
-    def relabelled(Y):
-        q = problem.replace(targets=Y)
-        designs["targets"] = (q.design, q.groups)
-        return q.samples
-
-    def recounted(N):
-        q = problem.replace(samples=N)
-        designs["samples"] = q.design
-        return q.samples
-
-    np.testing.assert_array_equal(jax.vmap(sized)(jnp.asarray([[1.0, 2, 3], [2, 2, 2]])), [6, 6])
+    np.testing.assert_array_equal(
+        jax.vmap(lambda m: noted("multiplicity", problem.replace(multiplicity=m)).samples)(jnp.asarray([[1.0, 2, 3], [2, 2, 2]])),
+        [6, 6],
+    )
+    ridged = lambda l2: noted("l2_H", problem.replace(l2_H=l2)).c  # noqa: E731
     np.testing.assert_allclose(jax.jit(ridged)(0.4), 0.2, rtol=1e-15)
     np.testing.assert_allclose(jax.grad(ridged)(0.4), 0.25, rtol=1e-14)
-    assert jax.vmap(relabelled)(jnp.eye(3)[None]) == 3
-    assert jax.jit(recounted)(5.0) == 5
-    assert designs.pop("targets") == ("general", (1, 1, 1))
-    assert designs == {"multiplicity": "imbalanced", "l2_H": "balanced", "samples": "general"}
+    assert jax.vmap(lambda Y: noted("targets", problem.replace(targets=Y)).samples)(jnp.eye(3)[None]) == 3
+    assert jax.jit(lambda N: noted("samples", problem.replace(samples=N)).samples)(5.0) == 5
+    wide = Problem.balanced(3, 2, 4, l2_W=0.1, l2_H=0.1)
+    sizes = jax.jit(lambda m: noted("within", wide.replace(multiplicity=m)).counts)(jnp.arange(1.0, 7.0))
+    np.testing.assert_allclose(sizes, [3, 7, 11])
+    assert designs == {
+        "multiplicity": (ClassSizes, (1, 1, 1)), "l2_H": (EqualClasses, (1, 1, 1)), "targets": (GeneralColumns, (1, 1, 1)),
+        "samples": (GeneralColumns, (1, 1, 1)), "within": (ClassSizes, (2, 2, 2)),
+    }  # fmt: skip
+
+
+def test_problems_are_equal_when_their_types_choices_and_numbers_are():
+    made = [Problem.imbalanced((3, 1), 4, loss="ce", l2_W=0.1, l2_H=l2) for l2 in (0.1, 0.1, 0.2)]
+    assert made[0] == made[1] and hash(made[0]) == hash(made[1]) and made[0] != made[2]
+    assert made[0] != made[0].replace(loss="mse") and made[0] != made[0].collapsed() and made[0] != "ce"
+    again = pickle.loads(pickle.dumps(made[0]))
+    assert again == made[0] and again.loss == made[0].loss
+
+
+def test_columns_of_a_million_samples_cost_what_their_classes_do():
+    counts = tuple(int(n) for n in np.random.default_rng(0).integers(732, 1301, 1000))
+    problem = Problem.imbalanced(counts, 64, loss="ce", l2_W=1e-4, l2_H=1e-7, columns="class")
+    assert (problem.columns, float(problem.samples)) == (1000, sum(counts))
+    assert sum(x.nbytes for x in jax.tree.leaves(problem)) < 1e5
+    whole = Problem.imbalanced(counts, 64, loss="ce", l2_W=1e-4, l2_H=1e-7)
+    assert whole.columns == sum(counts) and whole.collapsed() == problem
+    with pytest.raises(ValueError, match="1000000000 columns, one a sample, need 1.21e.04 GB"):
+        ufm.initialize(Problem.balanced(1000, 10**6, 512, l2_W=1e-4, l2_H=1e-7), KEY)
 
 
 def test_a_problem_is_a_pytree_whose_numbers_are_leaves():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ufm
+from tests.numpy_problem import numpy_problem
 from ufm import Params, Problem
 from ufm.losses import LOSSES
 from ufm.narrow import narrow_features
@@ -52,7 +53,7 @@ def gradient(q, weights, H, b):
 
 def heavy_ball(problem, params, momentum):
     """Params after 1, STEPS/2 and STEPS steps of V <- momentum V - rate grad, theta <- theta + V (descent at 0)."""
-    q = jax.tree.map(np.asarray, problem)
+    q = numpy_problem(problem)
     leaves, shape = jax.tree.flatten(jax.tree.map(np.asarray, params))
     velocity, kept = [np.zeros_like(x) for x in leaves], []
     for step in range(1, STEPS + 1):
@@ -213,7 +214,7 @@ def test_weights_of_samples_are_kept_where_all_are_equal():
 def test_the_gradient_of_the_test_is_that_of_the_objective():
     for number, loss in enumerate(LOSSES):
         problem, params = build(loss, 2, IMBALANCED, "ridge", number % 2 == 0, seed=65, scale=1.3)
-        q, p = jax.tree.map(np.asarray, (problem, params))
+        q, p = numpy_problem(problem), jax.tree.map(np.asarray, params)
         by_hand = gradient(q, list(p.weights), p.H, p.b)
         by_jax = jax.jit(jax.grad(lambda p, q: ufm.objective(q, p)))(params, problem)
         for got, expected in zip(jax.tree.leaves(by_jax), jax.tree.leaves(by_hand), strict=True):

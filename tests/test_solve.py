@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 import ufm
+from tests.numpy_problem import numpy_problem
 from ufm import Loss, Params, Problem, Status, minimise, solve
 from ufm.objective import gradient_norm
 from ufm.quasi_newton import apply_inverse_hessian, empty_memory, remember
@@ -24,7 +25,7 @@ def problem_of(loss, bias, widths=4, counts=COUNTS, **choices):
 
 def scipy_minimum(problem, bounds=False, starts=4):
     """The lowest value that SciPy finds for one trained layer in raw columns, value and gradient written by hand."""
-    q = jax.tree.map(np.asarray, problem)
+    q = numpy_problem(problem)
     Y, d, a = q.targets, q.widths[0], float(problem.bias != "none")
     (K, C), share = Y.shape, q.weight / q.samples
 

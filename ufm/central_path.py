@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.checks import check_choice, refuse
+from ufm.design import Classes
 from ufm.objective import Params, column_weights, objective
 from ufm.problem import Problem
 
@@ -118,8 +119,8 @@ def renormalised_velocity(problem: Problem, X: jax.Array, *, rewhitened: bool = 
 
 def check_renormalisable(problem: Problem) -> None:
     """Refuse a problem without classes of whole samples, or with a proximity term, whose centre no rescaling leaves alone."""
-    if problem.design == "general":
-        refuse("design", problem.design, "'balanced', 'smoothed' or 'imbalanced' for features to be renormalised")
+    if not isinstance(problem.design, Classes):
+        refuse("problem", problem, "of classes of whole samples for features to be renormalised")
     if problem.H0 is not None:
         refuse("H0", "an array", "None for features to be renormalised")
 

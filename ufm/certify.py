@@ -18,6 +18,7 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.checks import refuse
+from ufm.design import flattened
 from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
 from ufm.problem import Problem
 from ufm.standard_form import point_with_bias, share_bias
@@ -90,9 +91,8 @@ def certify(problem: Problem, params: Params) -> Certificate:
     """
     certificate_kind(problem)
     # the kind of targets does not matter here, nor an absent bias: problems that differ in them alone share a program
-    shared = problem if problem.bias == "free" else share_bias(problem)
-    general = dataclasses.replace(shared, design="general", groups=(1,) * problem.columns)
-    return _certify(general, point_with_bias(problem, params))
+    free = dataclasses.replace(problem, design=flattened(problem.design))
+    return _certify(free if problem.bias == "free" else share_bias(problem), point_with_bias(problem, params))
 
 
 @jax.jit

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_non_negative, check_positive, check_shape, is_traced
+from ufm.design import each_column
 from ufm.problem import Problem
+from ufm.validation import check_memory
 
 
 class Params(NamedTuple):
@@ -52,8 +54,7 @@ def column_weights(problem: Problem) -> jax.Array:
 
 def data_term(problem: Problem, z: jax.Array) -> jax.Array:
     """sum_c w_c m_c loss(z_c, y_c) / N at logits z of shape (K, C)."""
-    losses = jax.vmap(problem.loss.value, in_axes=1)(z, problem.loss_targets)
-    return jnp.sum(column_weights(problem) * losses)
+    return jnp.sum(column_weights(problem) * each_column(problem.design, problem.loss.value, z))
 
 
 def penalty(problem: Problem, params: Params) -> jax.Array:
@@ -99,9 +100,10 @@ def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:
     On the sphere the features, and trained classifier rows, are normalised to it; non-negative features are |H|.
 
     Raises:
-      ValueError: if scale is not above 0.
+      ValueError: if scale is not above 0, or a column a sample would not fit into memory.
     """
     check_positive("scale", scale)
+    check_memory(problem)
     shapes = (*weight_shapes(problem), (problem.widths[0], problem.columns))
     keys = jax.random.split(key, len(shapes) + 1)
     *weights, H = (scale * jax.random.normal(k, s, problem.dtype) for k, s in zip(keys[1:], shapes, strict=True))

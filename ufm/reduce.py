@@ -16,9 +16,10 @@ import numpy as np
 import optax
 
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
+from ufm.design import Classes, GeneralColumns, constant, general
 from ufm.equivariance import check_commutes
 from ufm.objective import Params
-from ufm.problem import EQUAL_IN_RUNS, Problem
+from ufm.problem import Problem
 
 
 class Reduced(NamedTuple):
@@ -93,18 +94,9 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
       ValueError: if parts is not a whole number of at least 1.
     """
     check_count("parts", parts, 1)
-    merged = problem.collapsed()
-    columns = {name: getattr(merged, name) for name in EQUAL_IN_RUNS}
-    xp = array_module(columns, merged.multiplicity)
-    given = {name: x for name, x in columns.items() if x is not None}
-    repeat = {name: jnp.asarray(xp.repeat(xp.asarray(x), parts, axis=-1)) for name, x in given.items()}
-    return dataclasses.replace(
-        merged,
-        multiplicity=jnp.asarray(xp.repeat(xp.asarray(merged.multiplicity) / parts, parts)),
-        H0=None if merged.H0 is None else jnp.repeat(merged.H0, parts, axis=-1) / jnp.sqrt(parts * 1.0),
-        groups=(parts,) * len(merged.groups),
-        **repeat,
-    )
+    H0 = problem.collapsed().H0
+    H0 = None if H0 is None else jnp.repeat(H0, parts, axis=-1) / jnp.sqrt(parts * 1.0)
+    return dataclasses.replace(problem, design=problem.design.split(parts), H0=H0)
 
 
 def pool_samples(
@@ -213,16 +205,16 @@ def compress_columns(
         rows.append((problem.intercept * root)[None, :])
     T = jnp.linalg.qr(jnp.concatenate(rows).T)[0]
     size = T.shape[1]
-    reduced = dataclasses.replace(
-        problem,
-        targets=(problem.targets * root[None, :]) @ T,
+    design = GeneralColumns(
+        table=(problem.targets * root[None, :]) @ T,
         multiplicity=jnp.ones((size,), problem.dtype),
-        intercept=(problem.intercept * root) @ T,
-        weight=jnp.full((size,), problem.weight[0]),
-        H0=None if problem.H0 is None else problem.H0 @ T,
-        groups=(1,) * size,
-        design="general",
+        run_intercept=(problem.intercept * root) @ T,
+        run_weight=jnp.full((size,), problem.weight[0]),
+        samples=problem.samples,
+        run_teacher=None,
+        runs=(1,) * size,
     )
+    reduced = dataclasses.replace(problem, design=design, H0=None if problem.H0 is None else problem.H0 @ T)
 
     def lift(p: Params) -> Params:
         return p._replace(H=p.H @ T.T)
@@ -234,22 +226,22 @@ def compress_columns(
 
 def _append_residuals(merged: Problem, sizes: list[int], weights: Any, H0: jax.Array | None) -> Problem:
     """One column a class, then runs of columns of target 0, intercept 0 and multiplicity 1, each of one weight."""
-    size = sum(sizes)
+    own, pools = general(merged.design), np.flatnonzero(sizes)
 
-    def append(x: jax.Array, value: Any) -> jax.Array:
+    def append(x: jax.Array, value: Any, size: int) -> jax.Array:
         xp = array_module(x, value)
-        return jnp.asarray(xp.concatenate([xp.asarray(x), xp.broadcast_to(value, (*x.shape[:-1], size))], axis=-1), x.dtype)
+        return constant(xp.concatenate([xp.asarray(x), xp.broadcast_to(value, (*x.shape[:-1], size))], axis=-1), x.dtype)
 
-    return dataclasses.replace(
-        merged,
-        targets=append(merged.targets, 0),
-        multiplicity=append(merged.multiplicity, 1),
-        intercept=append(merged.intercept, 0),
-        weight=append(merged.weight, weights[np.repeat(np.arange(len(sizes)), sizes)]),
-        H0=H0,
-        groups=(1,) * merged.columns + tuple(n for n in sizes if n),
-        design="general",
+    design = GeneralColumns(
+        table=append(own.table, 0, len(pools)),
+        multiplicity=append(own.multiplicity, 1, sum(sizes)),
+        run_intercept=append(own.run_intercept, 0, len(pools)),
+        run_weight=append(own.run_weight, weights[pools], len(pools)),
+        samples=own.samples,
+        run_teacher=None,
+        runs=(*own.runs, *(int(sizes[pool]) for pool in pools)),
     )
+    return dataclasses.replace(merged, design=design, H0=H0)
 
 
 def _shares(problem: Problem) -> jax.Array:
@@ -267,11 +259,11 @@ def _starts(problem: Problem, params: Params, velocity: Params | None) -> list[j
 def _pools(problem: Problem) -> list[np.ndarray]:
     """Indices of runs whose residuals may be mixed: those of one weight; each alone where weights are not known."""
     runs = np.arange(len(problem.groups))
-    if problem.design != "general":
+    if isinstance(problem.design, Classes):
         return [runs]
-    if is_traced(problem.weight):
+    if is_traced(problem.design.run_weight):
         return list(runs[:, None])
-    weights = np.asarray(problem.weight)[np.cumsum((0, *problem.groups[:-1]))]
+    weights = np.asarray(problem.design.run_weight)
     return [runs[weights == weight] for weight in np.unique(weights)]
 
 

@@ -18,12 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
+from ufm.design import constant, flattened, general
 from ufm.narrow import narrow_features
 from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem
 from ufm.reduce import Reduced, compress_columns, spread_columns
 
 _PADDED_UP_TO = 64  # larger problems gain more from their own width than from a shared program
+_FLAT_UP_TO = 1 << 16  # targets of as many entries are stored a column, so that problems of one shape share a program
 _START_SCALES = (1.0, 1.0, 0.6, 1.5, 1.0, 0.3, 1.0, 0.01)
 
 
@@ -117,13 +119,15 @@ def standard_point(problem: Problem, params: Params) -> Reduced:
 def share_bias(problem: Problem) -> Problem:
     """Every bias mode as "ridge": without a bias the intercepts are 0 and the ridge 1, free is a ridge of 0."""
     absent = problem.bias == "none"
+    small = problem.classes * problem.columns <= _FLAT_UP_TO
+    design = flattened(problem.design) if small else general(problem.design)
+    if absent:
+        design = dataclasses.replace(design, run_intercept=constant(np.zeros(len(design.runs), problem.dtype)))
     return dataclasses.replace(
         problem,
         bias="ridge",
-        intercept=jnp.asarray(np.zeros(problem.columns, problem.dtype)) if absent else problem.intercept,
-        l2_b=jnp.asarray(np.ones((), problem.dtype)) if absent else problem.l2_b,
-        groups=(1,) * problem.columns,
-        design="general",
+        design=design,
+        l2_b=constant(np.ones((), problem.dtype)) if absent else problem.l2_b,
     )
 
 

@@ -1,8 +1,8 @@
-"""What makes a problem well posed, complete, and of which kind: decided where it is built, outside jit."""
+"""What makes a problem well posed and complete: decided where it is built, outside jit."""
 
+import os
 from typing import Any
 
-import jax
 import numpy as np
 
 from ufm.checks import (
@@ -12,59 +12,111 @@ from ufm.checks import (
     check_non_negative,
     check_positive,
     check_shape,
-    common_float_dtype,
     is_traced,
     refuse,
 )
+from ufm.design import ALIKE_IN_RUNS, Classes, Design
 
 
-def complete_numbers(trainable: int, **given: Any) -> dict[str, Any]:
-    """The numbers of a problem as arrays of one dtype and the right shapes, with defaults where None was given.
-
-    Known numbers stay NumPy. The arguments are those of `Problem.from_targets`, which documents them.
+def complete_numbers(trainable: int, given: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    """The numbers of a problem beside its columns as arrays of one dtype and the right shapes. Known ones stay NumPy.
 
     Raises:
       ValueError: for what is not a number, or a shape that does not fit.
     """
-    dtype = common_float_dtype(*given.values())
+    scalars = {name: as_array(name, given[name], dtype, ()) for name in ("l2_H", "l2_b", "scale", "beta")}
+    optional = {name: None if given[name] is None else as_array(name, given[name], dtype) for name in ("classifier", "H0")}
+    return {"l2_W": as_array("l2_W", given["l2_W"], dtype, (trainable,)), **scalars, **optional}
 
-    def array(name: str, default: float | None = None, shape: tuple | None = None) -> Any:
-        x = default if given[name] is None else given[name]
-        xp = array_module(x)
-        try:
-            x = xp.asarray(x, dtype)
-        except (TypeError, ValueError):
-            refuse(name, x, "numbers")
-        if shape is not None and x.shape != shape:
-            if x.ndim and x.shape != (1,):
-                raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
-            x = xp.broadcast_to(x, shape)
-        return x
 
-    targets = array("targets")
+def complete_columns(given: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    """Targets, multiplicity, intercept, weight, samples and teacher as arrays a column, with defaults where None was given.
+
+    Raises:
+      ValueError: for what is not a number, or a shape that does not fit.
+    """
+    targets = as_array("targets", given["targets"], dtype)
     if targets.ndim != 2 or targets.shape[0] < 2 or targets.shape[1] < 1:
         raise ValueError(f"targets must have shape (K, C) with K >= 2 and C >= 1, got {targets.shape}")
-    per_column = {name: array(name, 1.0, targets.shape[1:]) for name in ("multiplicity", "intercept", "weight")}
-    if given["samples"] is None:
-        multiplicity, intercept = per_column["multiplicity"], per_column["intercept"]
-        xp = array_module(intercept, multiplicity)
-        given["samples"] = xp.sum(xp.where(xp.asarray(intercept) == 1, xp.asarray(multiplicity), 0))
-    scalars = {name: array(name, shape=()) for name in ("samples", "l2_H", "l2_b", "scale", "beta")}
-    optional = {name: None if given[name] is None else array(name) for name in ("classifier", "H0", "teacher")}
-    return {"targets": targets, "l2_W": array("l2_W", shape=(trainable,)), **per_column, **scalars, **optional}
+    columns = {"targets": targets}
+    for name in ("multiplicity", "intercept", "weight"):
+        columns[name] = as_array(name, 1.0 if given[name] is None else given[name], dtype, targets.shape[1:])
+    samples = given["samples"]
+    if samples is None:
+        xp = array_module(columns["intercept"], columns["multiplicity"])
+        samples = xp.sum(xp.where(columns["intercept"] == 1, columns["multiplicity"], 0))
+    columns["samples"] = as_array("samples", samples, dtype, ())
+    columns["teacher"] = None if given["teacher"] is None else as_array("teacher", given["teacher"], dtype)
+    if columns["teacher"] is not None:
+        check_shape("teacher", columns["teacher"], targets.shape)
+    return columns
+
+
+def as_array(name: str, x: Any, dtype: Any, shape: tuple | None = None) -> Any:
+    """Numbers as an array of a dtype, one number filling a shape that is asked for; NumPy where they are known."""
+    xp = array_module(x)
+    try:
+        x = xp.asarray(x, dtype)
+    except (TypeError, ValueError):
+        refuse(name, x, "numbers")
+    if shape is not None and x.shape != shape:
+        if x.ndim and x.shape != (1,):
+            raise ValueError(f"{name} must be one number or have shape {shape}, got shape {x.shape}")
+        x = xp.broadcast_to(x if x.ndim == 0 else x[0], shape)
+    return x
 
 
 def check_problem(problem: Any) -> None:
     """Refuse a problem that is not well posed, with a ValueError that names the argument, its value and the rule."""
     _check_shapes(problem)
-    for name in ("multiplicity", "samples", "weight", "scale"):
-        check_positive(name, getattr(problem, name))
-    for name in ("intercept", "targets"):
-        check_finite(name, getattr(problem, name))
+    check_positive("scale", problem.scale)
     for name in ("l2_W", "l2_H", "l2_b", "beta"):
         check_non_negative(name, getattr(problem, name))
     _check_ridges(problem)
-    _check_targets(problem)
+
+
+def check_columns(columns: dict[str, Any], groups: Any) -> None:
+    """Refuse columns that are no numbers in range, and runs that are none."""
+    for name in ("multiplicity", "samples", "weight"):
+        check_positive(name, columns[name])
+    for name in ("intercept", "targets"):
+        check_finite(name, columns[name])
+    if columns["teacher"] is not None:
+        check_finite("teacher", columns["teacher"])
+    if groups is None:
+        return
+    number = columns["targets"].shape[1]
+    if sum(groups) != number:
+        refuse("groups", groups, f"run lengths that add up to the {number} columns")
+    alike = [columns[name] for name in ALIKE_IN_RUNS if columns[name] is not None]
+    if not is_traced(*alike):
+        first = np.repeat(np.cumsum((0, *groups[:-1])), groups)
+        if any(not np.array_equal(np.asarray(x), np.asarray(x)[..., first], equal_nan=True) for x in alike):
+            refuse("groups", groups, "runs of columns with equal targets, intercept, weight and teacher")
+
+
+def check_sizes(design: Classes) -> None:
+    """Refuse class sizes that are not above 0, and smoothing outside [0, 1)."""
+    check_positive("counts", design.counts)
+    if design.shares is not None:
+        check_positive("multiplicity", design.shares)
+    if design.smoothing is not None:
+        check_finite("smoothing", design.smoothing)
+        if not is_traced(design.smoothing) and not 0 <= float(design.smoothing) < 1:
+            refuse("smoothing", float(design.smoothing), "in [0, 1)")
+
+
+def check_memory(problem: Any) -> None:
+    """Refuse a problem whose features and logits, a column each, would take more than half of the machine's memory."""
+    numbers = problem.columns * (problem.widths[0] + problem.classes)
+    needed, there = numbers * problem.dtype.itemsize, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 2 * needed > there:
+        small = len(problem.groups) * (problem.widths[0] + problem.classes) * problem.dtype.itemsize
+        raise ValueError(
+            f"problem must fit into memory: its {problem.columns} columns, one a sample, need {needed / 1e9:.3g} GB for features "
+            f"and logits, and the machine has {there / 1e9:.3g} GB. problem.collapsed() has the same minimum in "
+            f"{len(problem.groups)} columns ({small / 1e9:.3g} GB); build it with columns=\"class\""
+        )
 
 
 def _check_shapes(problem: Any) -> None:
@@ -73,29 +125,18 @@ def _check_shapes(problem: Any) -> None:
     for width in problem.widths:
         check_count("widths", width, 1)
     if problem.classifier is not None:
-        check_shape("classifier", problem.classifier, (problem.targets.shape[0], problem.widths[-1]))
+        check_shape("classifier", problem.classifier, (problem.classes, problem.widths[-1]))
         check_finite("classifier", problem.classifier)
     if problem.H0 is not None:
-        check_shape("H0", problem.H0, (problem.widths[0], problem.targets.shape[1]))
+        check_shape("H0", problem.H0, (problem.widths[0], problem.columns))
         check_finite("H0", problem.H0)
     elif not is_traced(problem.beta) and np.any(np.asarray(problem.beta) != 0):
         refuse("beta", problem.beta, "0 where no H0 is given")
-    if problem.teacher is not None:
-        check_shape("teacher", problem.teacher, problem.targets.shape)
-        check_finite("teacher", problem.teacher)
     if (problem.teacher is not None) != problem.loss.teacher:
         allowed = "an array of teacher logits" if problem.loss.teacher else "None"
         refuse("teacher", problem.teacher, f"{allowed} for the loss {problem.loss.name!r}")
     if problem.features == "sphere" and len(problem.widths) != 1:
         refuse("widths", problem.widths, 'one number where features="sphere"')
-    if sum(problem.groups) != problem.targets.shape[1]:
-        refuse("groups", problem.groups, f"run lengths that add up to the {problem.targets.shape[1]} columns")
-    parts = [x for x in (problem.targets, problem.intercept, problem.weight, problem.teacher) if x is not None]
-    if not is_traced(*parts):
-        starts = np.cumsum((0, *problem.groups[:-1]))
-        first = np.repeat(starts, problem.groups)
-        if any(not np.array_equal(np.asarray(x), np.asarray(x)[..., first], equal_nan=True) for x in parts):
-            refuse("groups", problem.groups, "runs of columns with equal targets, intercept, weight and teacher")
 
 
 def _check_ridges(problem: Any) -> None:
@@ -114,12 +155,17 @@ def _check_ridges(problem: Any) -> None:
         )
 
 
-def _check_targets(problem: Any) -> None:
-    if is_traced(problem.targets):
+def check_targets(loss: Any, design: Design) -> None:
+    """Refuse targets that the loss makes no sense of."""
+    if isinstance(design, Classes):
+        if design.smoothing is not None and loss.targets == "one-hot":
+            refuse(f"targets of the loss {loss.name!r}", design.table, "one-hot columns")
         return
-    targets = np.asarray(problem.targets)
+    if is_traced(design.table):
+        return
+    targets = np.asarray(design.table)
     slack = 64 * np.finfo(targets.dtype).eps
-    kind, name = problem.loss.targets, f"targets of the loss {problem.loss.name!r}"
+    kind, name = loss.targets, f"targets of the loss {loss.name!r}"
     if kind == "unit" and not np.all((targets >= 0) & (targets <= 1)):
         refuse(name, targets, "in [0, 1]")
     if kind in ("distribution", "one-hot"):
@@ -127,37 +173,3 @@ def _check_targets(problem: Any) -> None:
             refuse(name, targets, "non-negative columns that sum to 1")
     if kind == "one-hot" and not np.all((targets == 0) | (targets == 1)):
         refuse(name, targets, "one-hot columns")
-
-
-def runs_of_equal_columns(*parts: jax.Array | None) -> tuple[int, ...]:
-    """Lengths of the runs of adjacent columns that agree in every part, of shape (C,) or (rows, C); all ones where traced."""
-    given = [x for x in parts if x is not None]
-    columns = given[0].shape[-1]
-    if is_traced(*given):
-        return (1,) * columns
-    stacked = np.concatenate([np.atleast_2d(np.asarray(x)) for x in given])
-    starts = np.flatnonzero(np.concatenate([[True], np.any(stacked[:, 1:] != stacked[:, :-1], axis=0)]))
-    return tuple(int(n) for n in np.diff(np.concatenate([starts, [columns]])))
-
-
-def design_of(problem: Any) -> str:
-    """ "balanced", "smoothed", "imbalanced" or "general", as far as the numbers are known."""
-    classes = problem.targets.shape[0]
-    parts = (problem.targets, problem.multiplicity, problem.intercept, problem.weight, problem.samples)
-    if is_traced(*parts) or len(problem.groups) != classes:
-        return "general"
-    if problem.teacher is not None:
-        return "general"
-    targets, multiplicity, intercept, weight, samples = map(np.asarray, parts)
-    starts = np.cumsum((0, *problem.groups[:-1]))
-    counts = np.add.reduceat(multiplicity, starts)
-    eps = 64 * np.finfo(targets.dtype).eps
-    if np.any(intercept != 1) or np.any(weight != 1) or abs(counts.sum() / samples - 1) > eps:
-        return "general"
-    means = targets[:, starts]
-    equal = np.all(np.abs(counts / counts[0] - 1) <= eps)
-    if np.array_equal(means, np.eye(classes)):
-        return "balanced" if equal else "imbalanced"
-    off = means[~np.eye(classes, dtype=bool)]
-    symmetric = np.ptp(np.diag(means)) <= eps and np.ptp(off) <= eps
-    return "smoothed" if equal and symmetric else "general"

@@ -88,8 +88,8 @@ def test_counts_ratio_holds_where_class_sizes_are_arguments_of_a_shared_program(
 @pytest.mark.parametrize(
     "choices, expected",
     [
-        ({"K": 3}, {"classes": 3, "columns": 30, "design": "balanced"}),
-        ({"n": 7, "K": 5}, {"classes": 5, "columns": 35, "design": "balanced"}),
+        ({"K": 3}, {"classes": 3, "columns": 30, "groups": (10,) * 3}),
+        ({"n": 7, "K": 5}, {"classes": 5, "columns": 35, "groups": (7,) * 5}),
         ({"d": 16, "M": 3}, {"widths": (16, 16, 16), "trainable": 3}),
         ({"M": 2}, {"widths": (8, 8)}),
         ({"widths": (9, 7)}, {"widths": (9, 7), "trainable": 2}),

@@ -194,14 +194,16 @@ def test_minima_of_students_are_served_by_the_catalogue():
         "dhkd-dual-head": dual_head.problem_at(4.0, 0.0, 1e-3),
     }
     for theorem, problem in served.items():
-        assert jax.eval_shape(ufm.predict, problem).theorem == theorem
+        assert ufm.predict(problem).theorem == theorem
+        with pytest.raises(ValueError, match="no theorem of the catalogue"):  # what is traced decides nothing
+            jax.eval_shape(ufm.predict, problem)
     soft = soft_labels.problem_at(0.7, 2.0, 0.3)
     assert not soft_labels.THEOREMS[0].failing(soft)
     lopsided = soft.replace(targets=soft.targets[:, ::-1][jnp.asarray([0, 2, 1, 3])])
     (assumption,) = soft_labels.THEOREMS[0].failing(lopsided)
-    assert assumption.text == "equal classes that targets, teacher and weights treat alike"
+    assert assumption.text.startswith("equal classes that targets, teacher and weights treat alike")
     uneven = mixture.problem_at(4.0, 0.01).replace(teacher=np.repeat(np.arange(16.0).reshape(4, 4), 2, axis=1))
-    assert np.isnan(PREDICT[mixture](uneven).value)  # under jit numbers are not known beforehand
+    assert assumption in mixture.THEOREMS[0].failing(uneven)
 
 
 @pytest.mark.parametrize(

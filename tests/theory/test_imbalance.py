@@ -101,21 +101,26 @@ def test_derivatives_pass_through_the_program():
 def test_a_thousand_classes_keep_their_accuracy():
     found = groups(Groups(jnp.array([500.0, 500.0]), jnp.array([0.99, 0.01]), jnp.array([1e-8, 1e-9])))
     assert np.all(np.isfinite(jax.tree.leaves(found)[0])) and 0 < found.value < 1e-3
-    single = dataclasses.replace(ce((30, 2)), multiplicity=jnp.array([30, 2], jnp.float32))
-    single = jax.tree.map(lambda x: x.astype(jnp.float32), single)
+    single = jax.tree.map(lambda x: x.astype(jnp.float32), ce((30, 2)))
     prediction = jax.jit(two_groups.predict)(single)
     assert prediction.value.dtype == jnp.float32
     np.testing.assert_allclose(prediction.value, predict(ce((30, 2))).value, rtol=1e-6)
 
 
-def test_other_class_sizes_are_outside_and_traced_ones_give_nan():
+def test_other_class_sizes_are_outside_and_traced_ones_unless_their_groups_are_known():
     problem = ce((50, 10, 5))
     assert [a.text for a in two_groups.THEOREMS[0].failing(problem)] == ["one-hot classes of exactly two sizes"]
     with pytest.raises(ValueError, match="no theorem of the catalogue gives the minimum"):
         ufm.predict(problem)
-    at = jax.jit(lambda n: two_groups.predict(problem.replace(multiplicity=n)).value)
-    assert np.isnan(at(jnp.array([50.0, 10.0, 5.0]))) and np.isnan(at(jnp.array([5.0, 5.0, 5.0])))
-    assert np.isfinite(at(jnp.array([5.0, 50.0, 5.0])))
+    sizes = jnp.array([5.0, 50.0, 5.0])
+    with pytest.raises(ValueError, match="no theorem of the catalogue gives the minimum"):
+        jax.eval_shape(lambda n: ufm.predict(problem.replace(multiplicity=n)).value, sizes)
+    grouped = ufm.Problem.grouped((2, 1), (5.0, 50.0), 5, loss="ce", l2_W=problem.l2_W, l2_H=problem.l2_H)
+    of_groups = jax.jit(lambda n: ufm.predict(grouped.replace(design=dataclasses.replace(grouped.design, sizes=n))).value)
+    direct = ufm.predict(problem.replace(multiplicity=sizes)).value
+    np.testing.assert_allclose(of_groups(jnp.array([5.0, 50.0])), direct, rtol=1e-13)
+    even = ufm.predict(problem.replace(multiplicity=5.0)).value  # where the sizes meet, one theorem becomes the other
+    np.testing.assert_allclose(of_groups(jnp.array([5.0, 5.0])), even, rtol=1e-12)
 
 
 # thresholds

@@ -1,19 +1,23 @@
 """Problems in words: what is minimised, which theorems give the minimum, and how it can be certified."""
 
-import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, shown
 from ufm.certify import KINDS, certificate_kind
 from ufm.checks import brief
+from ufm.design import Classes, EqualClasses
 from ufm.explanations.describe import describe
 from ufm.problem import Problem
 from ufm.theory.catalogue import applicable
 from ufm.theory.theorem import Theorem
 
-_DIMENSIONS = {"targets": 2, "multiplicity": 1, "intercept": 1, "weight": 1, "l2_W": 1, "classifier": 2, "H0": 2, "teacher": 2}
+_DIMENSIONS = {
+    "l2_W": 1, "classifier": 2, "H0": 2, "sizes": 1, "counts": 1, "shares": 1, "table": 2, "multiplicity": 1, "run_intercept": 1,
+    "run_weight": 1, "run_teacher": 2,
+}  # fmt: skip
 _FEATURES = {"free": "any vectors", "nonnegative": "no entry below 0, as after a ReLU", "sphere": "of length 1"}
 _BIASES = {"none": "no bias", "free": "trained without a ridge", "ridge": "trained with the ridge l2_b"}
 
@@ -29,8 +33,8 @@ def problem_card(problem: Problem) -> Card:
     fixed = ", the last one fixed" if problem.classifier is not None else ""
     facts = [
         Fact("loss", loss.name, flags),
-        Fact("classes K", str(classes), _classes(problem)),
-        Fact("samples N", shown(problem.samples), f"in {first.columns} columns"),
+        Fact("classes K", str(classes), _classes(first) if not stacked else _classes(first) + " in the first lane"),
+        Fact("samples N", shown(first.samples), f"in {first.columns} columns"),
         Fact("layers", layers, f"M = {len(problem.widths)} from features to logits{fixed}"),
         Fact("features", problem.features, _FEATURES[problem.features]),
         Fact("bias", problem.bias, _BIASES[problem.bias]),
@@ -68,22 +72,26 @@ def _certificate(problem: Problem) -> str:
 
 
 def _classes(problem: Problem) -> str:
-    counts = numbers(problem.counts)
-    if problem.design == "general":
+    design = problem.design
+    if not isinstance(design, Classes):
         return f"targets of {len(problem.groups)} kinds of columns"
-    smoothed = ", smoothed targets" if problem.design == "smoothed" else ""
-    if counts is None or problem.design != "imbalanced":
-        return f"{problem.design}, {shown(problem.counts)} samples each" if not smoothed else f"balanced{smoothed}"
-    return f"imbalanced, {shown(problem.counts)} samples, ratio {np.max(counts) / np.min(counts):.6g}"
+    smoothed = "" if design.smoothing is None else f", targets smoothed by {shown(design.smoothing)}"
+    if isinstance(design, EqualClasses):
+        return f"balanced, {shown(design.n)} samples each{smoothed}"
+    counts = numbers(design.counts)
+    ratio = "" if counts is None else f", ratio {np.max(counts) / np.min(counts):.6g}"
+    return f"imbalanced, {shown(design.counts)} samples{ratio}{smoothed}"
 
 
 def _stack(problem: Problem) -> tuple[tuple[int, ...], Problem]:
     """(axes stacked in front of the numbers by vmap, the first problem of them)."""
-    shape, first = (), {}
-    for field in dataclasses.fields(problem):
-        value: Any = getattr(problem, field.name)
-        if hasattr(value, "ndim"):
-            extra = value.ndim - _DIMENSIONS.get(field.name, 0)
-            shape = max(shape, value.shape[:extra], key=len)
-            first[field.name] = value[(0,) * extra] if extra else value
-    return shape, dataclasses.replace(problem, **first)
+    shape: tuple[int, ...] = ()
+
+    def first(path: tuple, value: Any) -> Any:
+        nonlocal shape
+        extra = value.ndim - _DIMENSIONS.get(path[-1].name, 0)
+        shape = max(shape, value.shape[:extra], key=len)
+        return value[(0,) * extra] if extra else value
+
+    one = jax.tree_util.tree_map_with_path(first, problem)
+    return shape, one

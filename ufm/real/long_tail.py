@@ -22,6 +22,7 @@ import numpy as np
 from ufm.certify import certify
 from ufm.checks import check_choice, check_count, check_positive, refuse
 from ufm.command import add_json, carry_out
+from ufm.design import is_balanced
 from ufm.objective import Params, logits
 from ufm.problem import Problem
 from ufm.real.long_tail_report import ClassFigures, LongTailReport
@@ -83,7 +84,7 @@ def long_tail(
         sizes = class_sizes(problem)
         shared = (sizes.members > 1)[sizes.group]
     prediction = None
-    if features == "nonnegative" or problem.design == "balanced" or two_sizes(problem):
+    if features == "nonnegative" or is_balanced(problem.design) or two_sizes(problem):
         prediction = predict(problem)
     params, steps, status, notes = _search(problem, prediction, seed)
     certificates = [certify(problem, p.params) for p in (prediction,) if p is not None]

@@ -4,6 +4,7 @@ Numbers (leaves of the problem) are swept inside one compiled program; choices (
 arguments of a function that builds the problem) make a problem each, outside it.
 """
 
+import dataclasses
 import inspect
 import itertools
 import re
@@ -11,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, check_count, check_finite, is_traced, known, refuse
+from ufm.design import Classes, ClassSizes, EqualClasses, constant, grouped, is_balanced
 from ufm.losses import Loss
 from ufm.problem import Problem
 
@@ -138,7 +139,7 @@ def with_numbers(problem: Problem, numbers: Mapping[str, Any]) -> Problem:
     for name, value in sorted(numbers.items(), key=lambda item: _leaf(item[0]) != item[0]):
         leaf, shape = _leaf(name), np.shape(value)
         if name == "counts ratio":
-            changes["multiplicity"] = _at_ratio(problem, value)
+            problem = _at_ratio(problem, value)
             continue
         there = getattr(problem, leaf)
         if there is None:
@@ -148,14 +149,11 @@ def with_numbers(problem: Problem, numbers: Mapping[str, Any]) -> Problem:
             raise ValueError(f"axis {name!r} must have points of shape {' or '.join(map(str, allowed))}, got {shape}")
         if leaf == name:
             changes[leaf] = jnp.asarray(value, problem.dtype)
-            if leaf in ("intercept", "weight") and shape == ():
-                changes["groups"] = problem.groups  # columns filled alike stay equal
             continue
         index = int(name[len(leaf) + 1 : -1])
         if index >= there.size:
             raise ValueError(f"axis {name!r} must be an entry from {leaf}[0] to {leaf}[{there.size - 1}]")
         changes[leaf] = jnp.broadcast_to(changes.get(leaf, there), there.shape).at[index].set(jnp.asarray(value, problem.dtype))
-        changes.pop("groups", None)
     return problem.replace(**changes) if changes else problem
 
 
@@ -184,7 +182,7 @@ def with_choices(problem: Problem, choices: Mapping[str, Any], l2_b: Any = None)
     if "bias" in choices:
         changes["l2_b"] = 0.0 if choices["bias"] != "ridge" else problem.l2_b if l2_b is None else float(l2_b)
     if {"K", "n"} & set(choices):
-        changes |= _balanced_columns(problem, choices)
+        changes["design"] = _balanced_columns(problem, choices)
     return problem.replace(**changes)
 
 
@@ -202,9 +200,9 @@ def _arguments(problem: Any, axes: Mapping[str, Any]) -> tuple[tuple[str, ...], 
     return tuple(p.name for p in named), any(p.kind is p.VAR_KEYWORD for p in given)
 
 
-def _balanced_columns(problem: Problem, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Targets, multiplicities and what goes with them of K classes of n samples, as columns of one sample or of all."""
-    if problem.design != "balanced":
+def _balanced_columns(problem: Problem, choices: Mapping[str, Any]) -> EqualClasses:
+    """K classes of n samples, as columns of one sample or of all."""
+    if not is_balanced(problem.design):
         refuse("problem", problem, "balanced for an axis 'K' or 'n' (or a function of them that builds it)")
     if problem.classifier is not None or problem.H0 is not None:
         refuse("problem", problem, "without a fixed classifier and a proximity term for an axis 'K' or 'n'")
@@ -212,24 +210,28 @@ def _balanced_columns(problem: Problem, choices: Mapping[str, Any]) -> dict[str,
     n = choices.get("n", float(problem.counts[0]))
     if columns > 1:
         columns = int(n)
-    targets = np.repeat(np.eye(K, dtype=problem.dtype), columns, axis=1)
-    alike = {"multiplicity": n / columns, "intercept": 1.0, "weight": 1.0, "groups": (columns,) * K}
-    return {"targets": targets, **alike}
+    return EqualClasses(constant(n, problem.dtype), None, None, (columns,) * K)
 
 
-def _at_ratio(problem: Problem, ratio: Any) -> jax.Array:
-    """Multiplicities of the columns for class sizes of another ratio of largest to smallest."""
+def _at_ratio(problem: Problem, ratio: Any) -> Problem:
+    """Class sizes of another ratio of largest to smallest; classes that have one size keep one, and their type says so."""
     if np.shape(ratio) != ():
         raise ValueError(f"axis 'counts ratio' must have points of shape (), got {np.shape(ratio)}")
     if not is_traced(ratio) and not float(ratio) >= 1:
         refuse("axis 'counts ratio'", ratio, "at least 1")
-    counts = known(problem.counts)
+    design = problem.design
+    groups = grouped(design) if isinstance(design, Classes) and not isinstance(design, EqualClasses) else None
+    counts = known(problem.counts if groups is None else groups.sizes)
     xp = array_module(counts)
     logs = xp.log(xp.max(counts) / counts)
     even = xp.linspace(0, 1, counts.size, dtype=counts.dtype)
     profile = xp.where(xp.max(logs) < 1e-12, even, logs / xp.maximum(xp.max(logs), 1e-12))
     sizes = xp.max(counts) * jnp.asarray(ratio, problem.dtype) ** jnp.asarray(-profile, problem.dtype)
-    return (sizes / counts)[problem.labels] * problem.multiplicity
+    if groups is not None:
+        return problem.replace(design=dataclasses.replace(groups, sizes=sizes))
+    if isinstance(design, Classes):
+        return problem.replace(design=ClassSizes(sizes, design.smoothing, design.shares, design.runs))
+    return problem.replace(multiplicity=(sizes / counts)[problem.labels] * problem.multiplicity)
 
 
 def _leaf(name: str) -> str:

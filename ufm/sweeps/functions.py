@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from ufm.certify import certify
 from ufm.checks import refuse
+from ufm.design import is_balanced
 from ufm.flow import flow
 from ufm.losses import Loss
 from ufm.metrics import class_means, cosines, equinorm, numerical_rank
@@ -138,7 +139,7 @@ def standard(fn: Callable, problem: Problem, axes: Iterable[str] = ()) -> Proble
       fn: what is swept. problem: any. axes: names of the numbers that will be replaced; those of single columns keep them all.
     """
     inner = getattr(fn, "func", fn)
-    by_class = inner in _OF_MINIMA or (inner in (closed_form, predict) and problem.design == "balanced")
+    by_class = inner in _OF_MINIMA or (inner in (closed_form, predict) and is_balanced(problem.design))
     merged = problem.loss.convex and problem.features != "sphere" and problem.H0 is None
     if not (by_class and merged) or any(name.partition("[")[0] in _OF_COLUMNS for name in axes):
         return problem

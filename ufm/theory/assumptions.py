@@ -1,8 +1,10 @@
 """What theorems assume of a problem, in words that complete "it needs ..."."""
 
+import dataclasses
 from collections.abc import Callable
 
 from ufm.checks import is_traced
+from ufm.design import EqualClasses, class_sizes, is_balanced, is_one_hot
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption
 
@@ -36,14 +38,17 @@ def is_wide(missing: int) -> Assumption:
 ONE_LAYER = has_depth("one weight matrix (M = 1)", lambda m: m == 1)
 DEEP = has_depth("at least two weight matrices (M >= 2)", lambda m: m >= 2)
 
-BALANCED = Assumption("equal classes with one-hot targets and unit weights", lambda p: p.design == "balanced")
+BALANCED = Assumption("equal classes with one-hot targets and unit weights", lambda p: is_balanced(p.design))
 CLASS_SYMMETRIC = Assumption(
-    "equal classes whose targets have one own-class and one other-class value, and unit weights",
-    lambda p: p.design in ("balanced", "smoothed"),
+    "equal classes, one-hot or smoothed, and unit weights",
+    lambda p: isinstance(p.design, EqualClasses),
 )
-ONE_HOT = Assumption(
-    "one-hot classes (of any sizes) with unit weights", lambda p: p.design in ("balanced", "imbalanced")
-)
+def as_class_sizes(p: Problem) -> Problem:
+    """One-hot classes as ones of any sizes, so that problems of all sizes share a program."""
+    return dataclasses.replace(p, design=class_sizes(p.design))
+
+
+ONE_HOT = Assumption("one-hot classes (of any sizes) with unit weights", lambda p: is_one_hot(p.design))
 
 
 def _is_plain(p: Problem) -> bool:

@@ -3,19 +3,26 @@
 Adding a theorem to a file is all it takes; its family is the folder it lives in.
 """
 
+import dataclasses
 import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 import ufm.theory
-from ufm.checks import refuse
+from ufm.checks import is_traced, refuse
+from ufm.columns import recognised
 from ufm.problem import Problem
-from ufm.theory.prediction import Prediction
+from ufm.reduce import spread_columns
+from ufm.theory.prediction import Prediction, grounded
 from ufm.theory.theorem import STATUSES, Theorem
+from ufm.validation import check_memory
 
 
 @cache
@@ -62,7 +69,13 @@ def select(names: tuple[str, ...] = (), family: str | None = None) -> list[Theor
 
 def applicable(problem: Problem) -> list[Theorem]:
     """The theorems that give the minimum of a problem, the one that `predict` follows first."""
-    return sharpest_first(theorem for theorem in catalogue().values() if theorem.minimiser and not theorem.failing(problem))
+    known = known_best(problem)
+    return sharpest_first(theorem for theorem in catalogue().values() if theorem.minimiser and not theorem.failing(known))
+
+
+def known_best(problem: Problem) -> Problem:
+    """The problem in the sharpest design that its known numbers prove."""
+    return dataclasses.replace(problem, design=recognised(problem.design))
 
 
 def sharpest_first(theorems: Iterable[Theorem]) -> list[Theorem]:
@@ -75,23 +88,30 @@ def predict(problem: Problem) -> Prediction:
 
     A proved theorem is preferred to a numerical one, and a sharper one to a more general one.
 
+    A theorem is followed only where the problem's types, or numbers at hand, decide that its assumptions hold; the value is
+    compared with the objective at the predicted params. Derivatives of the value are those of the minimum in every leaf.
+
     Args:
-      problem: jit, vmap and grad go through all its numbers.
+      problem: jit, vmap and grad go through all its numbers; what is traced decides nothing.
 
     Returns:
       Prediction, signed with the theorem's id.
 
     Raises:
-      ValueError: outside every theorem, saying which assumption of the nearest ones fails.
+      ValueError: outside every theorem, saying which assumption of the nearest ones fails; where the closed form loses more digits
+        than `served_accuracy` allows in the problem's dtype.
 
     Example:
       >>> p = Problem.balanced(classes=4, per_class=100, widths=(64,), l2_W=5e-4, l2_H=5e-4)
       >>> print(f"{predict(p).value:.4f}", predict(p).theorem)
       0.0198 mse-balanced-deep
     """
-    found = applicable(problem)
+    check_memory(problem)
+    whole = known_best(problem)
+    merged = whole if whole.H0 is not None else whole.collapsed()
+    found = applicable(merged)
     if not found:
-        theorems = {theorem: theorem.failing(problem) for theorem in catalogue().values() if theorem.minimiser}
+        theorems = {theorem: theorem.failing(merged) for theorem in catalogue().values() if theorem.minimiser}
         nearest = sorted(theorems.items(), key=lambda pair: len(pair[1]))[:3]
         reasons = "; ".join(f"{t.id} needs {' and '.join(a.text for a in failing)}" for t, failing in nearest)
         raise ValueError(
@@ -99,15 +119,30 @@ def predict(problem: Problem) -> Prediction:
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
     best = found[0]
-    prediction = _program(best.id)(problem)
+    prediction = _program(best.id)(best.view(merged))
+    accuracy = prediction.accuracy
+    if not is_traced(accuracy) and np.ndim(accuracy) == 0 and not float(accuracy) <= served_accuracy(problem.dtype):
+        raise ValueError(
+            f"problem must be one at which {best.id} is accurate in {problem.dtype}: its value {float(prediction.value):.9g} "
+            f"differs from the objective at its own params by {float(accuracy):.1e} of it "
+            f"(allowed {served_accuracy(problem.dtype):.0e})"
+        )
+    if merged is not whole:
+        prediction = dataclasses.replace(prediction, params=spread_columns(problem, prediction.params))
     label = prediction.label if best.status == "holds" or prediction.label == "best-known" else best.status
     return prediction.named(best.id, label)
+
+
+def served_accuracy(dtype: Any) -> float:
+    """The relative difference between a predicted value and the objective at the predicted params from which on none is served."""
+    return float(jnp.finfo(dtype).eps) ** 0.6
 
 
 @cache
 def _program(theorem_id: str) -> Callable[[Problem], Prediction]:
     """The closed form as one compiled program: operation by operation a first call would take three times as long."""
-    return jax.jit(catalogue()[theorem_id].predict)
+    theorem = catalogue()[theorem_id]
+    return jax.jit(lambda problem: grounded(problem, theorem.predict(problem)))
 
 
 def _nearest(name: str, known: dict[str, Theorem]) -> str:

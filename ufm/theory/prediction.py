@@ -6,15 +6,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ufm.card import card_of
-from ufm.objective import Params
+from ufm.objective import Params, along_domain, objective
 from ufm.problem import Problem
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("value", "params", "logits", "singular_values", "alive", "rank", "unique"),
+    data_fields=("value", "params", "logits", "singular_values", "alive", "rank", "unique", "accuracy"),
     meta_fields=("theorem", "label"),
 )
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Prediction:
     singular_values: (L, R) of the factors H, W_1, ..., W_M.
     alive: which classes (one-hot models whose directions are classes) or singular directions are not zero.
     rank: of the logit matrix without bias. unique: whether minimisers differ by rotations of hidden coordinates alone.
+    accuracy: |f(params) - value| / |value| as `ufm.predict` found it, None before.
     theorem: the id of the catalogue entry. label: "optimal" (proved), "numerical" or "best-known".
     """
 
@@ -36,6 +38,7 @@ class Prediction:
     alive: jax.Array
     rank: jax.Array
     unique: jax.Array
+    accuracy: jax.Array | None = None
     theorem: str = ""
     label: str = "optimal"
 
@@ -48,6 +51,33 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         return card_of(self).html()
+
+
+def grounded(problem: Problem, prediction: Prediction) -> Prediction:
+    """The prediction with its accuracy, and with derivatives of the value that are those of the minimum in every leaf.
+
+    By the envelope theorem d f* / d leaf is the derivative of the objective at the minimiser, held fixed.
+    """
+    params = prediction.params
+    f = objective(problem, along_domain(problem, params))
+    # next to the value at zero what rounding leaves of a sum is nothing
+    floor = 64 * jnp.finfo(f.dtype).eps * jnp.abs(objective(problem, jax.tree.map(jnp.zeros_like, params)))
+    size = jnp.maximum(jnp.abs(prediction.value), floor)
+    size = jnp.where(size > 0, size, 1)
+    accuracy = lax.stop_gradient(jnp.abs(f - prediction.value) / size)
+    return dataclasses.replace(prediction, value=_minimum_of(problem, params, prediction.value), accuracy=accuracy)
+
+
+@jax.custom_jvp
+def _minimum_of(problem: Problem, params: Params, value: jax.Array) -> jax.Array:
+    return value
+
+
+@_minimum_of.defjvp
+def _along_the_problem(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    problem, params, value = primals
+    _, slope = jax.jvp(lambda q: objective(q, along_domain(q, params)), (problem,), tangents[:1])
+    return value, slope
 
 
 def effective_c(problem: Problem) -> jax.Array:

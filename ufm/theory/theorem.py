@@ -51,6 +51,10 @@ class Assumption(NamedTuple):
     test: Callable[[Any], bool]
 
 
+def _as_it_is(case: Any) -> Any:
+    return case
+
+
 @dataclass(frozen=True)
 class Theorem:
     """One catalogue entry.
@@ -66,6 +70,8 @@ class Theorem:
       assumes: what must hold of a Problem for `predict` to answer.
       minimiser: whether predict returns the `Prediction` of a problem's minimum, which `ufm.predict` may serve.
       general: served only where no sharper theorem applies.
+      view: case -> the same case in the type that the theorem speaks of, from known numbers (classes as groups of one size, ...);
+        `predict` is given what it returns.
     """
 
     id: str
@@ -80,6 +86,7 @@ class Theorem:
     assumes: tuple[Assumption, ...] = ()
     minimiser: bool = False
     general: bool = False
+    view: Callable[[Any], Any] = _as_it_is
     notes: str = ""
 
     def failing(self, case: Any) -> list[Assumption]:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
+from ufm.design import GeneralColumns
 from ufm.frames import helmert
 from ufm.problem import Problem
 from ufm.roots import increasing_root
@@ -59,9 +60,6 @@ def predict(problem: Problem) -> Prediction:
     V = V / jnp.sqrt(jnp.sum(share * ratio**2))
     loss = jnp.sum(weight * n * (jnp.log(m) + jnp.log1p((K - m) / m * jnp.exp(-g)))) / problem.samples
     value = loss + effective_c(problem) * (K - 1) * s
-    # numbers that are traced could not be checked beforehand: outside the theorem they give NaN, not a number
-    orthonormal = jnp.max(jnp.abs(V.T @ V - jnp.eye(K - 1))) <= _accuracy(problem)
-    value = jnp.where(orthonormal & _picks_all_labels(targets, weight), value, jnp.nan)
     return from_triples(problem, basis, jnp.broadcast_to(s, (K - 1,)), V, jnp.zeros((K,), problem.dtype), value)
 
 
@@ -79,10 +77,12 @@ def _accuracy(numbers: Any) -> float:
 
 def _is_design(problem: Problem) -> bool:
     """Whether the sets of every number of labels are spread evenly over pairs of labels; no for numbers not known yet."""
-    if problem.design != "general" or is_traced(problem.targets, problem.weight, problem.multiplicity):
+    if not isinstance(problem.design, GeneralColumns) or is_traced(problem.design):
         return False
     targets, weight, n = (np.asarray(x) for x in (problem.targets, problem.weight, problem.multiplicity))
     if not _picks_all_labels(targets, weight):
+        return False
+    if problem.bias != "none" and np.any(np.asarray(problem.intercept) != 1):
         return False
     K, member = problem.classes, targets > 0
     m = member.sum(axis=0)
@@ -134,7 +134,10 @@ THEOREMS = (
             ONE_LAYER,
             is_wide(1),
             has_bias("none", "free", "ridge"),
-            Assumption("label sets whose targets are uniform, of weight |S|, and spread evenly over pairs of labels", _is_design),
+            Assumption(
+                "label sets whose targets are uniform, of weight |S| and intercept 1, and spread evenly over pairs of labels",
+                _is_design,
+            ),
         ),
         predict=predict,
         cases=cases,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
+from ufm.design import Classes
 from ufm.frames import helmert
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -102,7 +103,9 @@ def draw_smoothed(rng: np.random.Generator) -> Problem:
 
 
 _SHARED = (has_loss("ce"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))
-_SMOOTHED = Assumption("smoothed targets (label smoothing above zero)", lambda p: p.design == "smoothed")
+_SMOOTHED = Assumption(
+    "smoothed targets (label smoothing)", lambda p: isinstance(p.design, Classes) and p.design.smoothing is not None
+)
 
 THEOREMS = (
     minimum_theorem(

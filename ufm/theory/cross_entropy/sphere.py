@@ -22,14 +22,15 @@ from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """f* = softplus(log(K-1) - K/((K-1) T)), W = U^T and features U for the simplex U, T = 1/scale."""
+    """f* = softplus(log(K-1) - K/((K-1) T)) and the ridges of unit vectors; W = U^T and features U, the simplex; T = 1/scale."""
     K, dtype = problem.classes, problem.dtype
     U = simplex_etf(K, problem.widths[0], dtype).vectors
+    ridges = 0.5 * (problem.l2_W[0] * K + problem.l2_H * problem.samples)
     H = U[:, problem.labels] * jnp.sqrt(problem.multiplicity)[None, :]
     counts = jnp.sqrt(problem.counts / (K - 1) * K)
     spread = jnp.ones((K,), dtype).at[-1].set(0)
     return Prediction(
-        value=jax.nn.softplus(jnp.log(K - 1.0) - problem.scale * K / (K - 1)).astype(dtype),
+        value=(jax.nn.softplus(jnp.log(K - 1.0) - problem.scale * K / (K - 1)) + ridges).astype(dtype),
         params=Params((U.T,), H, None),
         logits=problem.scale * U.T @ U,
         singular_values=jnp.stack([counts * spread, jnp.sqrt(K / (K - 1.0)) * spread]),
@@ -57,7 +58,7 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 _ON_SPHERES = Assumption(
-    "unit features, a trained classifier of unit rows, and no ridge or proximity term",
+    "unit features, a trained classifier of unit rows, and no proximity term",
     lambda p: p.features == "sphere" and p.classifier is None and p.H0 is None,
 )
 

@@ -40,13 +40,12 @@ class Numbers(NamedTuple):
 
 
 def numbers(problem: Problem) -> Numbers:
-    """The numbers of a problem that meets `SYMMETRIC`; NaN prices where it does not (numbers traced beforehand)."""
+    """The numbers of a problem that meets `SYMMETRIC`."""
     total = jnp.sum(column_weights(problem))
     price = effective_c(problem) * jnp.sqrt(problem.counts[0]) / total
     teacher = problem.targets if problem.teacher is None else problem.teacher
     Y, t = problem.targets, teacher
-    good = _is_symmetric(problem, jnp)
-    return Numbers(jnp.where(good, price, jnp.nan), total, Y[0, 0], Y[1, 0], t[0, 0], t[1, 0])
+    return Numbers(price, total, Y[0, 0], Y[1, 0], t[0, 0], t[1, 0])
 
 
 def class_column(problem: Problem) -> Any:
@@ -92,35 +91,21 @@ def symmetric_prediction(problem: Problem, a: jax.Array, e: jax.Array, value: ja
     return from_triples(problem, U[:, :rank], sigma[:rank], V[:, :rank], jnp.zeros((K,), dtype), value)
 
 
-def _is_symmetric(problem: Problem, xp: Any) -> Any:
-    """Whether targets and teacher are alike for all classes, which have one size and one weight."""
-    K, starts = problem.classes, np.cumsum((0, *problem.groups[:-1]))
-    if len(problem.groups) != K:
+def _is_symmetric(problem: Problem) -> bool:
+    """Whether targets and teacher are alike for all classes, which have one size and one weight, their own target above others."""
+    design, K = problem.design, problem.classes
+    if is_traced(design) or len(design.runs) != K:
         return False
-    counts, weight = xp.asarray(problem.counts), xp.asarray(problem.weight)
-    good = xp.max(xp.abs(counts / counts[0] - 1)) <= _SLACK
-    good = good & (xp.max(xp.abs(weight / weight[0] - 1)) <= _SLACK)
+    alike = [np.asarray(design.counts), np.asarray(problem.weight), *([] if problem.bias == "none" else [problem.intercept])]
+    good = all(np.max(np.abs(np.asarray(x) / x[0] - 1)) <= _SLACK for x in alike)
+    starts, eye = np.cumsum((0, *design.runs[:-1])), np.eye(K, dtype=bool)
     for matrix in (problem.targets, problem.teacher):
         if matrix is not None:
-            M, eye = xp.asarray(matrix)[:, starts], np.eye(K, dtype=bool)
-            distance = xp.max(xp.abs(M - xp.where(eye, M[0, 0], M[1, 0])))
-            good = good & (distance <= _SLACK * xp.max(xp.abs(M)))
-    return good
+            M = np.asarray(matrix)[:, starts]
+            distance = np.max(np.abs(M - np.where(eye, M[0, 0], M[1, 0])))
+            good = good and distance <= _SLACK * np.max(np.abs(M))
+    table = np.asarray(design.table)
+    return bool(good and table[0, 0] > table[1, 0])
 
 
-def _unknown(problem: Problem) -> bool:
-    return is_traced(*(x for x in (problem.targets, problem.teacher, problem.multiplicity, problem.weight) if x is not None))
-
-
-def _is_known_symmetric(problem: Problem) -> bool:
-    return not _unknown(problem) and bool(_is_symmetric(problem, np))
-
-
-def _may_be_symmetric(problem: Problem) -> bool:
-    """Traced numbers that are not symmetric give NaN, see `numbers`."""
-    return len(problem.groups) == problem.classes and (_unknown(problem) or _is_known_symmetric(problem))
-
-
-_TEXT = "equal classes that targets, teacher and weights treat alike"
-SYMMETRIC = Assumption(_TEXT, _may_be_symmetric)
-KNOWN_SYMMETRIC = Assumption(_TEXT, _is_known_symmetric)
+SYMMETRIC = Assumption("equal classes that targets, teacher and weights treat alike, each of its own target", _is_symmetric)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.design import is_balanced
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.dynamics.matrix_flow import gradient_flow
@@ -135,7 +136,7 @@ def _is_on_set(case: InvariantStart) -> bool:
 _SOURCE = "Mixon, Parshall, Pi 2020, Neural collapse with unconstrained features, arXiv 2011.11619; "
 _ASSUMES = (
     Assumption("one layer of squared error with bias", lambda c: one_layer_mse(c.problem) and c.problem.bias != "none"),
-    Assumption("equal classes of one column", lambda c: c.problem.design == "balanced" and c.problem.columns == c.problem.classes),
+    Assumption("equal classes of one column", lambda c: is_balanced(c.problem.design) and set(c.problem.groups) == {1}),
     Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
     Assumption("H = W^T, 1^T W = 0, b in span(1)", _is_on_set),
 )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.design import is_one_hot
 from ufm.objective import Params, logits
 from ufm.problem import Problem
 
@@ -49,7 +50,7 @@ def mode_matrix(problem: Problem, params: Params) -> jax.Array:
 def plain_mse(problem: Problem) -> bool:
     """One-hot squared error without bias or proximity, trained classifier, unit column weights."""
     plain = problem.loss.name == "mse" and problem.bias == "none" and problem.features == "free"
-    return plain and problem.design in ("balanced", "imbalanced") and problem.classifier is None and problem.H0 is None
+    return plain and is_one_hot(problem.design) and problem.classifier is None and problem.H0 is None
 
 
 def one_layer_mse(problem: Problem) -> bool:

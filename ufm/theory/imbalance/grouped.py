@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import refuse
+from ufm.design import is_one_hot
 from ufm.frames import helmert
 from ufm.minimise import minimise
 from ufm.objective import Params
@@ -58,7 +59,7 @@ def solve_grouped(problem: Problem, key: jax.Array, *, tolerance: float = 1e-10,
       ValueError: for a problem of another kind.
     """
     plain = problem.loss.name == "ce" and problem.bias == "none" and problem.features == "free" and problem.classifier is None
-    if not plain or problem.H0 is not None or problem.design not in ("imbalanced", "balanced") or len(problem.widths) != 1:
+    if not plain or problem.H0 is not None or not is_one_hot(problem.design) or len(problem.widths) != 1:
         refuse("problem", problem, "imbalanced cross-entropy on one layer with free features and no bias")
     if set(problem.groups) != {1} or problem.widths[0] < problem.classes:
         refuse("problem", problem, "one column for each class, and a width of at least K")

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ufm.certify import certify
+from ufm.design import general
 from ufm.problem import Problem
 from ufm.settings.long_tail import exponential_counts
 from ufm.solve import solve
@@ -65,7 +66,7 @@ def _problem(critical: float, ratio: float = 100.0, smoothing: float = 0.0, **ch
     l2 = critical**0.5 / n.sum()
     targets = (1 - smoothing) * np.eye(_CLASSES) + smoothing / _CLASSES
     problem = Problem.from_targets(targets, _CLASSES, loss="ce", multiplicity=n, l2_W=l2, l2_H=l2, **choices)
-    return dataclasses.replace(problem, design="general")  # one program for all
+    return dataclasses.replace(problem, design=general(problem.design))  # one program for all
 
 
 THEOREMS = (

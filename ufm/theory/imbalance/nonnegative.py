@@ -20,7 +20,7 @@ import numpy as np
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.reduce import split_columns
-from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, has_bias, has_loss, is_wide
+from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c
@@ -116,6 +116,7 @@ THEOREMS = (
             is_wide(0),
             has_bias("none"),
         ),
+        view=as_class_sizes,
         predict=predict,
         cases=cases,
         draw=draw,

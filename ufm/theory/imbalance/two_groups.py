@@ -10,11 +10,13 @@ point (minority collapse) iff n_g <= N^2 l2_W l2_H. A bias is a multiple of A ag
 groups proves both.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import is_traced
+from ufm.design import grouped, is_one_hot
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
@@ -26,15 +28,13 @@ from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """The four scalars as singular triples; NaN where traced class sizes turn out not to be two."""
-    n, K = problem.counts, problem.classes
-    frequent, rare = _members(n)
-    valid = jnp.all(frequent | rare) & ~jnp.any(frequent & rare)
-    found, sizes = scalars_of(problem), jnp.stack([jnp.max(n), jnp.min(n)])
-    K_A = jnp.sum(frequent)
-    basis = _grouped_basis(K, K_A, n.dtype)
+    """The four scalars as singular triples, for a problem whose design is one of two groups."""
+    n, K, in_A = problem.counts, problem.classes, _in_A(problem)
+    K_A = int(in_A.sum())
+    found, sizes = scalars_of(problem), problem.design.sizes
+    basis = _grouped_basis(K, jnp.asarray(K_A), n.dtype)
     position = jnp.arange(1, K)
-    k = jnp.sqrt(K_A * (K - K_A) / K).astype(n.dtype)
+    k = (K_A * (K - K_A) / K) ** 0.5
     rows = jnp.arange(K) < K_A
     between = jnp.where(rows, jnp.sqrt(sizes[0]) * found.s[0], -jnp.sqrt(sizes[1]) * found.s[1])
     length = jnp.sqrt(jnp.sum(between**2))
@@ -42,26 +42,23 @@ def predict(problem: Problem) -> Prediction:
     within = jnp.where(position < K_A, jnp.sqrt(sizes[0]) * found.x[0], jnp.sqrt(sizes[1]) * found.x[1])
     sigma = jnp.where(position == K_A, k * length, within)
     V = jnp.where((position == K_A)[None, :], apart[:, None], basis)
-    order = jnp.argsort(-n, stable=True)
+    order = np.argsort(~in_A, kind="stable")
     U, V = (jnp.zeros_like(B).at[order].set(B) for B in (basis, V))
-    b = found.shift * jnp.where(frequent, K - K_A, -K_A) / K
-    value = jnp.where(valid, found.value, jnp.nan)
-    return from_triples(problem, U, sigma, V, b.astype(n.dtype), value)
+    b = found.shift * np.where(in_A, K - K_A, -K_A) / K
+    return from_triples(problem, U, sigma, V, b.astype(n.dtype), found.value)
 
 
 def scalars_of(problem: Problem) -> Scalars:
-    """The program's minimum for the larger (A) and smaller (B) classes of a problem."""
-    n, c = problem.counts, effective_c(problem)
-    frequent, rare = _members(n)
-    classes = jnp.stack([jnp.sum(frequent), jnp.sum(rare)]).astype(n.dtype)
-    sizes = jnp.stack([jnp.max(n), jnp.min(n)])
-    return solve_groups(Groups(classes, classes * sizes / problem.samples, c * jnp.sqrt(sizes)), problem.bias, problem.l2_b)
+    """The program's minimum for the two groups of a problem's design, the first one A."""
+    in_A, sizes = _in_A(problem), problem.design.sizes
+    classes = jnp.asarray(np.array([in_A.sum(), (~in_A).sum()]), sizes.dtype)
+    prices = effective_c(problem) * jnp.sqrt(sizes)
+    return solve_groups(Groups(classes, classes * sizes / problem.samples, prices), problem.bias, problem.l2_b)
 
 
-def _members(n: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which classes are of the largest size, and which of the smallest, up to rounding."""
-    slack = 64 * np.finfo(n.dtype).eps
-    return n >= n.max() * (1 - slack), n <= n.min() * (1 + slack)
+def _in_A(problem: Problem) -> np.ndarray:
+    """(K,) which classes are in the first group."""
+    return np.asarray(problem.design.groups) == 0
 
 
 def _grouped_basis(K: int, K_A: jax.Array, dtype) -> jax.Array:
@@ -75,11 +72,15 @@ def _grouped_basis(K: int, K_A: jax.Array, dtype) -> jax.Array:
     return jnp.where(j == K_A, against, helmert).astype(dtype)
 
 
+def in_two_groups(problem: Problem) -> Problem:
+    """The problem in the type that the theorem speaks of."""
+    return dataclasses.replace(problem, design=grouped(problem.design))
+
+
 def two_sizes(p: Problem) -> bool:
-    """Whether one-hot classes have exactly two sizes; traced ones are checked in the prediction."""
-    if p.design != "imbalanced":
-        return False
-    return is_traced(p.multiplicity) or bool(np.all(np.logical_or(*_members(np.asarray(p.counts)))))
+    """Whether one-hot classes have two sizes, by their type or by known numbers."""
+    groups = grouped(p.design) if is_one_hot(p.design) else None
+    return groups is not None and len(groups.sizes) == 2
 
 
 def problem_at(counts: tuple, critical: float, bias: str) -> Problem:
@@ -130,6 +131,7 @@ THEOREMS = (
             has_bias("none", "free", "ridge"),
         ),
         predict=predict,
+        view=in_two_groups,
         cases=cases,
         draw=draw,
     ),

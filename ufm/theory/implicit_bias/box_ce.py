@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ufm.design import is_balanced
 from ufm.lion import lion_k
 from ufm.objective import Params, objective
 from ufm.problem import Problem
@@ -162,7 +163,7 @@ def draw(rng: np.random.Generator) -> Box:
 
 
 _ASSUMES = (
-    Assumption("balanced cross-entropy without bias", lambda c: c.problem.design == "balanced" and c.problem.bias == "none"),
+    Assumption("balanced cross-entropy without bias", lambda c: is_balanced(c.problem.design) and c.problem.bias == "none"),
     Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
 )
 

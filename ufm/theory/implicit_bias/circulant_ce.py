@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.design import is_balanced
 from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption, Theorem, agreement
@@ -129,7 +130,7 @@ THEOREMS = (
         "alpha' = g beta - l alpha, beta' = g alpha - l beta with g from the characters of the group.",
         source="derived; the Hadamard case: Garrod, Keating, Thrampoulidis 2025, Diagonalizing the softmax, arXiv 2512.04006",
         assumes=(
-            Assumption("balanced cross-entropy without bias, one column a class", lambda c: c.problem.design == "balanced"),
+            Assumption("balanced cross-entropy without bias, one column a class", lambda c: is_balanced(c.problem.design)),
             Assumption("equal ridges", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("circulant logits", _is_group),
         ),

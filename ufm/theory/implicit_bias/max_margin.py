@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ufm.design import is_balanced
 from ufm.log_domain import descend_log
 from ufm.objective import Params
 from ufm.problem import Problem
@@ -107,7 +108,7 @@ THEOREMS = (
         source="Ji, Lu, Zhang, Deng, Su 2022, An unconstrained layer-peeled perspective on neural collapse, arXiv 2110.02796; "
         "smoothed margin: Lyu and Li 2020, arXiv 1906.05890; limit of the margin derived",
         assumes=(
-            Assumption("balanced cross-entropy, one layer, no bias", lambda c: c.problem.design == "balanced"),
+            Assumption("balanced cross-entropy, one layer, no bias", lambda c: is_balanced(c.problem.design)),
             Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
             Assumption("d >= K - 1", lambda c: c.problem.widths[0] >= c.problem.classes - 1),
         ),

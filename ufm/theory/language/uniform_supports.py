@@ -45,8 +45,6 @@ def predict(problem: Problem) -> Prediction:
     U = helmert(V, dtype=problem.dtype)
     right = (labels > 0).astype(problem.dtype).T @ U / s
     sigma = jnp.full((V - 1,), 1, problem.dtype) * (g * s * jnp.sqrt(n))
-    # numbers that are traced could not be checked beforehand: outside the theorem they give NaN, not a number
-    value = jnp.where(_is_even_design(problem), value, jnp.nan)
     return from_triples(problem, U, sigma, right, jnp.zeros((V,), problem.dtype), value)
 
 
@@ -72,7 +70,8 @@ def _is_even_design(problem: Problem) -> Any:
         return False
     meetings = S.astype(problem.dtype) @ S.astype(problem.dtype).T
     off = meetings[~np.eye(problem.classes, dtype=bool)]
-    return even & xp.all(equal) & (xp.max(off) == xp.min(off))
+    often = xp.diag(meetings)
+    return even & xp.all(equal) & (xp.max(off) == xp.min(off)) & (xp.max(often) == xp.min(often))
 
 
 def _decisive(problem: Problem) -> tuple:
@@ -115,8 +114,8 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 _EVEN_DESIGN = Assumption(
-    "equally weighted contexts with even labels on supports of one size k < V in which every two tokens meet equally often "
-    "(all supports of one size), known outside jit",
+    "equally weighted contexts with even labels on supports of one size k < V in which all tokens, and all pairs of them, occur "
+    "equally often (all supports of one size), known outside jit",
     lambda p: not is_traced(*_decisive(p)) and bool(_is_even_design(p)),
 )
 

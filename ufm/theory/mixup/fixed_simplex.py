@@ -25,7 +25,7 @@ from ufm.reduce import split_columns
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.assumptions import has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem
-from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, mixes_at_most_two, two_classes, two_logits
+from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, two_classes, two_logits
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Assumption
 
@@ -42,8 +42,7 @@ def predict(problem: Problem) -> Prediction:
     s = jnp.linalg.svd(H, compute_uv=False)
     value = data_term(problem, z) + 0.5 * problem.l2_H * jnp.sum(H**2)
     return Prediction(
-        # numbers that are traced could not be checked beforehand: outside the theorem they give NaN, not a number
-        value=jnp.where(_is_simplex(problem.classifier) & mixes_at_most_two(problem.targets), value, jnp.nan),
+        value=value,
         params=Params((), H, None),
         logits=z[:, starts],
         singular_values=s[None, :],
@@ -82,7 +81,7 @@ def _is_simplex(classifier: Any) -> Any:
 def _fixed_simplex(p: Problem) -> bool:
     if p.classifier is None or p.trainable != 0:
         return False
-    return is_traced(p.classifier) or bool(_is_simplex(np.asarray(p.classifier)))
+    return not is_traced(p.classifier) and bool(_is_simplex(np.asarray(p.classifier)))
 
 
 THEOREMS = (

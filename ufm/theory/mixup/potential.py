@@ -105,7 +105,7 @@ def mixes_at_most_two(targets: Any) -> Any:
 
 
 def _is_mixed(problem: Problem) -> bool:
-    return is_traced(problem.targets) or bool(mixes_at_most_two(np.asarray(problem.targets)))
+    return not is_traced(problem.design) and bool(mixes_at_most_two(np.asarray(problem.targets)))
 
 
 MIXES_TWO = Assumption("targets that mix at most two classes", _is_mixed)

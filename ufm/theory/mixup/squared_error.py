@@ -31,7 +31,7 @@ from ufm.theory.theorem import Assumption, Check
 def predict(problem: Problem) -> Prediction:
     """Soft thresholding of K - 1 singular values sqrt(aa) and, without a bias, of one sqrt(bb)."""
     K, dtype = problem.classes, problem.dtype
-    aa, bb, error = _moments(problem)
+    aa, bb, _ = _moments(problem)
     rank = K - 1 if problem.bias == "free" else K
     U = jnp.concatenate([helmert(K, dtype=dtype), jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), dtype)], axis=1)[:, :rank]
     full = jnp.sqrt(jnp.concatenate([jnp.full((K - 1,), 1, dtype) * aa, bb[None]]))[:rank]
@@ -41,8 +41,6 @@ def predict(problem: Problem) -> Prediction:
     starts = np.cumsum((0, *problem.groups[:-1]))
     Q = problem.targets[:, starts] * jnp.sqrt(problem.counts)[None, :]
     b = jnp.full((K,), 1 / K if problem.bias == "free" else 0, dtype)
-    # numbers that are traced could not be checked beforehand: outside the theorem they give NaN, not a number
-    value = jnp.where(error < 1e-9 + 16 * jnp.finfo(dtype).eps, value, jnp.nan)
     return from_triples(problem, U, sigma, Q.T @ U / full[None, :], b, value)
 
 
@@ -63,7 +61,7 @@ def _moments(problem: Problem) -> tuple[Any, Any, Any]:
 
 def _is_class_symmetric(p: Problem) -> bool:
     if is_traced(p.targets, p.multiplicity, p.weight, p.intercept):
-        return p.design != "imbalanced"  # the NaN of `predict` sees the rest
+        return False
     return bool(_moments(p)[2] < 1e-9 + 16 * np.finfo(p.dtype).eps)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm.problem import Problem
-from ufm.theory.assumptions import ONE_HOT, PENALISED, PLAIN, has_bias, has_loss
+from ufm.theory.assumptions import ONE_HOT, PENALISED, PLAIN, as_class_sizes, has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.long_tails import draw_imbalanced, imbalanced_cases
 from ufm.theory.mse.spectrum import minimise_direction
@@ -73,6 +73,7 @@ THEOREMS = (
         source=_DANG,
         assumes=(*_SHARED, has_bias("none")),
         general=True,
+        view=as_class_sizes,
         predict=predict_without_bias,
         cases=lambda: imbalanced_cases("none"),
         draw=lambda rng: draw_imbalanced(rng, "none"),
@@ -85,6 +86,7 @@ THEOREMS = (
         source="Derived; cf. Liu 2024, arXiv 2411.17278, and " + _DANG,
         assumes=(*_SHARED, has_bias("free")),
         general=True,
+        view=as_class_sizes,
         predict=predict_free_bias,
         cases=lambda: imbalanced_cases("free"),
         draw=lambda rng: draw_imbalanced(rng, "free"),

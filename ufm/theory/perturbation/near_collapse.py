@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.design import is_balanced
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.solve import solve
@@ -113,7 +114,7 @@ THEOREMS = (
         "spectrum for every beta derived",
         assumes=(
             Assumption("one layer of balanced MSE without bias, d >= K", _is_one_layer_mse),
-            Assumption("equal one-hot classes", lambda case: case.problem.design == "balanced"),
+            Assumption("equal one-hot classes", lambda case: is_balanced(case.problem.design)),
             Assumption("H0 equal to the collapsed minimiser", _is_collapsed),
         ),
         predict=predict,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ufm.design import flattened
 from ufm.objective import Params, objective, weight_shapes
 from ufm.problem import Problem
 
@@ -108,8 +109,8 @@ def decays(run: Run, methods: int) -> jax.Array:
 
 
 def plain(problem: Problem) -> Problem:
-    """The problem without its groups and design, which no objective looks at: problems of one shape then share a program."""
-    return dataclasses.replace(problem, groups=(1,) * problem.columns, design="general")
+    """The problem with a column a run, as every objective sees it: problems of one shape then share a program."""
+    return dataclasses.replace(problem, design=flattened(problem.design))
 
 
 def start(problem: Problem, size: float, rng: np.random.Generator) -> Params:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.design import class_sizes
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.reduce import compress_columns, pool_samples
@@ -63,7 +64,7 @@ def one_hot(
     choices = _numbers(depth, N, rng, bias, proximity)
     problem = Problem.imbalanced(counts, _WIDTHS[depth], multiplicity=multiplicity, **choices)
     # equal classes are classes of any sizes too: cases of one structure then share a program
-    problem = dataclasses.replace(problem, design="imbalanced")
+    problem = dataclasses.replace(problem, design=class_sizes(problem.design))
     return Run(problem, start(problem, 0.8, rng), jnp.asarray(rng.uniform(0.05, 0.2)))
 
 
