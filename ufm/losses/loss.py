@@ -5,6 +5,7 @@ dataclasses with `__call__`, so that losses pickle and compare, and equal losses
 """
 
 import dataclasses
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ufm.checks import check_choice, refuse
+from ufm.losses.trial import check_declarations
+
+_FACTS = ("convex", "shift_invariant", "contrastive", "symmetric", "teacher")
 TARGETS = ("any", "unit", "distribution", "one-hot")  # each asks for more than the one before
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loss:
     """A function of one column of logits and one column of targets, and what is known about it.
 
@@ -31,7 +36,14 @@ class Loss:
       targets: which targets make sense: "any", "unit" (entries in [0, 1]), "distribution" (non-negative, sum one)
         or "one-hot".
       teacher: whether y is a pair (target, teacher logits), both of shape (K,): the problem then needs a `teacher`.
-      least: a number that no value is below; certificates use it where the conjugate is unknown.
+      least: a number that no value is below (for targets that are distributions, where others make sense too); certificates use
+        it where the conjugate is unknown.
+
+    What is declared is tried at random points where the loss is made (`ufm.losses.trial`), and then believed.
+
+    Raises:
+      ValueError: for a field of another type; for a function that gives no scalar of the dtype of the logits; for a declaration
+        that fails, with the point (z, y) where it does.
     """
 
     name: str
@@ -45,15 +57,54 @@ class Loss:
     teacher: bool = False
     least: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        check_declarations(self)
+
     def __call__(self, z: jax.Array, y: Any) -> jax.Array:
         """value(z, y)."""
         return self.value(z, y)
+
+    def __repr__(self) -> str:
+        """Name, functions and declarations, the same in every process."""
+        declared = [name for name in _FACTS if getattr(self, name)]
+        conjugate = [] if self.conjugate is None else [f"conjugate={_function(self.conjugate)}"]
+        shown = [repr(self.name), _function(self.value), *conjugate, *declared, f"targets={self.targets!r}"]
+        return f"Loss({', '.join(shown + ([f'least={self.least:g}'] if self.least else []))})"
 
     def infimum(self, target: Any) -> jax.Array:
         """inf_z value(z, y) = -conjugate(0, y); `least` where the conjugate is unknown."""
         if self.conjugate is None:
             return jnp.full((), self.least, jnp.result_type(*jax.tree.leaves(target)))
         return -self.conjugate(jnp.zeros_like(jax.tree.leaves(target)[0]), target)
+
+
+def _check_fields(loss: Loss) -> None:
+    if not isinstance(loss.name, str):
+        refuse("name", loss.name, "a string")
+    if isinstance(loss.value, Loss):
+        refuse("value", loss.value, "a function of (logits, target), such as its own `value`")
+    for field in ("value", "conjugate"):
+        function = getattr(loss, field)
+        if not callable(function) and (field, function) != ("conjugate", None):
+            refuse(field, function, "a function of (logits, target)" + (" or None" if field == "conjugate" else ""))
+        try:
+            hash(function)
+        except TypeError:
+            refuse(field, function, "hashable, as functions and frozen dataclasses are: losses are part of compiled programs")
+    for field in _FACTS:
+        check_choice(field, getattr(loss, field), (True, False))
+    check_choice("targets", loss.targets, TARGETS)
+    if not isinstance(loss.least, numbers.Real) or loss.least != loss.least:
+        refuse("least", loss.least, "a number")
+    if loss.contrastive and loss.teacher:
+        refuse("contrastive", True, "False for a loss with a teacher: it is a statement about one-hot targets alone")
+
+
+def _function(value: Any) -> str:
+    """A function by its module and name, another callable by its own repr."""
+    name = getattr(value, "__qualname__", None)
+    return repr(value) if name is None else f"{value.__module__}.{name}"
 
 
 def proved(name: str, value: Callable, conjugate: Callable | None = None, **facts: Any) -> Loss:
@@ -82,8 +133,7 @@ def check_loss(loss: Loss, kind: Loss, why: str = "") -> None:
       ValueError: naming both, and the function of the loss that was given: another one may go by the same name.
     """
     if not is_loss(loss, kind):
-        of = f"{getattr(loss.value, '__module__', '')}.{getattr(loss.value, '__qualname__', loss.value)}"
-        raise ValueError(f"loss must be ufm's {kind.name!r}{why}, got {loss.name!r} (of {of}, targets {loss.targets!r})")
+        raise ValueError(f"loss must be ufm's {kind.name!r}{why}, got {loss!r}")
 
 
 def _is(loss: Loss, kind: Any) -> bool:
