@@ -215,7 +215,7 @@ def test_a_kind_that_does_not_fit_the_problem_is_refused_and_a_singular_start_re
     with pytest.raises(ValueError, match="H0 must be None"):
         flow(problem.replace(H0=start.H, l2_H=0.1, l2_W=0.1), start, [1.0], kind="renormalised")
     soft = Problem.from_targets(np.random.default_rng(0).uniform(size=(3, 9)), DIM, bias="free")
-    with pytest.raises(ValueError, match="design must be 'balanced'"):
+    with pytest.raises(ValueError, match="problem must be of classes of whole samples"):
         flow(soft, start, [1.0], kind="rewhitened")
     equal = start._replace(H=start.H[:, problem.labels])
     path = flow(problem, equal, GAUSS, kind="renormalised", **CLOSE)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from ufm.design import ClassSizes
 from ufm.objective import initialize, objective
 from ufm.problem import Problem
 from ufm.reduce import spread_columns
@@ -44,7 +45,7 @@ def test_imagenet_lt_has_the_published_endpoints_and_total():
 
 def test_one_column_a_class_stands_for_all_its_samples():
     merged = long_tail_problem((5, 2, 1), l2_W=0.1, l2_H=0.2)
-    assert merged.design == "imbalanced" and merged.widths == (3,) and merged.loss.name == "ce"
+    assert type(merged.design) is ClassSizes and merged.widths == (3,) and merged.loss.name == "ce"
     full = Problem.imbalanced((5, 2, 1), 3, loss="ce", l2_W=0.1, l2_H=0.2)
     point = initialize(merged, jax.random.key(0))
     np.testing.assert_allclose(objective(merged, point), objective(full, spread_columns(full, point)), rtol=1e-14)

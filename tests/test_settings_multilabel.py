@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ufm
+from ufm.design import is_balanced
 from ufm.objective import Params
 from ufm.settings.multilabel import label_set_problem, multi_label_problem
 
@@ -41,7 +42,7 @@ def test_numbers_of_labels_are_spelled_out_as_sets():
 
 def test_one_label_each_is_the_balanced_problem():
     problem = multi_label_problem(4, {1: 5}, 6, **RIDGES)
-    assert problem.design == "balanced"
+    assert is_balanced(problem.design)
     found, expected = jax.jit(ufm.predict)(problem), jax.jit(ufm.predict)(ufm.Problem.balanced(4, 5, 6, loss="ce", **RIDGES))
     assert found.theorem == expected.theorem == "ce-one-layer"
     np.testing.assert_allclose(found.value, expected.value, rtol=1e-13)

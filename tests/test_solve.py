@@ -32,7 +32,7 @@ def scipy_minimum(problem, bounds=False, starts=4):
     def value_and_gradient(x):
         W, H, b = x[: K * d].reshape(K, d), x[K * d : K * d + d * C].reshape(d, C), x[-K:]
         Z = W @ H + a * b[:, None]
-        if problem.loss.name == "mse":
+        if problem.loss.value is squared_error:
             losses, G = 0.5 * ((Z - Y) ** 2).sum(0), Z - Y
         else:
             shift = Z.max(0)

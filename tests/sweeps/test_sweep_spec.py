@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ufm import Problem
+from ufm.design import ClassSizes
 from ufm.losses import focal
 from ufm.sweeps.functions import FUNCTIONS
 from ufm.sweeps.spec import read_spec, spec_of
@@ -57,7 +58,7 @@ def test_a_file_gives_the_arguments_of_the_sweep(tmp_path):
 
 def test_counts_make_an_imbalanced_problem_and_seeds_go_with_keys():
     spec = spec_of(changed(("classes = 4\nper_class = 10", "counts = [8, 4, 2]"), ("seeds = [3, 5]\n", "")))
-    assert spec.problem.design == "imbalanced" and spec.seeds == 1
+    assert type(spec.problem.design) is ClassSizes and spec.seeds == 1
     closed = changed(('"flowed"', '"closed_form"'), ("seeds = [3, 5]\n", ""), ("[options]\ntime = 100.0", ""))
     assert spec_of(closed).seeds is None and spec_of(closed).fn is FUNCTIONS["closed_form"]
 

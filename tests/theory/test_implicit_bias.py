@@ -8,6 +8,7 @@ from scipy.integrate import quad
 from scipy.special import expi
 
 import ufm
+from ufm.design import is_balanced
 from ufm.objective import objective
 from ufm.theory.catalogue import catalogue
 from ufm.theory.implicit_bias import box_ce, circulant_ce, lion_box, max_margin, perceptron_layers, perceptron_limit, simplex_start
@@ -211,5 +212,5 @@ def test_builders_make_what_they_say():
     for basis, characters, _ in (circulant_ce.hadamard_characters(3), circulant_ce.cyclic_characters(6)):
         np.testing.assert_allclose(basis.T @ basis, np.eye(len(basis)), atol=1e-14)
         np.testing.assert_allclose(characters[0], 1, atol=1e-15)
-    assert max_margin.random_start(1.0, 1.0, np.random.default_rng(0)).problem.design == "balanced"
+    assert is_balanced(max_margin.random_start(1.0, 1.0, np.random.default_rng(0)).problem.design)
     assert bool(lion_box.cases()["outwards"].outward)

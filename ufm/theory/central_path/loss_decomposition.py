@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.design import is_balanced
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params, logits, objective
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption, Theorem, agreement
@@ -123,5 +124,5 @@ THEOREMS = (
 
 
 def _is_balanced(problem: Problem) -> bool:
-    plain = problem.loss.name == "mse" and len(problem.widths) == 1 and is_balanced(problem.design)
+    plain = is_loss(problem.loss, MSE) and len(problem.widths) == 1 and is_balanced(problem.design)
     return plain and problem.bias == "ridge"
