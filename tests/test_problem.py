@@ -11,9 +11,9 @@ import pytest
 
 import ufm
 from ufm import Loss, Params, Problem
-from ufm.design import ClassSizes, EqualClasses, GeneralColumns, GroupedClasses
 from ufm.losses import LOSSES
 from ufm.objective import to_domain
+from ufm.problem import ClassSizes, EqualClasses, GeneralColumns, GroupedClasses
 
 KEY = jax.random.key(0)
 objective = jax.jit(ufm.objective)
@@ -199,7 +199,7 @@ def test_columns_of_every_type_are_those_of_a_table_written_out():
         np.testing.assert_allclose(problem.multiplicity, np.ones(7) if len(columns) == 7 else sizes)
         assert (problem.columns, problem.classes, float(problem.samples)) == (len(columns), 3, 7)
     p = ufm.initialize(made["class"], KEY)
-    wide = p._replace(H=jnp.repeat(p.H / jnp.sqrt(sizes), np.array([3, 3, 1]), axis=1))
+    wide = p._replace(H=jnp.repeat(p.H / jnp.sqrt(sizes)[None, :], np.array([3, 3, 1]), axis=1))
     values = [objective(q, wide if q.columns == 7 else p) for q in made.values()]
     np.testing.assert_allclose(values, values[0], rtol=1e-14)
 

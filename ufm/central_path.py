@@ -16,10 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.checks import refuse
-from ufm.design import Classes
 from ufm.losses import MSE, check_loss
 from ufm.objective import Params, column_weights, objective
-from ufm.problem import Problem
+from ufm.problem import Classes, Problem
 
 
 def least_squares_point(problem: Problem, H: jax.Array) -> Params:

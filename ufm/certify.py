@@ -18,9 +18,8 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.checks import refuse
-from ufm.design import flattened
 from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
-from ufm.problem import Problem
+from ufm.problem import Problem, flattened
 from ufm.standard_form import point_with_bias, share_bias
 
 KINDS = {

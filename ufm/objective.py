@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_non_negative, check_positive, check_shape, is_traced
-from ufm.design import each_column
-from ufm.problem import Problem
-from ufm.validation import check_memory
+from ufm.problem import Problem, check_memory, each_column
 
 
 class Params(NamedTuple):

@@ -16,11 +16,10 @@ import numpy as np
 import optax
 
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
-from ufm.design import Classes, GeneralColumns, constant, general
 from ufm.equivariance import check_commutes
 from ufm.losses import MSE, check_loss
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import Classes, GeneralColumns, Problem, constant, general
 
 
 class Reduced(NamedTuple):

@@ -18,11 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
-from ufm.design import constant, flattened, general
 from ufm.losses import MSE, is_loss
 from ufm.narrow import narrow_features
 from ufm.objective import Params, to_domain, weight_shapes
-from ufm.problem import Problem
+from ufm.problem import Problem, constant, flattened, general
 from ufm.reduce import Reduced, compress_columns, spread_columns
 
 _PADDED_UP_TO = 64  # larger problems gain more from their own width than from a shared program

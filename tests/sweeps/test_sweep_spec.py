@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ufm import Problem
-from ufm.design import ClassSizes
 from ufm.losses import focal
+from ufm.problem import ClassSizes
 from ufm.sweeps.functions import FUNCTIONS
 from ufm.sweeps.spec import read_spec, spec_of
 

@@ -17,13 +17,16 @@ from ufm.theory.imbalance import grouped, layer_peeled, nonnegative, published_m
 from ufm.theory.imbalance.group_program import Groups, solve_groups
 from ufm.theory.theorem import key_of
 
-scalars_of = jax.jit(two_groups.scalars_of)
+
+def scalars_of(problem):
+    return jax.jit(two_groups.scalars_of)(two_groups.in_two_groups(problem))
+
+
 groups = jax.jit(solve_groups)
 critical_ratio = jax.jit(layer_peeled.critical_ratio)
-predict = jax.jit(ufm.predict)
+predict = ufm.predict
 
 
-@jax.jit
 def at_prediction(problem):
     """(prediction, f there, residual there, certificate there)."""
     found = ufm.predict(problem)
@@ -86,7 +89,7 @@ def test_a_free_bias_balances_the_mass_between_the_groups():
 
 
 def test_derivatives_pass_through_the_program():
-    problem = ce((50, 50, 50, 5, 5))
+    problem = two_groups.in_two_groups(ce((50, 50, 50, 5, 5)))
 
     def value_and_size(l2):
         found = two_groups.predict(problem.replace(l2_H=l2))
@@ -102,7 +105,7 @@ def test_a_thousand_classes_keep_their_accuracy():
     found = groups(Groups(jnp.array([500.0, 500.0]), jnp.array([0.99, 0.01]), jnp.array([1e-8, 1e-9])))
     assert np.all(np.isfinite(jax.tree.leaves(found)[0])) and 0 < found.value < 1e-3
     single = jax.tree.map(lambda x: x.astype(jnp.float32), ce((30, 2)))
-    prediction = jax.jit(two_groups.predict)(single)
+    prediction = jax.jit(two_groups.predict)(two_groups.in_two_groups(single))
     assert prediction.value.dtype == jnp.float32
     np.testing.assert_allclose(prediction.value, predict(ce((30, 2))).value, rtol=1e-6)
 

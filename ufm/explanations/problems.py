@@ -8,9 +8,8 @@ import numpy as np
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, shown
 from ufm.certify import KINDS, certificate_kind
 from ufm.checks import brief
-from ufm.design import Classes, EqualClasses
 from ufm.explanations.describe import describe
-from ufm.problem import Problem
+from ufm.problem import Classes, EqualClasses, Problem
 from ufm.theory.catalogue import applicable
 from ufm.theory.theorem import Theorem
 

@@ -22,9 +22,8 @@ import numpy as np
 from ufm.certify import certify
 from ufm.checks import check_choice, check_count, check_positive, refuse
 from ufm.command import add_json, carry_out
-from ufm.design import is_balanced
 from ufm.objective import Params, logits
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.real.long_tail_report import ClassFigures, LongTailReport
 from ufm.settings.long_tail import check_counts, exponential_counts, imagenet_lt_counts, long_tail_problem
 from ufm.solve import Status, solve

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, check_count, check_finite, is_traced, known, refuse
-from ufm.design import Classes, ClassSizes, EqualClasses, constant, grouped, is_balanced
 from ufm.losses import Loss
-from ufm.problem import Problem
+from ufm.problem import Classes, ClassSizes, EqualClasses, Problem, constant, grouped, is_balanced
 
 NUMBERS = (
     "l2_W", "l2_H", "l2_b", "scale", "beta", "samples", "multiplicity", "intercept", "weight", "targets", "classifier", "H0",

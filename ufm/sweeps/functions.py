@@ -14,13 +14,12 @@ import jax.numpy as jnp
 
 from ufm.certify import certify
 from ufm.checks import refuse
-from ufm.design import is_balanced
 from ufm.flow import flow
 from ufm.losses import Loss
 from ufm.metrics import class_means, cosines, equinorm, numerical_rank
 from ufm.metrics.geometry import orthogonal_distance, simplex_distance
 from ufm.objective import Params, initialize
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.solve import solve
 from ufm.theory.catalogue import predict
 

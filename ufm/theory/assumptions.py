@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 from ufm.checks import is_traced
-from ufm.design import EqualClasses, class_sizes, is_balanced, is_one_hot
 from ufm.losses import Loss, is_loss
-from ufm.problem import Problem
+from ufm.problem import EqualClasses, Problem, class_sizes, is_balanced, is_one_hot
 from ufm.theory.theorem import Assumption
 
 

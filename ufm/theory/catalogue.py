@@ -17,12 +17,10 @@ import numpy as np
 
 import ufm.theory
 from ufm.checks import is_traced, refuse
-from ufm.columns import recognised
-from ufm.problem import Problem
+from ufm.problem import Problem, check_memory, recognised
 from ufm.reduce import spread_columns
 from ufm.theory.prediction import Prediction, grounded
 from ufm.theory.theorem import STATUSES, Theorem
-from ufm.validation import check_memory
 
 
 @cache

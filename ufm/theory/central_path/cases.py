@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.central_path import within_part
-from ufm.design import is_balanced
 from ufm.losses import MSE, is_loss
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 
 
 class FeatureStart(NamedTuple):

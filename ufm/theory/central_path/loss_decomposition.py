@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.design import is_balanced
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params, logits, objective
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 4, 3, 3

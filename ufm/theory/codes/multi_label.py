@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
-from ufm.design import GeneralColumns
 from ufm.frames import helmert
 from ufm.losses import CE
-from ufm.problem import Problem
+from ufm.problem import GeneralColumns, Problem
 from ufm.roots import increasing_root
 from ufm.settings.multilabel import multi_label_problem
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide

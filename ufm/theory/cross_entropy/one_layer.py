@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.design import Classes
 from ufm.frames import helmert
 from ufm.losses import CE
-from ufm.problem import Problem
+from ufm.problem import Classes, Problem
 from ufm.reduce import split_columns
 from ufm.theory.assumptions import (
     BALANCED,

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.design import is_one_hot
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params, logits
-from ufm.problem import Problem
+from ufm.problem import Problem, is_one_hot
 
 
 def spectral_point(problem: Problem, singular: np.ndarray, rng: np.random.Generator) -> Params:

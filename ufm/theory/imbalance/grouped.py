@@ -15,12 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import refuse
-from ufm.design import is_one_hot
 from ufm.frames import helmert
 from ufm.losses import CE, is_loss
 from ufm.minimise import minimise
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import Problem, is_one_hot
 
 
 class Sizes(NamedTuple):

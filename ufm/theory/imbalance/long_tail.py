@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from ufm.certify import certify
-from ufm.design import general
-from ufm.problem import Problem
+from ufm.problem import Problem, general
 from ufm.settings.long_tail import exponential_counts
 from ufm.solve import solve
 from ufm.theory.theorem import Check, Theorem

@@ -20,10 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.design import is_balanced
 from ufm.lion import lion_k
 from ufm.objective import Params, objective
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
 
 _SEEDS, _STEPS, _FIXED_STEPS = 64, 500, 12_000

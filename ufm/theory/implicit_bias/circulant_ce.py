@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.design import is_balanced
 from ufm.objective import Params, objective
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.design import is_balanced
 from ufm.log_domain import descend_log
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _STEPS, _EVERY, _STEP = 24_000, 400, 0.9

@@ -17,10 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.design import is_balanced
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import Problem, is_balanced
 from ufm.solve import solve
 from ufm.theory.perturbation.model import parts, units
 from ufm.theory.theorem import Assumption, Theorem, agreement

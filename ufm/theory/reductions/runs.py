@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.design import flattened
 from ufm.objective import Params, objective, weight_shapes
-from ufm.problem import Problem
+from ufm.problem import Problem, flattened
 
 METHODS = ("gd", "heavy ball", "nesterov", "normalised", "polar")
 LINEAR = 3

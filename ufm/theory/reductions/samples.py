@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.design import class_sizes
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import Problem, class_sizes
 from ufm.reduce import compress_columns, pool_samples
 from ufm.theory.reductions.runs import Run, plain, start, trajectories
 from ufm.theory.theorem import Assumption, Theorem, agreement

@@ -5,7 +5,7 @@
 
 A column c of H is one sample (m_c = a_c = w_c = 1), or m_c identical samples in the coordinate sqrt(m_c) h, which
 makes Euclidean gradient flow on columns equal to gradient flow on the samples they stand for. Which columns there are, and what is
-known of them, is the problem's design (`ufm.design`).
+known of them, is the problem's design (`ufm.problem.design`).
 """
 
 import dataclasses
@@ -19,10 +19,12 @@ import numpy as np
 
 from ufm.card import card_of
 from ufm.checks import brief, check_choice, check_count, common_float_dtype, refuse
-from ufm.columns import COLUMNS, design_of, soft_or_none, with_columns
-from ufm.design import Classes, ClassSizes, Design, EqualClasses, GroupedClasses, constant
 from ufm.losses import Loss, get_loss
-from ufm.validation import (
+from ufm.problem.classes import Classes, ClassSizes, EqualClasses, GroupedClasses
+from ufm.problem.column_numbers import ColumnNumbers
+from ufm.problem.columns import COLUMNS, design_of, soft_or_none, with_columns
+from ufm.problem.design import Design, constant
+from ufm.problem.validation import (
     as_array,
     check_columns,
     check_problem,
@@ -42,11 +44,11 @@ _DEFAULTS: dict[str, Any] = {
 
 @partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=_STATIC)
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Problem(ColumnNumbers):
     """An unconstrained feature model or deep linear network. Build it with `balanced`, `imbalanced`, `grouped`, `from_targets`.
 
     Leaves (arrays, swept and differentiated freely):
-      design: the columns, one of the four types of `ufm.design`; its sizes, targets, ... are leaves.
+      design: the columns, one of the four types of `ufm.problem.design`; its sizes, targets, ... are leaves.
       l2_W: (number of trainable layers,); l2_H, l2_b, beta, scale: scalars.
       classifier: (K, d_M) fixed last layer, or None where it is trained.
       H0: (d_1, C) centre of the proximity term in column coordinates, or None.
@@ -272,70 +274,6 @@ class Problem:
         if H0 is not None:
             H0 = self.group_sum(H0 * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(self.counts)[None, :]
         return dataclasses.replace(self, design=self.design.collapsed(), H0=H0)
-
-    def group_sum(self, per_column: jax.Array) -> jax.Array:
-        """Sums of an array over each run of equal columns, along its last axis."""
-        return self.design.sums(per_column)
-
-    @property
-    def targets(self) -> jax.Array:
-        """(K, C) target of every column; of classes it is made on request."""
-        return self.design.spread(self.design.table)
-
-    @property
-    def multiplicity(self) -> jax.Array:
-        """(C,) samples m_c that each column stands for."""
-        return self.design.multiplicity
-
-    @property
-    def intercept(self) -> jax.Array:
-        """(C,) factors a_c of the bias."""
-        return self.design.intercept
-
-    @property
-    def weight(self) -> jax.Array:
-        """(C,) weights w_c of the columns."""
-        return self.design.weight
-
-    @property
-    def samples(self) -> jax.Array:
-        """N, a scalar."""
-        return self.design.samples
-
-    @property
-    def teacher(self) -> jax.Array | None:
-        """(K, C) logits of a teacher, or None."""
-        return self.design.teacher
-
-    @property
-    def groups(self) -> tuple[int, ...]:
-        """Lengths of the runs of equal columns: a class, or a kind of soft label, is one run."""
-        return self.design.runs
-
-    @property
-    def loss_targets(self) -> Any:
-        """What the loss compares logits with, column by column: the targets, or the pair (targets, teacher)."""
-        return (self.targets, self.teacher) if self.loss.teacher else self.targets
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(C,) index of the run of equal columns (the class) that each column belongs to."""
-        return self.design.labels
-
-    @property
-    def counts(self) -> jax.Array:
-        """Samples in each run of equal columns: the class sizes n_k."""
-        return self.design.counts
-
-    @property
-    def classes(self) -> int:
-        """K, the number of logits."""
-        return self.design.classes
-
-    @property
-    def columns(self) -> int:
-        """C, the number of columns of H."""
-        return self.design.size
 
     @property
     def trainable(self) -> int:

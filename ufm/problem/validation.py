@@ -15,7 +15,8 @@ from ufm.checks import (
     is_traced,
     refuse,
 )
-from ufm.design import ALIKE_IN_RUNS, Classes, Design
+from ufm.problem.classes import Classes
+from ufm.problem.design import ALIKE_IN_RUNS, Design
 
 
 def complete_numbers(trainable: int, given: dict[str, Any], dtype: Any) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ufm.checks import array_module, check_finite, check_positive, is_traced, known
-from ufm.design import ALIKE_IN_RUNS, Classes, ClassSizes, Design, GeneralColumns, constant, equal_if_known, general
-from ufm.validation import as_array, check_columns, check_sizes, complete_columns
+from ufm.problem.classes import Classes, ClassSizes, equal_if_known
+from ufm.problem.design import ALIKE_IN_RUNS, Design, constant
+from ufm.problem.general import GeneralColumns, general
+from ufm.problem.validation import as_array, check_columns, check_sizes, complete_columns
 
 COLUMNS = ("targets", "multiplicity", "intercept", "weight", "samples", "teacher")
 
