@@ -17,13 +17,18 @@ from ufm.problem.validation import as_array, check_columns, check_sizes, complet
 COLUMNS = ("targets", "multiplicity", "intercept", "weight", "samples", "teacher")
 
 
-def design_of(columns: dict[str, Any], groups: tuple[int, ...] | None) -> Design:
+def design_of(given: dict[str, Any], groups: tuple[int, ...] | None, dtype: Any) -> Design:
     """The design of arrays a column.
 
     Args:
-      columns: targets (K, C), multiplicity, intercept, weight (C,), samples (), teacher (K, C) or None.
-      groups: lengths of runs of equal columns; found from the numbers by default.
+      given: targets (K, C); multiplicity, intercept, weight (C,) or one number, samples, teacher (K, C), or None for the defaults.
+      groups: lengths of runs of equal columns; found from the numbers by default. dtype: of all numbers.
+
+    Raises:
+      ValueError: naming the argument, the value given and what is allowed.
     """
+    columns = complete_columns(given, dtype)
+    check_columns(columns, groups)
     alike = [columns[name] for name in ALIKE_IN_RUNS if columns[name] is not None]
     runs = runs_of_equal_columns(*alike) if groups is None else tuple(groups)
     starts = np.cumsum((0, *runs[:-1]))
@@ -85,9 +90,7 @@ def with_columns(design: Design, changes: dict[str, Any], dtype: Any) -> Design:
     groups = changes.get("groups", None if set(ALIKE_IN_RUNS) & set(changes) else design.runs)
     if "samples" not in changes:
         columns["samples"] = None
-    given = complete_columns(columns | {name: x for name, x in changes.items() if name != "groups"}, dtype)
-    check_columns(given, groups)
-    return design_of(given, groups)
+    return design_of(columns | {name: x for name, x in changes.items() if name != "groups"}, groups, dtype)
 
 
 def _filled(design: GeneralColumns, numbers: dict[str, Any], dtype: Any) -> Design:

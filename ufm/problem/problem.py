@@ -24,15 +24,7 @@ from ufm.problem.classes import Classes, ClassSizes, EqualClasses, GroupedClasse
 from ufm.problem.column_numbers import ColumnNumbers
 from ufm.problem.columns import COLUMNS, design_of, soft_or_none, with_columns
 from ufm.problem.design import Design, constant
-from ufm.problem.validation import (
-    as_array,
-    check_columns,
-    check_problem,
-    check_sizes,
-    check_targets,
-    complete_columns,
-    complete_numbers,
-)
+from ufm.problem.validation import as_array, check_problem, check_sizes, check_targets, complete_numbers
 
 _LEAVES = ("design", "l2_W", "l2_H", "l2_b", "scale", "classifier", "beta", "H0")
 _STATIC = ("widths", "loss", "bias", "features")
@@ -199,9 +191,7 @@ class Problem(ColumnNumbers):
             "features": features, "beta": beta, "H0": H0,
         }  # fmt: skip
         dtype = common_float_dtype(*columns.values(), *choices.values())
-        numbers = complete_columns(columns, dtype)
-        check_columns(numbers, groups)
-        return cls._build(design_of(numbers, groups), widths, choices, dtype)
+        return cls._build(design_of(columns, groups, dtype), widths, choices, dtype)
 
     @classmethod
     def _of_sizes(cls, counts: tuple[int, ...], widths: Any, columns: str, smoothing: Any, choices: dict) -> "Problem":
