@@ -1,4 +1,4 @@
-"""predict speaks only where a theorem's assumptions are decided to hold, and then it is right: in value, and in every derivative."""
+"""predict speaks only where a theorem's assumptions are decided to hold, and is right then, in value and in every derivative."""
 
 import dataclasses
 
@@ -37,7 +37,10 @@ OUTSIDE = {
     "a class of two columns, ce": (lambda: of(np.eye(4)[:, [0, 1, 0, 2, 3]], loss="ce"), 0.1818),
     "classes in any order, mse": (lambda: of(np.eye(4)[:, [2, 0, 3, 1]]), None),
     "a class without columns, mse": (lambda: of(np.eye(4)[:, :3]), None),
-    "unequal intercepts under a bias, ce": (lambda: of(np.eye(2), loss="ce", intercept=[1.0, 0.0], bias="ridge", l2_b=1e-2), None),
+    "unequal intercepts under a bias, ce": (
+        lambda: of(np.eye(2), loss="ce", intercept=[1.0, 0.0], bias="ridge", l2_b=1e-2),
+        None,
+    ),
     "unequal intercepts under a free bias, mse": (lambda: of(np.eye(3), intercept=[1.0, 0.5, 1.0], bias="free"), None),
     "intercepts of two under a ridge bias, mse": (lambda: of(np.eye(3), intercept=2.0, samples=3.0, bias="ridge", l2_b=0.1), None),
     "unequal weights, ce": (lambda: of(np.eye(3), loss="ce", weight=[1.0, 2.0, 1.0]), None),
