@@ -125,8 +125,7 @@ THEOREMS = (
         status="holds",
         claim="Pick-all-labels cross-entropy, label sets of one size alike: the classifier is a simplex and the feature of a set "
         "is the average of those of its labels up to a scale that depends on its size; one scalar equation gives all.",
-        source="Li, Li, Wang, Qu 2024, Neural collapse in multi-label learning with pick-all-label loss, arXiv 2310.15903; "
-        "scalar equation, threshold and designs derived",
+        origin="[li2024]; scalar equation, threshold and designs derived",
         assumes=(
             has_loss("ce"),
             PLAIN,

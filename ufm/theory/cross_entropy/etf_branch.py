@@ -194,7 +194,7 @@ def _bisect(increasing, low: float, high: float) -> float:
     return 0.5 * (low + high)
 
 
-_DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
+_DANG = "[dang2023]"
 _SHARED = (has_loss("ce"), BALANCED, PLAIN, PENALISED, DEEP)
 
 THEOREMS = (
@@ -203,7 +203,7 @@ THEOREMS = (
         status="holds",
         claim="Two balanced classes under cross-entropy on M >= 2 linear layers: antipodal features in every layer "
         "below the tie, zero above it, whatever the bias mode.",
-        source=_DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
+        origin=_DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
         assumes=(*_SHARED, has_classes("two classes", lambda K: K == 2), is_wide(1)),
         predict=etf_prediction,
         cases=_two_class_cases,
@@ -214,7 +214,7 @@ THEOREMS = (
         status="holds",
         claim="The simplex ETF whose margin solves a^((M-1)/(M+1)) / (e^a + K - 1) = c n^(1/(M+1)) is a critical point "
         "of balanced cross-entropy on M >= 2 linear layers, for every K and bias mode.",
-        source=_DANG,
+        origin=_DANG,
         assumes=(*_SHARED, is_wide(1)),
         predict=predict_branch,
         measure=measure_branch,

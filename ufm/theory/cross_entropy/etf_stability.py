@@ -92,7 +92,7 @@ THEOREMS = (
         claim="For K >= 4 the simplex ETF of balanced cross-entropy on M >= 2 linear layers is a strict saddle iff its "
         "margin is below K (M-1)/(M+1); above that ridge exactly K(K-3)/2 Hessian eigenvalues are negative, below "
         "it none.",
-        source="derived; local minimum for small ridges: Garrod and Keating 2025, arXiv 2410.23169",
+        origin="derived; local minimum for small ridges: [garrod2025]",
         assumes=(
             has_loss("ce"),
             BALANCED,

@@ -39,7 +39,7 @@ def predict_one_layer(problem: Problem) -> Prediction:
 
 
 def predict_smoothed(problem: Problem) -> Prediction:
-    """Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al.)."""
+    """Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al. 2025)."""
     K = problem.classes
     n = problem.samples / K
     off = problem.targets[1, 0]
@@ -110,8 +110,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every "
         "bias mode; everything is zero iff kappa >= 1/K.",
-        source="Zhu, Ding, Zhou, Li, You, Sulam, Qu 2021, A geometric analysis of neural collapse, arXiv 2105.02375; explicit "
-        "form derived",
+        origin="[zhu2021]; explicit form derived",
         assumes=(*_SHARED, BALANCED),
         predict=predict_one_layer,
         cases=one_layer_cases,
@@ -121,7 +120,7 @@ THEOREMS = (
         id="ce-label-smoothing",
         status="holds",
         claim="Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K.",
-        source="Guo, Wang, Tao, Zheng, Shao, Li 2024 (form attributed); derived from the scalar reduction",
+        origin="[guo2025] (form attributed); derived from the scalar reduction",
         assumes=(*_SHARED, CLASS_SYMMETRIC, _SMOOTHED),
         predict=predict_smoothed,
         cases=smoothed_cases,

@@ -67,8 +67,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum "
         "at every temperature.",
-        source="Yaras, Wang, Zhu, Balzano, Qu 2022, Neural collapse with normalized features: a geometric analysis "
-        "over the Riemannian manifold, arXiv 2209.09211",
+        origin="[yaras2022]",
         assumes=(has_loss("ce"), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)),
         predict=predict,
         cases=cases,

@@ -115,7 +115,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced classes, one layer, a convex loss that treats all wrong classes alike: a minimiser is a (I - J) + e J "
         "with equal biases, and the minimum that of a convex function of three scalars.",
-        source="Group averaging; derived (cf. Zhou et al. 2022, Are all losses created equal, arXiv 2210.02192)",
+        origin="derived (group averaging; cf. [zhou2022losses])",
         assumes=(_KNOWN, CLASS_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0)),
         general=True,
         predict=predict_symmetric,

@@ -78,7 +78,7 @@ THEOREMS = (
         status="holds",
         claim="Hard labels and a symmetric teacher on one head: the simplex ETF, whose margin a solves gamma (1 - p(a)) + "
         "kd T (q_t - p(a/T)) = (K-1) sqrt(n l2_W l2_H), p(x) = e^x/(e^x + K - 1); between those of either alone.",
-        source="derived (group averaging); loss: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
+        origin="derived (group averaging); loss: [hinton2015]",
         assumes=(has_loss("kd"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
         predict=predict,
         cases=cases,

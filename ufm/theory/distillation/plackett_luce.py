@@ -62,8 +62,7 @@ THEOREMS = (
         status="holds",
         claim="Plackett-Luce distillation from a symmetric teacher of confidence q, averaged over tied classes: the simplex ETF "
         "with e^a = q/c - (K-1), c = sqrt(n l2_W l2_H), and zero iff q <= K c.",
-        source="loss: Bassam, Zhu, Bian 2025, PLD: a choice-theoretic list-wise knowledge distillation, arXiv 2506.12542; "
-        "closed form and averaging of ties derived",
+        origin="loss: [bassam2025]; closed form and averaging of ties derived",
         assumes=(
             has_loss("pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
             Assumption("ties averaged over their orders", lambda p: getattr(p.loss.value, "ties", None) == "average"),

@@ -80,7 +80,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy with a binary divergence (plain or normalised) from a symmetric teacher on one head: class logits "
         "a P + e J, where margin a and mean logit e solve two coupled scalar equations; the teacher drags the margin to its own.",
-        source="derived (group averaging); losses: Yang et al. 2024, arXiv 2411.08937",
+        origin="derived (group averaging); losses: [yang2024]",
         assumes=(
             has_loss("ce_binary_kl", "ce_binary_kl_norm"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none"),
         ),  # fmt: skip

@@ -56,7 +56,7 @@ THEOREMS = (
         status="holds",
         claim="Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin "
         "T log((K-1) p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.",
-        source="derived (group averaging); setting: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
+        origin="derived (group averaging); setting: [hinton2015]",
         assumes=(has_loss("ce"), KNOWN_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
         general=True,
         predict=predict,

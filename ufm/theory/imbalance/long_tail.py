@@ -74,7 +74,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy with a hundred classes of long-tailed sizes, hard or smoothed labels: a random start of L-BFGS "
         "reaches the global minimum, proved by a dual bound that meets its value.",
-        source="derived; class sizes of Cao, Wei, Gaidon, Arechiga, Ma 2019, arXiv 1906.07413",
+        origin="derived; class sizes of [cao2019]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -94,10 +94,7 @@ def draw(rng: np.random.Generator) -> Problem:
             return problem_at(counts, critical)
 
 
-DANG = (
-    "Dang, Tran, Nguyen, Ho 2024, Neural collapse for cross-entropy class-imbalanced learning with unconstrained ReLU "
-    "feature model, arXiv 2401.02058"
-)
+DANG = "[dang2024]"
 
 THEOREMS = (
     minimum_theorem(
@@ -105,7 +102,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced cross-entropy with non-negative features: orthogonal class means, a margin for each class that depends "
         "on its own size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).",
-        source=DANG + "; margins with both ridges, and the proof, derived",
+        origin=DANG + "; margins with both ridges, and the proof, derived",
         assumes=(
             has_loss("ce"),
             ONE_HOT,

@@ -5,6 +5,8 @@ sample of one of them gives to its class and to another class of that size. At t
 
     p_own - p_other = max(0, 1 - N c / sqrt(n)),    so the classes are one point iff n <= N^2 l2_W l2_H.
 
+Hong and Ling (2023) have the blocks of classes of one size, and the threshold of the smaller of two sizes.
+
 total-collapse. Features and weights vanish iff the largest eigenvalue of P diag(n) P, P = I - J/K, is at most N^2 l2_W l2_H;
 under a free bias, which then predicts n/N, that of diag(n) - n n^T/N.
 
@@ -138,7 +140,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced cross-entropy: classes of one size n, among any others, merge to one point iff n <= N^2 l2_W l2_H; "
         "otherwise p_own - p_other = 1 - N (l2_W l2_H/n)^(1/2) between them.",
-        source="Derived; minority collapse: Fang, He, Long, Su 2021, arXiv 2101.12699",
+        origin="derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
         assumes=_SHARED,
         predict=predict_gaps,
         measure=measure_gaps,
@@ -153,7 +155,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced cross-entropy: features and weights are zero at the minimum iff the largest eigenvalue of "
         "(I - J/K) diag(n) (I - J/K), under a free bias of diag(n) - n n^T/N, is at most N^2 l2_W l2_H.",
-        source="Derived",
+        origin="derived",
         assumes=(*_SHARED, has_bias("none", "free")),
         predict=predict_collapse,
         measure=measure_collapse,

@@ -118,8 +118,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy with two class sizes on one layer, in every bias mode: the minimum is that of a convex program of "
         "four scalars; classes of size n_g merge to one point iff n_g <= N^2 l2_W l2_H.",
-        source="Derived; setting of Fang, He, Long, Su 2021, Exploring deep neural networks via layer-peeled model: minority "
-        "collapse in imbalanced training, arXiv 2101.12699, and Hong and Ling 2023, arXiv 2309.09725",
+        origin="derived; setting of [fang2021] and [hong2023]",
         assumes=(
             has_loss("ce"),
             Assumption("one-hot classes of exactly two sizes", two_sizes),

@@ -181,8 +181,7 @@ THEOREMS = (
         status="holds",
         claim="Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its "
         "features those of a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.",
-        source="derived; setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
-        "2402.06171, where the simplex is assumed",
+        origin="derived; setting: [fisher2024], where the simplex is assumed",
         assumes=(
             has_loss("ce"),
             has_bias("none", "free", "ridge"),

@@ -98,8 +98,7 @@ _MINIMUM = minimum_theorem(
     status="holds",
     claim="Mixup under squared error: class differences are shrunk by (1 - tau/sqrt(m2/K))_+ and the mean by "
     "(1 - tau sqrt(K))_+, tau = sqrt(l2_W l2_H), and mixed features are convex combinations of the features of classes.",
-    source="derived (soft thresholding of singular values); setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's "
-    "influence on neural collapse, arXiv 2402.06171",
+    origin="derived (soft thresholding of singular values); setting: [fisher2024]",
     assumes=(
         has_loss("mse"),
         has_bias("none", "free"),
