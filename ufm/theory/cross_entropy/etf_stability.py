@@ -100,7 +100,8 @@ def _second_space(problem: Problem, scales: jax.Array) -> jax.Array:
     K, P = problem.classes, _projector(problem)
     v = jnp.zeros((K,), problem.dtype).at[0].set(1).at[1].set(-1)
     nothing = _equal_factors(problem, jnp.zeros((K, K), problem.dtype), jnp.ones_like(scales))
-    parts = [_equal_factors(problem, (P * v[None, :]) @ P, jnp.ones_like(scales)), nothing._replace(H=v[:, None] * jnp.ones((1, K)))]
+    everywhere = _equal_factors(problem, (P * v[None, :]) @ P, jnp.ones_like(scales))
+    parts = [everywhere, nothing._replace(H=jnp.tile(v[:, None], (1, K)))]
     if problem.bias != "none":
         parts.append(nothing._replace(b=v))
     return jnp.stack([_flat(part) for part in parts], axis=1)
