@@ -7,7 +7,7 @@ m2 = E[lambda^2 + (1 - lambda)^2] = (alpha + 1)/(2 alpha + 1). R nodes are exact
                                                               b_k = k (k + 2 alpha - 2)/((2k + 2 alpha - 1)(2k + 2 alpha - 3)).
 
 The size kappa of a trained classifier, an average of functions with layers of width 1/kappa at lambda = 0 and 1, converges
-geometrically once R exceeds sqrt(kappa): 8 + 3 sqrt(kappa) nodes (`enough_nodes`) leave errors of 1e-10 at kappa < 300, as measured.
+geometrically once R exceeds sqrt(kappa): 8 + 3 sqrt(kappa) nodes (`enough_nodes`) left errors of 1e-10 at kappa < 300.
 """
 
 from typing import Any, NamedTuple
@@ -140,8 +140,8 @@ THEOREMS = (
     Theorem(
         id="mixup-node-count",
         status="numerical",
-        claim="60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained classifier "
-        "of three classes to 1e-10, for alpha from 0.2 to 7.",
+        claim="60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained "
+        "classifier of three classes to 1e-10, for alpha from 0.2 to 7.",
         origin="measured here, on nodes of [golub1969]",
         predict=predict_size,
         measure=measure_size,
