@@ -90,15 +90,17 @@ def smoothed_cases() -> dict[str, Problem]:
 
 
 def draw_one_layer(rng: np.random.Generator) -> Problem:
-    """Random kappa 5 % away from the threshold, any bias mode, K = 4."""
+    """Random kappa 5 % away from the threshold, any bias mode, four or six classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 3)]))
-    bias = str(rng.choice(["none", "free", "ridge"]))
-    return problem_at(ratio, bias, per_class=int(rng.integers(1, 200)), width=int(rng.choice([3, 12])))
+    bias, per_class = str(rng.choice(["none", "free", "ridge"])), int(rng.integers(1, 200))
+    K = int(rng.choice((4, 6)))
+    return problem_at(ratio, bias, classes=K, per_class=per_class, width=int(rng.choice([K - 1, 14])))
 
 
 def draw_smoothed(rng: np.random.Generator) -> Problem:
-    """Random smoothing and kappa."""
-    return problem_at(float(rng.uniform(0.01, 0.9)), "ridge", smoothing=float(rng.uniform(0.01, 0.5)))
+    """Random smoothing and kappa, four or six classes."""
+    ratio, smoothing = float(rng.uniform(0.01, 0.9)), float(rng.uniform(0.01, 0.5))
+    return problem_at(ratio, "ridge", smoothing=smoothing, classes=int(rng.choice((4, 6))))
 
 
 _SHARED = (has_loss("ce"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))

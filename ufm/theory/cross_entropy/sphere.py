@@ -52,8 +52,9 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """A random temperature and class size."""
-    return sphere_problem(4, int(rng.integers(1, 6)), 6, np.exp(rng.uniform(-2, 1)))
+    """A random temperature and class size, four or six classes."""
+    per_class, temperature = int(rng.integers(1, 6)), np.exp(rng.uniform(-2, 1))
+    return sphere_problem(int(rng.choice((4, 6))), per_class, 6, temperature)
 
 
 _ON_SPHERES = Assumption(

@@ -84,11 +84,11 @@ def predict_symmetric(problem: Problem) -> Prediction:
 _BIASES = ("none", "free", "ridge")
 
 
-def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0) -> Problem:
-    """K = 4, n = 5, each class as two columns; c sqrt(n) = price."""
+def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0, classes: int = 4) -> Problem:
+    """n = 5, each class as two columns; c sqrt(n) = price."""
     ridges = ridges_at(price / 5**0.5, 1)
     l2_b = 0.02 if bias == "ridge" else 0.0
-    return split_columns(Problem.balanced(4, 5, 12, loss=loss, bias=bias, l2_b=l2_b, smoothing=smoothing, **ridges))
+    return split_columns(Problem.balanced(classes, 5, 12, loss=loss, bias=bias, l2_b=l2_b, smoothing=smoothing, **ridges))
 
 
 def symmetric_cases() -> dict[str, Problem]:
@@ -102,9 +102,10 @@ def symmetric_cases() -> dict[str, Problem]:
 
 
 def draw_symmetric(rng: np.random.Generator) -> Problem:
-    """A random loss, bias mode and price of the nuclear norm."""
+    """A random loss, bias mode and price of the nuclear norm, three or four classes."""
     loss = str(rng.choice(["mse", "ce", "logistic", "squared_hinge"]))
-    return _problem_at(loss, str(rng.choice(_BIASES)), float(np.exp(rng.uniform(-6, -2))))
+    bias, price = str(rng.choice(_BIASES)), float(np.exp(rng.uniform(-6, -2)))
+    return _problem_at(loss, bias, price, classes=int(rng.choice((3, 4))))
 
 
 _KNOWN = has_loss("mse", "ce", "logistic", "squared_hinge")

@@ -30,10 +30,12 @@ def predict(problem: Problem) -> Prediction:
     return symmetric_prediction(problem, margin, jnp.zeros_like(margin), total * (loss + price * (K - 1) * margin))
 
 
-def problem_at(confidence: float, temperature: float, ratio: float, per_class: int = 5, width: int = 12) -> Problem:
-    """K = 4 classes at `ratio` of the ridge c = T (q_t - 1/K)/(K-1) above which everything is zero, in two columns each."""
-    c = ratio * temperature * (confidence - 1 / 4) / 3 / per_class**0.5
-    teacher = confident_teacher(4, confidence, temperature)
+def problem_at(
+    confidence: float, temperature: float, ratio: float, per_class: int = 5, width: int = 12, classes: int = 4
+) -> Problem:
+    """Classes at `ratio` of the ridge c = T (q_t - 1/K)/(K-1) above which everything is zero, in two columns each."""
+    c = ratio * temperature * (confidence - 1 / classes) / (classes - 1) / per_class**0.5
+    teacher = confident_teacher(classes, confidence, temperature)
     ridges = {"l2_W": 2 * c, "l2_H": c / 2}
     return split_columns(soft_label_problem(teacher, per_class, width, temperature, **ridges))
 
@@ -45,9 +47,10 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random confidence, temperature and ridge, 5 % away from the threshold."""
+    """Random confidence, temperature and ridge, 5 % away from the threshold, four or six classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 2)]))
-    return problem_at(rng.uniform(0.4, 0.99), np.exp(rng.uniform(-0.5, 2)), ratio, int(rng.integers(1, 50)))
+    at = rng.uniform(0.4, 0.99), np.exp(rng.uniform(-0.5, 2)), ratio, int(rng.integers(1, 50))
+    return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
 THEOREMS = (

@@ -86,9 +86,9 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random class sizes, 4 % away from the critical one."""
+    """Random class sizes, 4 % away from the critical one, four or six classes."""
     while True:
-        counts = tuple(int(n) for n in rng.integers(1, 60, size=4))
+        counts = tuple(int(n) for n in rng.integers(1, 60, size=rng.choice((4, 6))))
         critical = float(np.exp(rng.uniform(np.log(0.01), np.log(0.9 * max(counts)))))
         if np.all(np.abs(np.log(critical / np.array(counts))) > 0.04):
             return problem_at(counts, critical)

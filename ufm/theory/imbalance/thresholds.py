@@ -109,9 +109,9 @@ def gap_cases() -> dict[str, Problem]:
 
 
 def draw_gaps(rng: np.random.Generator) -> Problem:
-    """A random group of two, two random other classes."""
-    n = int(rng.integers(1, 30))
-    counts = (int(rng.integers(1, 60)), n, n, int(rng.integers(1, 60)))
+    """A random group of two, two or four random other classes."""
+    n, others = int(rng.integers(1, 30)), rng.integers(1, 60, size=rng.choice((2, 4)))
+    counts = (*map(int, others[:-1]), n, n, int(others[-1]))
     return problem_at(float(n * np.exp(rng.uniform(-4, 1))), counts)
 
 
@@ -127,8 +127,8 @@ def collapse_cases() -> dict[str, Problem]:
 
 
 def draw_collapse(rng: np.random.Generator) -> Problem:
-    """Random class sizes, within a factor e of collapse."""
-    counts = tuple(int(n) for n in rng.integers(1, 60, size=4))
+    """Random class sizes, within a factor e of collapse, four or six classes."""
+    counts = tuple(int(n) for n in rng.integers(1, 60, size=rng.choice((4, 6))))
     return problem_at(float(max(counts) * np.exp(rng.uniform(-1, 1))), counts, str(rng.choice(["none", "free"])))
 
 

@@ -101,9 +101,10 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random sizes, memberships and bias mode, 4 % away from the thresholds n_A and n_B."""
+    """Random sizes, memberships and bias mode, 4 % away from the thresholds n_A and n_B, four or six classes."""
     while True:
-        frequent = rng.permutation(np.arange(4) < rng.integers(1, 4))
+        K = int(rng.choice((4, 6)))
+        frequent = rng.permutation(np.arange(K) < rng.integers(1, K))
         sizes = rng.choice(np.arange(1, 80), size=2, replace=False)
         critical = float(np.exp(rng.uniform(np.log(0.01), np.log(1.3 * sizes.max()))))
         if np.all(np.abs(np.log(critical / sizes)) > 0.04):

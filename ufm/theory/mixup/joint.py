@@ -126,12 +126,12 @@ def predict(problem: Problem) -> Prediction:
     return from_triples(problem, U, sigma, V, jnp.zeros((K,), problem.dtype), value)
 
 
-def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, **pairs: Any) -> Problem:
-    """K = 3, d = 4, l2_W l2_H at so many times its critical value, every type as two columns of half its probability."""
-    mixture = mixup_types(3, lambdas, weights, **pairs)
-    centred = np.sum(mixture.probability * (np.sum(mixture.targets**2, axis=0) - 1 / 3))
-    c = np.sqrt(ratio * centred / 2)
-    return split_columns(mixup_problem(mixture, 4, l2_W=c * balance, l2_H=c / balance))
+def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, classes: int = 3, **pairs: Any) -> Problem:
+    """d = K + 1, l2_W l2_H at so many times its critical value, every type as two columns of half its probability."""
+    mixture = mixup_types(classes, lambdas, weights, **pairs)
+    centred = np.sum(mixture.probability * (np.sum(mixture.targets**2, axis=0) - 1 / classes))
+    c = np.sqrt(ratio * centred / (classes - 1))
+    return split_columns(mixup_problem(mixture, classes + 1, l2_W=c * balance, l2_H=c / balance))
 
 
 def cases() -> dict[str, Problem]:
@@ -144,10 +144,11 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """A random alpha, class size without self-pairs and ridges 10 % away from their threshold."""
+    """A random alpha, class size without self-pairs and ridges 10 % away from their threshold, three or four classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-8, np.log(0.9))), rng.uniform(1.1, 3)]))
     nodes = lambda_nodes(float(np.exp(rng.uniform(-2, 2))), 2)
-    return problem_at(*nodes, ratio, float(np.exp(rng.normal())), self_pairs=False, per_class=int(rng.integers(2, 50)))
+    balance, per_class = float(np.exp(rng.normal())), int(rng.integers(2, 50))
+    return problem_at(*nodes, ratio, balance, int(rng.choice((3, 4))), self_pairs=False, per_class=per_class)
 
 
 def _is_class_symmetric(p: Problem) -> bool:

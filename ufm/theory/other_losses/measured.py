@@ -129,9 +129,10 @@ def cases_of(losses: tuple[Loss, ...], *prices: float) -> dict[str, Problem]:
 
 
 def draw_of(losses: tuple[Loss, ...], low: float, high: float) -> Any:
-    """A sampler of the losses at a random c between two ends."""
+    """A sampler of the losses at a random c between two ends, three or five classes."""
 
     def draw(rng: np.random.Generator) -> Problem:
-        return problem_at(losses[rng.integers(len(losses))], float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+        c = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        return problem_at(losses[rng.integers(len(losses))], c, int(rng.choice((3, CLASSES))))
 
     return draw
