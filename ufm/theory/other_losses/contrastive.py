@@ -123,7 +123,7 @@ THEOREMS = (
         origin="loss: [debrebisson2016z]; minimum derived",
         predict=predict_z_score,
         cases=lambda: cases_of(_Z_LOSSES, 0.003, 0.1, 1.0),
-        draw=draw_of(_Z_LOSSES, 1e-3, 0.3),
+        draw=draw_of(_Z_LOSSES, 1e-3, 0.3, (5,)),
     ),
     Theorem(
         id="z-score-no-minimiser",

@@ -82,7 +82,7 @@ THEOREMS = (
         predict=predict_spherical,
         measure=partial(measure, fold=True),
         cases=lambda: cases_of(_SPHERICAL, 0.003, 0.1, 0.8),
-        draw=draw_of(_SPHERICAL, 1e-3, 0.3),
+        draw=draw_of(_SPHERICAL, 1e-3, 0.3, (5,)),
     ),
     collapse_theorem(
         has_kind("log_taylor"),
@@ -94,7 +94,7 @@ THEOREMS = (
         origin="loss: [debrebisson2016spherical]; minimum derived",
         predict=predict_taylor,
         cases=lambda: cases_of((log_taylor(),), 0.001, 0.01, 0.1, 0.3),
-        draw=draw_of((log_taylor(),), 1e-3, 0.15),
+        draw=draw_of((log_taylor(),), 1e-3, 0.15, (5,)),
         notes="Proved where b > 0. Most Gaussian starts of scale one or more end in worse minima, small ones in none.",
     ),
 )
