@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Balanced to imbalanced
 #
-# **Claim** (Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, [arXiv 2301.00437](https://arxiv.org/abs/2301.00437)). Squared error on $M$
+# **Claim** (Dang, Tran, Osher, Tran-The, Ho, Nguyen 2023, [arXiv 2301.00437](https://arxiv.org/abs/2301.00437)). Squared error on $M$
 # linear layers, with free features, ends in every layer in a simplex (equal classes, free bias), an orthogonal frame (equal
 # classes, no bias) or a general orthogonal frame, whose lengths follow the class sizes (unequal classes, no bias). A class of at
 # most

@@ -99,7 +99,8 @@ for name, point in {"the claim's minimum": simplex, "found by the search": solut
 
 # %% [markdown]
 # Is the simplex at least a local minimum? Up to an exact ridge: for $K \ge 4$ it is a strict saddle, with $K(K-3)/2$ negative
-# eigenvalues of the Hessian, as soon as its margin is below $K (M-1)/(M+1)$ (`ce-deep-etf-stability`).
+# eigenvalues of the Hessian, as soon as its margin is below $K (M-1)/(M+1)$, and with $K - 1$ more close to the end of its branch
+# (`ce-deep-etf-stability`).
 
 
 # %%

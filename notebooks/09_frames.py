@@ -218,7 +218,7 @@ plt.show()
 #
 # With a fixed classifier $W$ and free features the best feature is $h = W^\top \alpha$, and the minimum depends on $W W^\top$ alone: an exact
 # sparse simplex costs nothing. Signs of lines do matter, so that line systems with one coherence differ as classifiers. Among $K > d + 1$ vectors, cross-entropy at a small ridge asks neither for small $|\cos|$ nor for small $\cos$ but
-# for a large distance of every row from the convex hull of the others (Jiang et al. 2023, [arXiv 2310.05351](https://arxiv.org/abs/2310.05351)),
+# for a large distance of every row from the convex hull of the others (Jiang et al. 2024, [arXiv 2310.05351](https://arxiv.org/abs/2310.05351)),
 # which `one_vs_rest_distance` computes exactly.
 
 

@@ -21,7 +21,7 @@ def _theorem(status, predicted, evidence):
         id="a-claim",
         status=status,
         claim="It is so.",
-        source="nobody",
+        origin="nobody",
         predict=lambda case: jnp.asarray(predicted),
         measure=lambda case, key: jnp.asarray(1.0),
         cases=lambda: {"only": jnp.asarray(0.0)},

@@ -118,6 +118,24 @@ def test_exactly_two_directions_turn_for_four_classes():
         assert float(measured["eigenvalue"]) == pytest.approx(float(predicted["eigenvalue"]), abs=1e-10)
 
 
+@pytest.mark.parametrize(("classes", "depth", "count"), [(4, 2, 5), (5, 2, 9), (6, 3, 14), (8, 3, 27)])
+def test_k_minus_1_more_directions_turn_close_to_the_end_of_the_branch(classes, depth, count):
+    first, second = classes * (classes - 3) // 2, etf_stability.second_margin(classes, depth)
+    assert count == first + classes - 1
+    for a, expected in ((1.03 * etf_branch.peak(classes, depth), count), (0.998 * second, count), (1.002 * second, first)):
+        problem = etf_stability.at_margin(a, classes, depth)
+        for found in (etf_stability.predict_stability(problem), etf_stability.measure_stability(problem, jax.random.key(0))):
+            assert int(found["negative_directions"]) == expected
+
+
+def test_the_second_threshold_lies_between_the_end_of_the_branch_and_the_first():
+    for classes in (4, 5, 7, 20, 100):
+        for depth in (2, 3, 6):
+            end, first = etf_branch.peak(classes, depth), classes * (depth - 1) / (depth + 1)
+            free, ridge, none = (etf_stability.second_margin(classes, depth, bias) for bias in ("free", "ridge", "none"))
+            assert end < none < ridge < free < first
+
+
 @pytest.mark.parametrize("classes", sorted({classes for classes, _ in BEST}))
 def test_the_best_code_reproduces_the_lowest_value_of_the_search(classes):
     check_lowest_values(BEST, classes, free_bias=False)

@@ -9,8 +9,9 @@ from ufm.card import Card, Fact, lanes, numbers, shown
 from ufm.certify import Certificate
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import TRACED, tally
+from ufm.theory.references import spelled_out
 
-_SOURCE = "Convex duality; optimality conditions: Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238"
+_SOURCE = "Convex duality; optimality conditions: [zhu2021] and [zhou2022landscape]"
 _FAR = 1e-2
 
 
@@ -50,7 +51,7 @@ def certificate_card(certificate: Certificate) -> Card:
     title = "Certificate: a lower bound on every value" + lanes(np.shape(certificate.value))
     found = proofs(certificate)
     verdict = TRACED if found is None else tally(found, lambda v: Proof(v).name, partial(_words, certificate, found))[1]
-    return Card(title, facts, verdict, _SOURCE)
+    return Card(title, facts, verdict, spelled_out(_SOURCE))
 
 
 def proofs(certificate: Certificate) -> np.ndarray | None:

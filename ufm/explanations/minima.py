@@ -7,8 +7,9 @@ from ufm.explanations.describe import describe
 from ufm.explanations.statuses import outcome
 from ufm.minimise import Minimum, Status
 from ufm.solve import Solution
+from ufm.theory.references import spelled_out
 
-_SEARCH = "L-BFGS: Liu and Nocedal 1989, On the limited memory BFGS method for large scale optimization"
+_SEARCH = "L-BFGS: [liu1989]"
 
 
 @describe.register
@@ -27,7 +28,7 @@ def solution_card(solution: Solution) -> Card:
     )
     if ended != "traced":
         verdict = f"{verdict} {_agreement(reached, starts)}"
-    return Card("Solution: the best point found" + lanes(np.shape(solution.value)), facts, verdict, _SEARCH)
+    return Card("Solution: the best point found" + lanes(np.shape(solution.value)), facts, verdict, spelled_out(_SEARCH))
 
 
 @describe.register
@@ -40,7 +41,7 @@ def minimum_card(minimum: Minimum) -> Card:
         Fact("status", ended),
         Fact("steps", shown(minimum.steps), "of L-BFGS"),
     )
-    return Card("Minimum: where the descent ended" + lanes(np.shape(minimum.value)), facts, verdict, _SEARCH)
+    return Card("Minimum: where the descent ended" + lanes(np.shape(minimum.value)), facts, verdict, spelled_out(_SEARCH))
 
 
 def starts_at_the_value(solution: Solution) -> np.ndarray | None:

@@ -12,11 +12,9 @@ from ufm.explanations.describe import describe
 from ufm.explanations.statuses import outcome
 from ufm.flow import FlowStatus, Trajectory
 from ufm.log_domain import LogDescent, LogStatus
+from ufm.theory.references import spelled_out
 
-_FLOW = (
-    "adaptive Runge-Kutta: Prince and Dormand 1981 (order 8) or Tsitouras 2011 (order 5), in diffrax: Kidger 2021, On neural "
-    "differential equations"
-)
+_FLOW = "adaptive Runge-Kutta of order 8: [prince1981]; of order 5: [tsitouras2011]; in diffrax: [kidger2021]"
 
 
 @describe.register
@@ -28,7 +26,7 @@ def trajectory_card(trajectory: Trajectory) -> Card:
         Fact("reached", shown(reached), "last time with a finite value"),
         *_course(trajectory),
     )
-    return _run("Trajectory: a flow", trajectory, FlowStatus, facts, _FLOW)
+    return _run("Trajectory: a flow", trajectory, FlowStatus, facts, spelled_out(_FLOW))
 
 
 @describe.register

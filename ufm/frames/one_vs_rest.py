@@ -73,7 +73,7 @@ def one_vs_rest_distance(code: Any) -> OneVsRest:
     Raises:
       ValueError: if code is not a matrix of at least two columns.
 
-    Source: Jiang, Zhou, Wang, Qu, Mixon, You, Zhu (2023) for its part in neural collapse; Wolfe (1976) for the search.
+    Source: Jiang, Zhou, Wang, Qu, Mixon, You, Zhu (2024) for its part in neural collapse; Wolfe (1976) for the search.
 
     >>> one_vs_rest_distance(jnp.array([[1.0, 0.0, -2.0, 0.0], [0.0, 1.0, 0.0, -1.0]])).distances.round(4).tolist()
     [1.0, 1.0, 2.0, 1.0]
@@ -100,7 +100,7 @@ def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Fra
     Raises:
       ValueError: if one of the numbers is not a whole number in its range.
 
-    Source: Jiang, Zhou, Wang, Qu, Mixon, You, Zhu (2023), Generalized neural collapse for a large number of classes.
+    Source: Jiang, Zhou, Wang, Qu, Mixon, You, Zhu (2024), Generalized neural collapse for a large number of classes.
     """
     check_count("vectors", vectors, 2)
     check_count("dim", dim, 2)

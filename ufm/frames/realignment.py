@@ -1,4 +1,4 @@
-"""Realignment of global and local heads in federated learning over a fixed sparse frame (GLA-FR of FedLoGe, 2024).
+"""Realignment of global and local heads in federated learning over a fixed sparse frame (GLA-FR of FedLoGe: Xiao et al. 2024).
 
 Heads are classifiers W of shape (K, d), rows w_c. A client keeps the directions of the global head and the lengths of its own,
 

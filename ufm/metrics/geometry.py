@@ -92,7 +92,7 @@ def nc5(means: jax.Array, outside: jax.Array) -> jax.Array:
     Raises:
       ValueError: if means or outside is not floats of shape (d, K) and (d, M).
 
-    Source: Ammar et al. (2024), NECO.
+    Source: Ben Ammar et al. (2024), NECO.
     """
     means, outside = columns("means", means), columns("outside", outside)
     check_shape("outside", outside, (means.shape[0], outside.shape[1]))

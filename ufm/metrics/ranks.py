@@ -56,7 +56,7 @@ def nuclear_rank(matrix: jax.Array) -> jax.Array:
     Raises:
       ValueError: if matrix is not a matrix of floats.
 
-    Source: Zhou et al. (2022), whose code of the MSE study leaves out the square; Markou, Ajroldi and Gadetsky (2024) square.
+    Source: Zhou et al. (2022), whose code of the MSE study leaves out the square; Markou, Ajanthan and Gould (2024), with it.
     """
     return _nuclear(jnp.linalg.svd(_matrix(matrix), compute_uv=False))
 

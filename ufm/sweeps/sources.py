@@ -8,8 +8,9 @@ from ufm.sweeps.axes import with_numbers
 from ufm.sweeps.functions import agreement, certified, closed_form
 from ufm.sweeps.program import Program
 from ufm.theory.catalogue import catalogue, predict
+from ufm.theory.references import spelled_out
 
-_DUALITY = "lower bounds: convex duality, see ufm.certify (Zhu et al. 2021 and Zhou et al. 2022 use its optimality conditions)"
+_DUALITY = "lower bounds: convex duality, see ufm.certify ([zhu2021] and [zhou2022landscape] use its optimality conditions)"
 
 
 def sources_of(fn: Callable, programs: list[Program]) -> list[str]:
@@ -24,7 +25,7 @@ def sources_of(fn: Callable, programs: list[Program]) -> list[str]:
         ids = {_theorem(program) for program in programs}
         lines += [f"{name}: {catalogue()[name].source}" for name in sorted(ids)]
     if inner is certified:
-        lines.append(_DUALITY)
+        lines.append(spelled_out(_DUALITY))
     return lines
 
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from ufm.card import card_of
+from ufm.theory.references import spelled_out
 
 STATUSES = {
     "holds": "proved, and confirmed by every measurement",
@@ -62,7 +63,9 @@ class Theorem:
     Args:
       id: its name on the command line.
       status: a key of `STATUSES`.
-      claim: one sentence. source: authors, year, title or arXiv number. notes: what else a reader should know.
+      claim: one sentence. notes: what else a reader should know.
+      origin: whom it is due to, papers as keys of `references.bib` in brackets, and what is derived here: "[zhu2021]; threshold
+        derived". `source` reads it with authors, year and arXiv number.
       predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
       cases: () -> {label: case}, both sides of every threshold.
       draw: numpy Generator -> a random case, or None where the cases are all there is.
@@ -77,7 +80,7 @@ class Theorem:
     id: str
     status: str
     claim: str
-    source: str
+    origin: str
     predict: Callable[[Any], Any]
     measure: Callable[[Any, jax.Array], Any]
     cases: Callable[[], dict[str, Any]]
@@ -88,6 +91,11 @@ class Theorem:
     general: bool = False
     view: Callable[[Any], Any] = _as_it_is
     notes: str = ""
+
+    @property
+    def source(self) -> str:
+        """The origin with its citations spelled out."""
+        return spelled_out(self.origin)
 
     def failing(self, case: Any) -> list[Assumption]:
         """The assumptions that a problem does not meet."""

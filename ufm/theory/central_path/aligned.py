@@ -126,7 +126,7 @@ THEOREMS = (
         status="holds",
         claim="The central path from noise aligned with the class means keeps all singular vectors, and each mode is two "
         "scalars; without a ridge on H the sum g + b + lW ln b of a mode is conserved.",
-        source="derived; central path of Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        origin="derived; central path of [han2022]",
         assumes=(
             Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.start.problem)),
             Assumption("noise aligned with the means, or orthogonal to their modes", _is_aligned),

@@ -149,7 +149,7 @@ THEOREMS = (
         status="holds",
         claim="The central path from class means that no within-class noise overlaps: singular vectors stay, each singular "
         "value obeys one implicit equation with rest at sqrt(rho), and noise decays as e^(-l2_H t).",
-        source="derived; central path of Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        origin="derived; central path of [han2022]",
         assumes=(
             Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.problem)),
             Assumption("noise orthogonal to all class means", _noise_is_orthogonal),

@@ -108,7 +108,7 @@ THEOREMS = (
         status="holds",
         claim="Squared error is a sum of three losses that are not negative but for the ridge on features: within-class "
         "variability, geometry of the class means, and distance of the classifier from least squares.",
-        source="Han, Papyan, Donoho 2022, Neural collapse under MSE loss, arXiv 2106.02073",
+        origin="[han2022]",
         assumes=(
             Assumption("equal one-hot classes, one layer of squared error", lambda c: _is_balanced(c.problem)),
             Assumption("the same ridge on W and b", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_b)),

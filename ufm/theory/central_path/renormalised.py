@@ -168,7 +168,7 @@ _ASSUMED = (
     Assumption("equal one-hot classes, one layer of squared error with a free bias, no ridges", lambda c: is_free_mse(c.problem)),
     Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H)),
 )
-_SOURCE = "Han, Papyan, Donoho 2022, Neural collapse under MSE loss, arXiv 2106.02073; constants derived"
+_SOURCE = "[han2022]; constants derived"
 
 THEOREMS = (
     Theorem(
@@ -176,7 +176,7 @@ THEOREMS = (
         status="holds",
         claim="The projected flow on Sigma_W = I keeps singular vectors and noise, and each singular value of the class means "
         "obeys n (K^2 ln omega + K omega^2 + omega^4/4) = t + a.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMED,
         predict=predict,
         measure=measure,
@@ -189,7 +189,7 @@ THEOREMS = (
         status="holds",
         claim="On the renormalised central path signal to noise grows like (4 t/n)^(1/4), NC1 decays like t^(-1/2), the gaps of "
         "the singular values and NC2 like 1/t: collapse is algebraic, not exponential.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMED,
         predict=predict_limits,
         measure=measure_limits,

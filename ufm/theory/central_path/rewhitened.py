@@ -100,7 +100,7 @@ THEOREMS = (
         status="holds",
         claim="Raw gradient steps with re-whitening after each follow K n (K ln omega + omega^2/2) = t + a in the limit of small "
         "steps: signal to noise grows like sqrt(t), not like t^(1/4).",
-        source="derived; another reading of the renormalisation of Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        origin="derived; another reading of the renormalisation of [han2022]",
         assumes=(
             Assumption("equal one-hot classes, one layer of squared error, free bias, no ridges", lambda c: is_free_mse(c.problem)),
             Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H)),

@@ -173,7 +173,7 @@ THEOREMS = (
         status="holds",
         claim="On the central path without ridges the loss is sum 1/(K + omega^2)/2 over the singular values of the "
         "signal-to-noise matrix, and NC1 is sum 1/omega^2.",
-        source="derived; signal-to-noise matrix of Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        origin="derived; signal-to-noise matrix of [han2022]",
         assumes=(
             _PLAIN,
             Assumption("d <= K - 1, or Sigma_W = I and global mean 0", lambda c: _is_narrow(c) or is_renormalised(c.problem, c.H)),
@@ -190,7 +190,7 @@ THEOREMS = (
         status="holds",
         claim="On Sigma_W = I least squares shares the singular vectors of the class means, NC2 and NC3 are functions of "
         "omega that vanish at equal omega, and nearest class mean and argmax then agree everywhere.",
-        source="derived; Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        origin="derived; [han2022]",
         assumes=(_PLAIN, Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))),
         predict=predict_collapse,
         measure=measure_collapse,

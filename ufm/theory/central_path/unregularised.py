@@ -120,8 +120,7 @@ THEOREMS = (
         status="holds",
         claim="The central path without ridges conserves H H^T; where that is a multiple of I, the squared cosines between "
         "features and class indicators are logistic, and for d > K within-class variance never vanishes.",
-        source="derived; central path of Han, Papyan, Donoho 2022, arXiv 2106.02073; flow of Oja 1982, A simplified neuron "
-        "model as a principal component analyzer",
+        origin="derived; central path of [han2022]; flow of [oja1982]",
         assumes=(
             Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.problem)),
             Assumption("no ridges", lambda c: _has_no_ridges(c.problem)),

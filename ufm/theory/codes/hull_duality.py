@@ -111,7 +111,7 @@ THEOREMS = (
         status="holds",
         claim="The largest margin max_{|h| <= 1} min_{j != k} <w_k - w_j, h> of a class is the distance of w_k from the convex "
         "hull of the others; for unit vectors it lies between 1 - c_k and sqrt(2 - 2 c_k), c_k the largest cosine.",
-        source="minimax theorem; its use: Jiang, Zhou, Wang, Qu, Mixon, You, Zhu 2023, arXiv 2310.05351; bounds derived",
+        origin="minimax theorem; its use: [jiang2024]; bounds derived",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -105,18 +105,19 @@ def cases() -> dict[str, Problem]:
 
 def draw(rng: np.random.Generator) -> Problem:
     """Random numbers of samples and a ridge off the threshold."""
-    samples = {1: int(rng.integers(1, 50)), 2: int(rng.integers(1, 50))}
-    return _at(samples, float(rng.choice([np.exp(rng.uniform(-6, -0.1)), 1.2])) * _threshold(samples))
+    samples, K = {1: int(rng.integers(1, 50)), 2: int(rng.integers(1, 50))}, int(rng.choice((4, 5)))
+    return _at(samples, float(rng.choice([np.exp(rng.uniform(-6, -0.1)), 1.2])) * _threshold(samples, K), K)
 
 
-def _threshold(samples: dict[int, int]) -> float:
-    """tau at which a problem of K = 4 classes collapses: sqrt(n_1 + 2 n_2)/N."""
-    return (samples[1] + 2 * samples[2]) ** 0.5 / (4 * samples[1] + 6 * samples[2])
+def _threshold(samples: dict[int, int], classes: int = 4) -> float:
+    """tau at which a problem of K classes collapses: sqrt(n_1 + (K - 2) n_2)/N, N = K n_1 + K (K - 1)/2 n_2."""
+    n, pairs = samples[1], samples[2]
+    return (n + (classes - 2) * pairs) ** 0.5 / (classes * n + classes * (classes - 1) / 2 * pairs)
 
 
-def _at(samples: dict[int, int], tau: float) -> Problem:
-    """K = 4 classes in d = 5 dimensions, ridges of geometric mean tau."""
-    return multi_label_problem(4, samples, 5, l2_W=2 * tau, l2_H=tau / 2)
+def _at(samples: dict[int, int], tau: float, classes: int = 4) -> Problem:
+    """K classes in d = 5 dimensions, ridges of geometric mean tau."""
+    return multi_label_problem(classes, samples, 5, l2_W=2 * tau, l2_H=tau / 2)
 
 
 THEOREMS = (
@@ -125,8 +126,7 @@ THEOREMS = (
         status="holds",
         claim="Pick-all-labels cross-entropy, label sets of one size alike: the classifier is a simplex and the feature of a set "
         "is the average of those of its labels up to a scale that depends on its size; one scalar equation gives all.",
-        source="Li, Li, Wang, Qu 2024, Neural collapse in multi-label learning with pick-all-label loss, arXiv 2310.15903; "
-        "scalar equation, threshold and designs derived",
+        origin="[li2024]; scalar equation, threshold and designs derived",
         assumes=(
             has_loss(CE),
             PLAIN,

@@ -1,4 +1,4 @@
-"""Softmax codes: K unit vectors in d dimensions of the largest one-vs-rest distance (Jiang et al. 2023).
+"""Softmax codes: K unit vectors in d dimensions of the largest one-vs-rest distance (Jiang et al. 2024).
 
 On the sphere, as the temperature goes to zero, cross-entropy asks for the largest margin,
 
@@ -90,8 +90,7 @@ THEOREMS = (
         status="holds",
         claim="The largest one-vs-rest distance of K unit vectors in d dimensions is K/(K-1) for K <= d + 1, 1 - cos(2 pi/K) "
         "in the plane, and 1 for d + 2 <= K <= 2 d.",
-        source="Jiang, Zhou, Wang, Qu, Mixon, You, Zhu 2023, Generalized neural collapse for a large number of classes, "
-        "arXiv 2310.05351",
+        origin="[jiang2024]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -110,7 +110,7 @@ THEOREMS = (
         status="holds",
         claim="The supervised contrastive loss of a balanced batch of unit features, two or more a class and K <= d + 1, is least "
         "at the collapsed simplex, where it is log(n - 1 + n (K-1) exp(-K/((K-1) T))).",
-        source="Graf, Hofer, Niethammer, Kwitt 2021, Dissecting supervised contrastive learning, arXiv 2102.08817",
+        origin="[graf2021]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -96,10 +96,7 @@ def _searched(*shapes: tuple[int, int]) -> Assumption:
 
 
 _SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, is_wide(1))
-_SOURCE = (
-    "low rank beats the simplex: Garrod and Keating 2025, The persistence of neural collapse despite low-rank bias, "
-    "arXiv 2410.23169; the codes and their values: own search"
-)
+_SOURCE = "low rank beats the simplex: [garrod2025]; the codes and their values: own search"
 
 THEOREMS = (
     minimum_theorem(
@@ -108,7 +105,7 @@ THEOREMS = (
         claim="Balanced cross-entropy without bias on M >= 2 linear layers is minimised by the best of: zero, "
         "orthogonal sums of simplices, polygons, cyclic codes, two pairs on a line, bipyramids and pyramids, each with its "
         "best amplitudes.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(*_SHARED, has_bias("none"), _searched(*((K, M) for K in (3, 4, 5, 6, 8) for M in (2, 3, 4)))),
         predict=predict_best_known,
         measure=search,
@@ -121,7 +118,7 @@ THEOREMS = (
         status="numerical",
         claim="Three balanced classes with a free bias on M >= 2 linear layers: zero, the simplex, or the classes on a "
         "line, the middle one at the origin and carried by its bias; for M >= 3 the line wins for every c searched.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(*_SHARED, has_bias("free"), _searched((3, 2), (3, 3), (3, 4))),
         predict=predict_best_known,
         measure=search,

@@ -40,7 +40,7 @@ def predict_one_layer(problem: Problem) -> Prediction:
 
 
 def predict_smoothed(problem: Problem) -> Prediction:
-    """Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al.)."""
+    """Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al. 2025)."""
     K = problem.classes
     n = problem.samples / K
     off = problem.targets[1, 0]
@@ -91,15 +91,17 @@ def smoothed_cases() -> dict[str, Problem]:
 
 
 def draw_one_layer(rng: np.random.Generator) -> Problem:
-    """Random kappa 5 % away from the threshold, any bias mode, K = 4."""
+    """Random kappa 5 % away from the threshold, any bias mode, four or six classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 3)]))
-    bias = str(rng.choice(["none", "free", "ridge"]))
-    return problem_at(ratio, bias, per_class=int(rng.integers(1, 200)), width=int(rng.choice([3, 12])))
+    bias, per_class = str(rng.choice(["none", "free", "ridge"])), int(rng.integers(1, 200))
+    K = int(rng.choice((4, 6)))
+    return problem_at(ratio, bias, classes=K, per_class=per_class, width=int(rng.choice([K - 1, 14])))
 
 
 def draw_smoothed(rng: np.random.Generator) -> Problem:
-    """Random smoothing and kappa."""
-    return problem_at(float(rng.uniform(0.01, 0.9)), "ridge", smoothing=float(rng.uniform(0.01, 0.5)))
+    """Random smoothing and kappa, four or six classes."""
+    ratio, smoothing = float(rng.uniform(0.01, 0.9)), float(rng.uniform(0.01, 0.5))
+    return problem_at(ratio, "ridge", smoothing=smoothing, classes=int(rng.choice((4, 6))))
 
 
 _SHARED = (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))
@@ -113,8 +115,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every "
         "bias mode; everything is zero iff kappa >= 1/K.",
-        source="Zhu, Ding, Zhou, Li, You, Sulam, Qu 2021, A geometric analysis of neural collapse, arXiv 2105.02375; explicit "
-        "form derived",
+        origin="[zhu2021]; explicit form derived",
         assumes=(*_SHARED, BALANCED),
         predict=predict_one_layer,
         cases=one_layer_cases,
@@ -124,7 +125,7 @@ THEOREMS = (
         id="ce-label-smoothing",
         status="holds",
         claim="Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K.",
-        source="Guo, Wang, Tao, Zheng, Shao, Li 2024 (form attributed); derived from the scalar reduction",
+        origin="[guo2025] (form attributed); derived from the scalar reduction",
         assumes=(*_SHARED, CLASS_SYMMETRIC, _SMOOTHED),
         predict=predict_smoothed,
         cases=smoothed_cases,

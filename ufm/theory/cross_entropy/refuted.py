@@ -80,8 +80,7 @@ THEOREMS = (
         status="refuted",
         claim="The simplex ETF, or zero, is the global minimiser of balanced cross-entropy with M >= 2 linear layers "
         "and K >= 3 classes.",
-        source="the abstract of Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, arXiv 2301.00437, read without conditions; "
-        "against it Garrod and Keating 2025, arXiv 2410.23169 (antipodal pairs); Sukenik et al. 2024, arXiv 2405.14468",
+        origin="the abstract of [dang2023], read without conditions; against it [garrod2025] (antipodal pairs); [sukenik2024]",
         predict=predict_claim,
         measure=measure_competitor,
         evidence=lower_bound(1e-9),

@@ -54,8 +54,9 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """A random temperature and class size."""
-    return sphere_problem(4, int(rng.integers(1, 6)), 6, np.exp(rng.uniform(-2, 1)))
+    """A random temperature and class size, four or six classes."""
+    per_class, temperature = int(rng.integers(1, 6)), np.exp(rng.uniform(-2, 1))
+    return sphere_problem(int(rng.choice((4, 6))), per_class, 6, temperature)
 
 
 _ON_SPHERES = Assumption(
@@ -69,8 +70,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum "
         "at every temperature.",
-        source="Yaras, Wang, Zhu, Balzano, Qu 2022, Neural collapse with normalized features: a geometric analysis "
-        "over the Riemannian manifold, arXiv 2209.09211",
+        origin="[yaras2022]",
         assumes=(has_loss(CE), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)),
         predict=predict,
         cases=cases,

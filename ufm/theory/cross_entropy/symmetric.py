@@ -128,11 +128,11 @@ def _is_optimal(problem: Problem, fit: Callable, a: jax.Array, s: jax.Array, pri
 _BIASES = ("none", "free", "ridge")
 
 
-def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0) -> Problem:
-    """K = 4, n = 5, each class as two columns; c sqrt(n) = price."""
+def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0, classes: int = 4) -> Problem:
+    """n = 5, each class as two columns; c sqrt(n) = price."""
     ridges = ridges_at(price / 5**0.5, 1)
     l2_b = 0.02 if bias == "ridge" else 0.0
-    return split_columns(Problem.balanced(4, 5, 12, loss=loss, bias=bias, l2_b=l2_b, smoothing=smoothing, **ridges))
+    return split_columns(Problem.balanced(classes, 5, 12, loss=loss, bias=bias, l2_b=l2_b, smoothing=smoothing, **ridges))
 
 
 def symmetric_cases() -> dict[str, Problem]:
@@ -146,9 +146,10 @@ def symmetric_cases() -> dict[str, Problem]:
 
 
 def draw_symmetric(rng: np.random.Generator) -> Problem:
-    """A random loss, bias mode and price of the nuclear norm."""
+    """A random loss, bias mode and price of the nuclear norm, three or four classes."""
     loss = str(rng.choice(["mse", "ce", "logistic", "squared_hinge"]))
-    return _problem_at(loss, str(rng.choice(_BIASES)), float(np.exp(rng.uniform(-6, -2))))
+    bias, price = str(rng.choice(_BIASES)), float(np.exp(rng.uniform(-6, -2)))
+    return _problem_at(loss, bias, price, classes=int(rng.choice((3, 4))))
 
 
 _STRICT = (MSE, CE, LOGISTIC, SQUARED_HINGE)
@@ -160,7 +161,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced classes, one layer, a convex loss that treats all wrong classes alike: a minimiser is a (I - J) + e J "
         "with equal biases, and the minimum that of a convex function of three scalars.",
-        source="Group averaging; derived (cf. Zhou et al. 2022, Are all losses created equal, arXiv 2210.02192)",
+        origin="derived (group averaging; cf. [zhou2022losses])",
         assumes=(_SYMMETRIC, CLASS_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0)),
         general=True,
         predict=predict_symmetric,

@@ -193,7 +193,7 @@ THEOREMS = (
         claim="Two heads on shared features, cross-entropy and a binary divergence from a symmetric teacher: centred heads are "
         "exactly parallel, P W2 = (a2/a1) P W1, features a simplex (with a common mean where e is not 0), (a1, a2, e) the minimum "
         "of a convex function of three scalars.",
-        source="derived (group averaging); setting: Yang et al. 2024, arXiv 2411.08937",
+        origin="derived (group averaging); setting: [yang2024]",
         assumes=(
             has_loss(DualHead, name="dual_head"), Assumption("a symmetric teacher on equal classes", _test), PLAIN, PENALISED,
             ONE_LAYER, Assumption("a width of at least K", lambda p: min(p.widths) >= len(p.groups)), has_bias("none"),

@@ -84,7 +84,7 @@ THEOREMS = (
         status="diagnostic",
         claim="With within-class noise the gradients of cross-entropy and of the teacher's binary divergence contradict in most "
         "rows of the classifier and in few columns of the features; at collapse in all of both, or in none.",
-        source="measured here; question: Yang et al. 2024, arXiv 2411.08937",
+        origin="measured here; question: [yang2024]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -161,7 +161,7 @@ def surer_students() -> dict[str, Collapsed]:
     return {f"{name} a_T=4 a_S=6": collapsed(teacher, 6**0.5, 6**0.5, kind, 2.0, rng) for name, kind in kinds.items()}
 
 
-_SOURCE = "derived; question: Yang et al. 2024, arXiv 2411.08937"
+_SOURCE = "derived; question: [yang2024]"
 
 THEOREMS = (
     Theorem(
@@ -170,7 +170,7 @@ THEOREMS = (
         claim="At a collapsed self-dual state W = a U, H = b U^T Y the gradients of cross-entropy and of any second logit loss "
         "have inner products in W and in H of ratio n b^2/a^2: they contradict in both or in neither, and for a symmetric "
         "teacher both cosines are sign(a_T - a b).",
-        source=_SOURCE,
+        origin=_SOURCE,
         predict=predict,
         measure=measure,
         cases=cases,
@@ -182,7 +182,7 @@ THEOREMS = (
         status="refuted",
         claim="The gradients of cross-entropy and of a binary divergence from the teacher contradict in the classifier but not "
         "in the backbone, at a state of neural collapse.",
-        source="Yang et al. 2024, arXiv 2411.08937, read at an exactly collapsed state; against it dhkd-gradient-identity",
+        origin="[yang2024], read at an exactly collapsed state; against it dhkd-gradient-identity",
         predict=cosine_claim,
         measure=measure_cosines,
         cases=surer_students,

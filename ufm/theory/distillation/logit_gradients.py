@@ -92,7 +92,7 @@ THEOREMS = (
         status="holds",
         claim="The binary divergences of a student from its teacher have the logit gradients T (sig(z/T) - sig(t/T)) and "
         "T (sig((z-t)/T) - 1/2): each of the sign of z - t, so that past its teacher a student's true class is pushed back.",
-        source="losses: Yang et al. 2024, arXiv 2411.08937 (from their code, without its clamps); derivatives derived",
+        origin="losses: [yang2024] (from their code, without its clamps); derivatives derived",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -46,10 +46,10 @@ def predict(problem: Problem) -> Prediction:
     return symmetric_prediction(problem, a, jnp.zeros_like(a), value)
 
 
-def problem_at(a_T: float, price: float, per_class: int = 5) -> Problem:
-    """K = 4 under 0.7 CE + 0.3 KD at T = 3, each class as two columns; price = sqrt(n l2_W l2_H)."""
+def problem_at(a_T: float, price: float, per_class: int = 5, classes: int = 4) -> Problem:
+    """Classes under 0.7 CE + 0.3 KD at T = 3, each class as two columns; price = sqrt(n l2_W l2_H)."""
     c = price / per_class**0.5
-    teacher = symmetric_teacher(4, a_T)
+    teacher = symmetric_teacher(classes, a_T)
     return split_columns(distilled_problem(teacher, per_class, 12, _LOSS, l2_W=3 * c, l2_H=c / 3))
 
 
@@ -69,8 +69,9 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """A random teacher and price."""
-    return problem_at(rng.uniform(-2, 15), np.exp(rng.uniform(-6, -2)), int(rng.integers(1, 50)))
+    """A random teacher and price, four or six classes."""
+    at = rng.uniform(-2, 15), np.exp(rng.uniform(-6, -2)), int(rng.integers(1, 50))
+    return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
 THEOREMS = (
@@ -79,7 +80,7 @@ THEOREMS = (
         status="holds",
         claim="Hard labels and a symmetric teacher on one head: the simplex ETF, whose margin a solves gamma (1 - p(a)) + "
         "kd T (q_t - p(a/T)) = (K-1) sqrt(n l2_W l2_H), p(x) = e^x/(e^x + K - 1); between those of either alone.",
-        source="derived (group averaging); loss: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
+        origin="derived (group averaging); loss: [hinton2015]",
         assumes=(has_loss(Mixture, name="kd"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
         predict=predict,
         cases=cases,

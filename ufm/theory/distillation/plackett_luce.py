@@ -39,10 +39,10 @@ def predict(problem: Problem) -> Prediction:
     return symmetric_prediction(problem, a, jnp.zeros_like(a), n.total * (loss + n.price * (K - 1) * a))
 
 
-def problem_at(confidence: float, ratio: float, per_class: int = 5) -> Problem:
-    """K = 4 at `ratio` of the price q/K above which everything is zero, each class as two columns."""
-    c = ratio * confidence / 4 / per_class**0.5
-    teacher = confident_teacher(4, confidence, _TEMPERATURE)
+def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int = 4) -> Problem:
+    """Classes at `ratio` of the price q/K above which everything is zero, each class as two columns."""
+    c = ratio * confidence / classes / per_class**0.5
+    teacher = confident_teacher(classes, confidence, _TEMPERATURE)
     return split_columns(distilled_problem(teacher, per_class, 12, pld(_TEMPERATURE), l2_W=3 * c, l2_H=c / 3))
 
 
@@ -53,8 +53,9 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random confidence and price, 5 % below the threshold and lower."""
-    return problem_at(rng.uniform(0.2, 0.95), np.exp(rng.uniform(-5, np.log(0.95))), int(rng.integers(1, 50)))
+    """Random confidence and price, 5 % below the threshold and lower, four or six classes."""
+    at = rng.uniform(0.2, 0.95), np.exp(rng.uniform(-5, np.log(0.95))), int(rng.integers(1, 50))
+    return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
 def _averages_ties(problem: Problem) -> bool:
@@ -67,8 +68,7 @@ THEOREMS = (
         status="holds",
         claim="Plackett-Luce distillation from a symmetric teacher of confidence q, averaged over tied classes: the simplex ETF "
         "with e^a = q/c - (K-1), c = sqrt(n l2_W l2_H), and zero iff q <= K c.",
-        source="loss: Bassam, Zhu, Bian 2025, PLD: a choice-theoretic list-wise knowledge distillation, arXiv 2506.12542; "
-        "closed form and averaging of ties derived",
+        origin="loss: [bassam2025]; closed form and averaging of ties derived",
         assumes=(
             has_loss(PlackettLuce, name="pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
             Assumption("ties averaged over their orders", _averages_ties),

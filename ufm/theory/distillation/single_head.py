@@ -53,10 +53,10 @@ def predict(problem: Problem) -> Prediction:
     return symmetric_prediction(problem, a, e, n.total * (loss(z, class_column(problem)) + cost))
 
 
-def problem_at(a_T: float, b_T: float, price: float, per_class: int = 2) -> Problem:
-    """K = 4 under CE + binary KL/2 at T = 2, each class as two columns; price = sqrt(n l2_W l2_H)."""
+def problem_at(a_T: float, b_T: float, price: float, per_class: int = 2, classes: int = 4) -> Problem:
+    """Classes under CE + binary KL/2 at T = 2, each class as two columns; price = sqrt(n l2_W l2_H)."""
     c = price / per_class**0.5
-    teacher = symmetric_teacher(4, a_T, b_T)
+    teacher = symmetric_teacher(classes, a_T, b_T)
     return split_columns(distilled_problem(teacher, per_class, 12, _LOSS, l2_W=3 * c, l2_H=c / 3))
 
 
@@ -70,9 +70,10 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """A random teacher and price."""
+    """A random teacher and price, four or six classes."""
     price = np.exp(rng.uniform(-6, -2))
-    return problem_at(rng.uniform(0, 12), rng.uniform(-8, 8), price, int(rng.integers(1, 50)))
+    at = rng.uniform(0, 12), rng.uniform(-8, 8), price, int(rng.integers(1, 50))
+    return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
 THEOREMS = (
@@ -81,7 +82,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy with a binary divergence (plain or normalised) from a symmetric teacher on one head: class logits "
         "a P + e J, where margin a and mean logit e solve two coupled scalar equations; the teacher drags the margin to its own.",
-        source="derived (group averaging); losses: Yang et al. 2024, arXiv 2411.08937",
+        origin="derived (group averaging); losses: [yang2024]",
         assumes=(
             has_loss(SingleHead, name="ce_binary_kl"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none"),
         ),  # fmt: skip

@@ -150,8 +150,7 @@ THEOREMS = (
         status="numerical",
         claim="Sinkhorn distillation from a symmetric teacher has a kink at the teacher: the least student has the teacher's "
         "margin exactly while sqrt(n l2_W l2_H) (K-1) <= -L'(a_T), and the order of the teacher's columns does not matter.",
-        source="loss: Cui et al. 2024, Sinkhorn distance minimization for knowledge distillation, arXiv 2402.17110 (their code); "
-        "kink and reduction derived",
+        origin="loss: [cui2024] (their code); kink and reduction derived",
         predict=predict,
         measure=measure,
         cases=cases,

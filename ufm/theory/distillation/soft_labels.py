@@ -31,10 +31,12 @@ def predict(problem: Problem) -> Prediction:
     return symmetric_prediction(problem, margin, jnp.zeros_like(margin), total * (loss + price * (K - 1) * margin))
 
 
-def problem_at(confidence: float, temperature: float, ratio: float, per_class: int = 5, width: int = 12) -> Problem:
-    """K = 4 classes at `ratio` of the ridge c = T (q_t - 1/K)/(K-1) above which everything is zero, in two columns each."""
-    c = ratio * temperature * (confidence - 1 / 4) / 3 / per_class**0.5
-    teacher = confident_teacher(4, confidence, temperature)
+def problem_at(
+    confidence: float, temperature: float, ratio: float, per_class: int = 5, width: int = 12, classes: int = 4
+) -> Problem:
+    """Classes at `ratio` of the ridge c = T (q_t - 1/K)/(K-1) above which everything is zero, in two columns each."""
+    c = ratio * temperature * (confidence - 1 / classes) / (classes - 1) / per_class**0.5
+    teacher = confident_teacher(classes, confidence, temperature)
     ridges = {"l2_W": 2 * c, "l2_H": c / 2}
     return split_columns(soft_label_problem(teacher, per_class, width, temperature, **ridges))
 
@@ -46,9 +48,10 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random confidence, temperature and ridge, 5 % away from the threshold."""
+    """Random confidence, temperature and ridge, 5 % away from the threshold, four or six classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 2)]))
-    return problem_at(rng.uniform(0.4, 0.99), np.exp(rng.uniform(-0.5, 2)), ratio, int(rng.integers(1, 50)))
+    at = rng.uniform(0.4, 0.99), np.exp(rng.uniform(-0.5, 2)), ratio, int(rng.integers(1, 50))
+    return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
 THEOREMS = (
@@ -57,7 +60,7 @@ THEOREMS = (
         status="holds",
         claim="Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin "
         "T log((K-1) p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.",
-        source="derived (group averaging); setting: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
+        origin="derived (group averaging); setting: [hinton2015]",
         assumes=(has_loss(CE), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
         general=True,
         predict=predict,

@@ -166,7 +166,7 @@ def is_deep_spectral(case: DeepStart) -> bool:
     return is_spectral(case.params) and all(np.allclose(v, u, rtol=1e-10, atol=0) for v in values)
 
 
-SOURCE = "Saxe, McClelland, Ganguli 2014, arXiv 1312.6120; Arora, Cohen, Hazan 2018, arXiv 1802.06509; "
+SOURCE = "[saxe2014]; [arora2018]; "
 ASSUMES = (
     Assumption("one-hot MSE without bias, one column a class", lambda c: plain_mse(c.problem)),
     Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0)),
@@ -178,7 +178,7 @@ THEOREMS = (
         status="holds",
         claim="M + 1 factors of equal singular values u_k in shared frames keep that form under gradient flow: "
         "u' = (sqrt(n_k) - u^(M+1)) u^M/N - l u.",
-        source=SOURCE + "ridges and class sizes derived",
+        origin=SOURCE + "ridges and class sizes derived",
         assumes=ASSUMES,
         predict=predict,
         measure=measure,
@@ -191,7 +191,7 @@ THEOREMS = (
         status="holds",
         claim="With M >= 2 layers and a ridge, a mode from below the peak of (sqrt(n) - u^(M+1)) u^(M-1) is learned if and "
         "only if this exceeds N l at the start; otherwise it decays to zero.",
-        source="derived",
+        origin="derived",
         assumes=(
             *ASSUMES,
             Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),

@@ -99,7 +99,7 @@ THEOREMS = (
         status="holds",
         claim="Without ridge, M + 1 factors of singular value u need the time F(u_b) - F(u_a) from u_a to u_b, F explicit in "
         "the hypergeometric function; from small starts it grows as u_a^(1-M).",
-        source=SOURCE + "closed form derived",
+        origin=SOURCE + "closed form derived",
         assumes=(
             *ASSUMES,
             Assumption("no ridge", lambda c: bool(np.all(np.asarray(c.problem.ridges) == 0))),

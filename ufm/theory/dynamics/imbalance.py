@@ -163,7 +163,7 @@ def draw_decay(rng: np.random.Generator) -> Start:
     return _start(rng.uniform(0, 0.4), rng, counts)
 
 
-_SOURCE = "Arora, Cohen, Hazan 2018, arXiv 1802.06509; Du, Hu, Lee 2018, arXiv 1806.00900; "
+_SOURCE = "[arora2018]; [du2018]; "
 _FREE = Assumption(
     "free features and a trained classifier", lambda c: c.problem.features == "free" and c.problem.classifier is None
 )
@@ -174,7 +174,7 @@ THEOREMS = (
         status="holds",
         claim="Along gradient flow the imbalance W_{j+1}^T W_{j+1} - W_j W_j^T changes through the penalty alone, whatever "
         "loss, depth, bias and start.",
-        source=_SOURCE + "unequal ridges and proximity derived",
+        origin=_SOURCE + "unequal ridges and proximity derived",
         assumes=(_FREE,),
         predict=predict_rate,
         measure=measure_rate,
@@ -187,7 +187,7 @@ THEOREMS = (
         status="holds",
         claim="Under equal ridges l the imbalance of neighbouring factors decays as exp(-2 l t) along gradient flow; without "
         "ridge it is conserved.",
-        source=_SOURCE + "ridges derived",
+        origin=_SOURCE + "ridges derived",
         assumes=(_FREE, _UNTIED, Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0))),
         predict=predict_decay,
         measure=measure_decay,
@@ -200,7 +200,7 @@ THEOREMS = (
         status="holds",
         claim="One step of gradient descent maps the imbalance exactly: for equal ridges to (1 - eta l)^2 D_j + "
         "eta^2 (G_{j+1}^T G_{j+1} - G_j G_j^T), at any step size.",
-        source="derived",
+        origin="derived",
         assumes=(_FREE, _UNTIED),
         predict=predict_step,
         measure=measure_step,

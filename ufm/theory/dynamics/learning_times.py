@@ -101,7 +101,7 @@ THEOREMS = (
         status="holds",
         claim="From an equal, small, balanced spectral start class k is half learned at N ln(q_k/p0 - 1)/(2 q_k), "
         "q_k = sqrt(n_k) - N l: larger classes first.",
-        source="Saxe, McClelland, Ganguli 2014, arXiv 1312.6120; ridges and class sizes derived",
+        origin="[saxe2014]; ridges and class sizes derived",
         assumes=(
             Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),

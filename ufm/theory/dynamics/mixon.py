@@ -132,7 +132,7 @@ def _is_on_set(case: InvariantStart) -> bool:
     return bool(np.array_equal(H, W.T) and centred and np.ptp(b) <= 1e-12 * np.max(np.abs(b)))
 
 
-_SOURCE = "Mixon, Parshall, Pi 2020, Neural collapse with unconstrained features, arXiv 2011.11619; "
+_SOURCE = "[mixon2020]; "
 _ASSUMES = (
     Assumption("one layer of squared error with bias", lambda c: one_layer_mse(c.problem) and c.problem.bias != "none"),
     Assumption("equal classes of one column", lambda c: is_balanced(c.problem.design) and set(c.problem.groups) == {1}),
@@ -145,7 +145,7 @@ THEOREMS = (
         status="holds",
         claim="On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an "
         "explicit matrix root times W(0), and b(t) relaxes on its own.",
-        source=_SOURCE + "closed form, ridges and bias derived",
+        origin=_SOURCE + "closed form, ridges and bias derived",
         assumes=_ASSUMES,
         predict=predict,
         measure=measure,
@@ -158,7 +158,7 @@ THEOREMS = (
         status="holds",
         claim="On the invariant set the flow ends at W W^T = (sqrt(n) - N l)_+ times the projector on range W(0): a simplex "
         "ETF from rank K - 1, a saddle from less, zero above the threshold.",
-        source=_SOURCE + "ridges derived",
+        origin=_SOURCE + "ridges derived",
         assumes=_ASSUMES,
         predict=predict_end,
         measure=measure_end,

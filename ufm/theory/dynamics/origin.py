@@ -92,8 +92,7 @@ THEOREMS = (
         status="holds",
         claim="The flow at W = 0, H = 0 under squared error has eigenvalues -(l_W + l_H)/2 +- sqrt((l_W - l_H)^2/4 + "
         "s_i^2/N^2), s_i those of the centred targets: collapse grows out of it if and only if s_1^2 > N^2 l_W l_H.",
-        source="Mixon, Parshall, Pi 2020, Neural collapse with unconstrained features, arXiv 2011.11619; any class sizes and "
-        "ridges derived",
+        origin="[mixon2020]; any class sizes and ridges derived",
         assumes=(Assumption("one layer of squared error", lambda c: one_layer_mse(c.problem)),),
         predict=predict_spectrum,
         measure=measure_spectrum,

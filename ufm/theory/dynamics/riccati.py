@@ -175,10 +175,7 @@ def _is_balanced(case: BalancedStart) -> bool:
     return bool(scalar and (delta_zero or float(case.problem.l2_H) == 0))
 
 
-_SOURCE = (
-    "Fukumizu 1998; Braun, Domine, Fitzgerald, Saxe 2022; Domine et al. 2024, arXiv 2409.14623; ridges, class sizes and "
-    "residual columns derived"
-)
+_SOURCE = "[fukumizu1998]; [braun2022]; [domine2025]; ridges, class sizes and residual columns derived"
 _ASSUMES = (
     Assumption(
         "squared error without bias, one layer, unit column weights",
@@ -193,7 +190,7 @@ THEOREMS = (
         status="holds",
         claim="From any start with W^T W - H H^T = 0 (delta I without ridge), gradient flow of two factors under squared "
         "error is a matrix Riccati equation with an explicit solution: any rank, targets, class sizes, residuals.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMES,
         predict=predict,
         measure=measure,
@@ -206,7 +203,7 @@ THEOREMS = (
         status="holds",
         claim="From a generic balanced start the flow of two factors ends at soft thresholding: the singular values of W H "
         "are (s_i - N l)_+, in the singular directions of the targets.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMES,
         predict=predict_limit,
         measure=measure_limit,

@@ -118,8 +118,7 @@ THEOREMS = (
         status="holds",
         claim="Gradient flow of two factors with equal ridges from a balanced spectral start: each class is a logistic "
         "mode of target sqrt(n_k) - N l, learned in order of size, dead at and below zero.",
-        source="Saxe, McClelland, Ganguli 2014, Exact solutions to the nonlinear dynamics of learning in deep linear "
-        "neural networks, arXiv 1312.6120; ridges and class sizes derived",
+        origin="[saxe2014]; ridges and class sizes derived",
         assumes=(
             Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
             Assumption("one column a class", lambda c: c.problem.columns == c.problem.classes),

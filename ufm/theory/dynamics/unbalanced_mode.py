@@ -142,7 +142,7 @@ def ridge_draw(rng: np.random.Generator) -> UnbalancedStart:
     return _case(*rng.normal(size=(2, 3)), rng, rng.uniform(0, 5), counts, np.exp(rng.uniform(-0.7, 0.7)))
 
 
-_SOURCE = "Saxe, McClelland, Ganguli 2014, arXiv 1312.6120, appendix; class sizes"
+_SOURCE = "[saxe2014], appendix; class sizes"
 _ASSUMES = (
     Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
     Assumption("a spectral start", lambda c: is_spectral(c.params)),
@@ -153,7 +153,7 @@ THEOREMS = (
         status="holds",
         claim="Without ridge, a mode of unequal factors is a hyperbolic curve: (w + h)^2 and (w - h)^2 are rational in "
         "exp(-t sqrt(4 n_k + D^2)/N), D = w^2 - h^2; only w = -h is never learned.",
-        source=_SOURCE + ", signs and the form without cancellation derived",
+        origin=_SOURCE + ", signs and the form without cancellation derived",
         assumes=(*_ASSUMES, Assumption("no ridge", lambda c: bool(c.problem.l2_H == 0) and bool(c.problem.l2_W[0] == 0))),
         predict=predict,
         measure=measure,
@@ -166,7 +166,7 @@ THEOREMS = (
         status="holds",
         claim="With equal ridges, a mode of unequal factors obeys one scalar equation, its imbalance w^2 - h^2 decaying "
         "as exp(-2 l t).",
-        source=_SOURCE + " and ridges derived",
+        origin=_SOURCE + " and ridges derived",
         assumes=(*_ASSUMES, Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H))),
         predict=predict_with_ridge,
         measure=measure,

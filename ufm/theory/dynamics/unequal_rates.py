@@ -109,7 +109,7 @@ THEOREMS = (
         status="holds",
         claim="Two factors trained at rates eta_W and eta_H with eta_W l_W = eta_H l_H, from a spectral start of ratio "
         "sqrt(eta_W/eta_H), run through logistic modes at the rate sqrt(eta_W eta_H).",
-        source="Saxe, McClelland, Ganguli 2014, arXiv 1312.6120; unequal rates and ridges derived",
+        origin="[saxe2014]; unequal rates and ridges derived",
         assumes=(
             Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
             Assumption("eta_W l_W = eta_H l_H", _ridges_match),

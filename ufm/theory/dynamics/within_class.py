@@ -160,7 +160,7 @@ THEOREMS = (
         status="holds",
         claim="Small within-class residuals beside balanced spectral modes decay as sqrt(u_k(t)/u_k(0)) exp(-sqrt(n_k) t/N) in "
         "the frame of the means and as exp(-l t) outside: with d > K and no ridge NC1 does not vanish.",
-        source="derived; Saxe, McClelland, Ganguli 2014, arXiv 1312.6120 for the modes",
+        origin="derived; [saxe2014] for the modes",
         assumes=(
             Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
             Assumption("two equal columns a class", _is_split),
@@ -179,7 +179,7 @@ THEOREMS = (
         status="holds",
         claim="Under squared error within-class residuals of any size obey R' = -(P^T P/N + l_H) R, P the end-to-end map, at "
         "any depth and with any bias: targets never move them.",
-        source="derived",
+        origin="derived",
         assumes=(Assumption("squared error, two equal columns a class", _is_split),),
         predict=predict_velocity,
         measure=measure_velocity,

@@ -125,8 +125,7 @@ THEOREMS = (
         status="holds",
         claim="Dot-regression on a fixed frame has the one minimiser h = sqrt(E_H/E_W) m_y whatever the class sizes, and its "
         "gradient is the pull of cross-entropy in another weight, without the push.",
-        source="Yang, Chen, Li, Xie, Lin, Tao 2022, Inducing neural collapse in imbalanced learning: do we really need a learnable "
-        "classifier at the end of deep neural network?",
+        origin="[yang2022]",
         predict=predict,
         measure=measure,
         cases=cases,

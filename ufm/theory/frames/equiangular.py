@@ -53,8 +53,7 @@ THEOREMS = (
         status="holds",
         claim="Paley conference matrices, quadrics over GF(2), Steiner systems of pairs and the Golay code give real equiangular "
         "tight frames, 276 lines in 23 dimensions among them; so do their complements.",
-        source="van Lint and Seidel 1966; Seidel 1976, A survey of two-graphs; Goethals and Seidel 1975, The regular two-graph on "
-        "276 vertices; Fickus, Mixon and Tremain 2012, Steiner equiangular tight frames",
+        origin="[vanlint1966]; [seidel1976]; [goethals1975]; [fickus2012]",
         predict=predict,
         measure=measure,
         cases=cases,

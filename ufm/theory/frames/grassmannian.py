@@ -33,7 +33,7 @@ THEOREMS = (
         status="numerical",
         claim="Smooth maxima of squared cosines, climbed from the frame potential up, reach Welch's bound for 16 lines in 6, 28 in "
         "7 and 10 in 5 dimensions from a few random starts.",
-        source="derived; the threshold search of Shen, Sun and Wei 2023, Equiangular basis vectors, stays above on these",
+        origin="derived; the threshold search of [shen2023] stays above on these",
         predict=predict,
         measure=measure,
         cases=cases,

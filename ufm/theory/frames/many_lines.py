@@ -55,8 +55,7 @@ THEOREMS = (
         status="holds",
         claim="More than d(d+1)/2 lines in d dimensions have a pair of |cosine| at least 1/sqrt(d), and at least "
         "sqrt((3K - d^2 - 2d)/((d+2)(K-d))): no equiangular tight frame is that large.",
-        source="Rankin 1955, The closest packing of spherical caps in n dimensions, on the embedding of Conway, Hardin and "
-        "Sloane 1996; Levenshtein 1982, Bounds of the maximal capacity of a code with a limited scalar product modulus",
+        origin="[rankin1955] on the embedding of [conway1996]; [levenshtein1982]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -109,8 +109,7 @@ THEOREMS = (
         status="holds",
         claim="The simplex frame nearest to given class means, also when held back by a previous one, is the polar factor of one "
         "matrix: no inner solver is needed.",
-        source="problem: Markou, Ajanthan, Gould 2024, Guiding neural collapse: optimising towards the nearest simplex equiangular "
-        "tight frame; closed form: Schonemann 1966, applied here",
+        origin="problem: [markou2024]; closed form: [schonemann1966], applied here",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -44,7 +44,7 @@ THEOREMS = (
         status="holds",
         claim="K unit vectors have a pair of cosine at least -1/(K-1), met by the simplex for d >= K - 1; beyond d + 1 vectors at "
         "least 0, met up to 2d of them, and above 0 beyond.",
-        source="Rankin 1955, The closest packing of spherical caps in n dimensions",
+        origin="[rankin1955]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -1,4 +1,4 @@
-"""Sparse simplexes are exact where entries outnumber conditions (setting of FedLoGe, Xiao et al. 2024; counting derived).
+"""Sparse simplexes are exact where entries outnumber conditions (setting of Xiao et al. 2024; counting derived).
 
 Vectors at the simplex's angles sum to zero, one condition a row in use, and then K (K - 1)/2 numbers of their Gram matrix are
 left to fit. A support in which no row has a single entry and every two columns share a row carries an exact simplex if it has a
@@ -108,8 +108,7 @@ THEOREMS = (
         status="numerical",
         claim="A simplex frame can have most of its entries zero at random places and stay exact: nonzero entries less rows in use "
         "are at least K(K-1)/2 for supports in general position, and a few more suffice.",
-        source="setting: Xiao et al. 2024, FedLoGe: joint local and generic federated learning under long-tailed data; counting "
-        "derived",
+        origin="setting: [xiao2024]; counting derived",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -48,8 +48,7 @@ THEOREMS = (
         status="holds",
         claim="K > d unit vectors in d dimensions have a pair of |cosine| at least sqrt((K - d)/(d (K - 1))), with "
         "equality exactly at equiangular tight frames.",
-        source="Welch 1974, Lower bounds on the maximum cross correlation of signals; Strohmer and Heath 2003, "
-        "Grassmannian frames with applications to coding and communication",
+        origin="[welch1974]; [strohmer2003]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -160,10 +160,7 @@ def ratio_cases() -> dict[str, CriticalRatio]:
     return found
 
 
-_FANG = (
-    "Fang, He, Long, Su 2021, Exploring deep neural networks via layer-peeled model: minority collapse in imbalanced training, "
-    "arXiv 2101.12699"
-)
+_FANG = "[fang2021]"
 
 THEOREMS = (
     Theorem(
@@ -171,7 +168,7 @@ THEOREMS = (
         status="holds",
         claim="The layer-peeled model with two class sizes is the two-group program whose multiplier makes the nuclear norm of the "
         "class means' logits K sqrt(E_W E_H); balanced classes form the simplex of margin K sqrt(E_W E_H)/(K-1).",
-        source=_FANG + "; reduction derived",
+        origin=_FANG + "; reduction derived",
         predict=predict,
         measure=measure,
         evidence=agreement(1e-6, loss=1e-9),
@@ -183,7 +180,7 @@ THEOREMS = (
         status="holds",
         claim="In the layer-peeled model two or more rare classes merge exactly from a finite imbalance ratio R0 on, the root of "
         "one scalar equation.",
-        source=_FANG + " (existence); equation derived",
+        origin=_FANG + " (existence); equation derived",
         predict=predict_ratio,
         measure=measure_ratio,
         evidence=ratio_evidence,

@@ -87,18 +87,15 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random class sizes, 4 % away from the critical one."""
+    """Random class sizes, 4 % away from the critical one, four or six classes."""
     while True:
-        counts = tuple(int(n) for n in rng.integers(1, 60, size=4))
+        counts = tuple(int(n) for n in rng.integers(1, 60, size=rng.choice((4, 6))))
         critical = float(np.exp(rng.uniform(np.log(0.01), np.log(0.9 * max(counts)))))
         if np.all(np.abs(np.log(critical / np.array(counts))) > 0.04):
             return problem_at(counts, critical)
 
 
-DANG = (
-    "Dang, Tran, Nguyen, Ho 2024, Neural collapse for cross-entropy class-imbalanced learning with unconstrained ReLU "
-    "feature model, arXiv 2401.02058"
-)
+DANG = "[dang2024]"
 
 THEOREMS = (
     minimum_theorem(
@@ -106,7 +103,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced cross-entropy with non-negative features: orthogonal class means, a margin for each class that depends "
         "on its own size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).",
-        source=DANG + "; margins with both ridges, and the proof, derived",
+        origin=DANG + "; margins with both ridges, and the proof, derived",
         assumes=(
             has_loss(CE),
             ONE_HOT,

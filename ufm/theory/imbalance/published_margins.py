@@ -63,7 +63,7 @@ THEOREMS = (
         status="refuted",
         claim="With non-negative features the margins at the minimum of CE + l2_W/2 |W|^2 + l2_H/2 |H|^2 are those of the public "
         "evaluation script, log((K-1) (2 sqrt(n_k) (K/(K-1))^(1/2)/(N l2_W) - 1)), which do not depend on l2_H.",
-        source="the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
+        origin="the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
         predict=predict,
         measure=measure,
         evidence=lower_bound(1e-9),

@@ -106,8 +106,7 @@ THEOREMS = (
         status="holds",
         claim="The max-margin classifier and features have the class logits I - J/K for any class sizes n, with "
         "W W^T = (P N P)^(1/2) and class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).",
-        source="Thrampoulidis, Kini, Vakilian, Behnia 2022, Imbalance trouble: revisiting neural-collapse geometry, arXiv "
-        "2208.05512; proof by the Laplacian's square root derived",
+        origin="[thrampoulidis2022]; proof by the Laplacian's square root derived",
         predict=predict,
         measure=measure,
         evidence=evidence,

@@ -5,6 +5,8 @@ sample of one of them gives to its class and to another class of that size. At t
 
     p_own - p_other = max(0, 1 - N c / sqrt(n)),    so the classes are one point iff n <= N^2 l2_W l2_H.
 
+Hong and Ling (2023) have the blocks of classes of one size, and the threshold of the smaller of two sizes.
+
 total-collapse. Features and weights vanish iff the largest eigenvalue of P diag(n) P, P = I - J/K, is at most N^2 l2_W l2_H;
 under a free bias, which then predicts n/N, that of diag(n) - n n^T/N.
 
@@ -108,9 +110,9 @@ def gap_cases() -> dict[str, Problem]:
 
 
 def draw_gaps(rng: np.random.Generator) -> Problem:
-    """A random group of two, two random other classes."""
-    n = int(rng.integers(1, 30))
-    counts = (int(rng.integers(1, 60)), n, n, int(rng.integers(1, 60)))
+    """A random group of two, two or four random other classes."""
+    n, others = int(rng.integers(1, 30)), rng.integers(1, 60, size=rng.choice((2, 4)))
+    counts = (*map(int, others[:-1]), n, n, int(others[-1]))
     return problem_at(float(n * np.exp(rng.uniform(-4, 1))), counts)
 
 
@@ -126,8 +128,8 @@ def collapse_cases() -> dict[str, Problem]:
 
 
 def draw_collapse(rng: np.random.Generator) -> Problem:
-    """Random class sizes, within a factor e of collapse."""
-    counts = tuple(int(n) for n in rng.integers(1, 60, size=4))
+    """Random class sizes, within a factor e of collapse, four or six classes."""
+    counts = tuple(int(n) for n in rng.integers(1, 60, size=rng.choice((4, 6))))
     return problem_at(float(max(counts) * np.exp(rng.uniform(-1, 1))), counts, str(rng.choice(["none", "free"])))
 
 
@@ -139,7 +141,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced cross-entropy: classes of one size n, among any others, merge to one point iff n <= N^2 l2_W l2_H; "
         "otherwise p_own - p_other = 1 - N (l2_W l2_H/n)^(1/2) between them.",
-        source="Derived; minority collapse: Fang, He, Long, Su 2021, arXiv 2101.12699",
+        origin="derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
         assumes=_SHARED,
         predict=predict_gaps,
         measure=measure_gaps,
@@ -154,7 +156,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced cross-entropy: features and weights are zero at the minimum iff the largest eigenvalue of "
         "(I - J/K) diag(n) (I - J/K), under a free bias of diag(n) - n n^T/N, is at most N^2 l2_W l2_H.",
-        source="Derived",
+        origin="derived",
         assumes=(*_SHARED, has_bias("none", "free")),
         predict=predict_collapse,
         measure=measure_collapse,

@@ -102,9 +102,10 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random sizes, memberships and bias mode, 4 % away from the thresholds n_A and n_B."""
+    """Random sizes, memberships and bias mode, 4 % away from the thresholds n_A and n_B, four or six classes."""
     while True:
-        frequent = rng.permutation(np.arange(4) < rng.integers(1, 4))
+        K = int(rng.choice((4, 6)))
+        frequent = rng.permutation(np.arange(K) < rng.integers(1, K))
         sizes = rng.choice(np.arange(1, 80), size=2, replace=False)
         critical = float(np.exp(rng.uniform(np.log(0.01), np.log(1.3 * sizes.max()))))
         if np.all(np.abs(np.log(critical / sizes)) > 0.04):
@@ -119,8 +120,7 @@ THEOREMS = (
         status="holds",
         claim="Cross-entropy with two class sizes on one layer, in every bias mode: the minimum is that of a convex program of "
         "four scalars; classes of size n_g merge to one point iff n_g <= N^2 l2_W l2_H.",
-        source="Derived; setting of Fang, He, Long, Su 2021, Exploring deep neural networks via layer-peeled model: minority "
-        "collapse in imbalanced training, arXiv 2101.12699, and Hong and Ling 2023, arXiv 2309.09725",
+        origin="derived; setting of [fang2021] and [hong2023]",
         assumes=(
             has_loss(CE),
             Assumption("one-hot classes of exactly two sizes", two_sizes),

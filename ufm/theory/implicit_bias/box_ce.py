@@ -172,7 +172,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced cross-entropy with entries of W and H within B is at least log(1 + (K-1) e^-a), a = d B^2 K/(K-1) for even "
         "K and d B^2 (K+1)/K for odd K; Hadamard designs meet the bound and Lion finds them.",
-        source="derived, for the problem that Lion solves by Chen, Liu, Liang, Liu 2024, arXiv 2310.05898",
+        origin="derived, for the problem that Lion solves by [chen2024]",
         assumes=_ASSUMES,
         predict=predict,
         measure=measure,
@@ -186,7 +186,7 @@ THEOREMS = (
         status="numerical",
         claim="At a fixed step the stationarity score of Lion settles at a level proportional to the step where the minimiser is "
         "no vertex of the box, and at zero in runs that end in a vertex.",
-        source="derived, for the score of Chen, Liu, Liang, Liu 2024, arXiv 2310.05898",
+        origin="derived, for the score of [chen2024]",
         assumes=_ASSUMES,
         predict=predict_scores,
         measure=measure_scores,

@@ -127,7 +127,7 @@ THEOREMS = (
         status="holds",
         claim="Gradient flow of balanced cross-entropy keeps group-circulant factors, whose 2K spectral numbers obey "
         "alpha' = g beta - l alpha, beta' = g alpha - l beta with g from the characters of the group.",
-        source="derived; the Hadamard case: Garrod, Keating, Thrampoulidis 2025, Diagonalizing the softmax, arXiv 2512.04006",
+        origin="derived; the Hadamard case: [garrod2025hadamard]",
         assumes=(
             Assumption("balanced cross-entropy without bias, one column a class", lambda c: is_balanced(c.problem.design)),
             Assumption("equal ridges", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),

@@ -154,14 +154,14 @@ def draw_step(rng: np.random.Generator) -> Run:
 
 
 _ASSUMES = (Assumption("eta decay <= 1", lambda run: float(run.eta * run.decay) <= 1 + 1e-12),)
-_SOURCE = "Chen, Liu, Liang, Liu 2024, Lion secretly solves constrained optimization, arXiv 2310.05898"
+_SOURCE = "[chen2024]"
 
 THEOREMS = (
     Theorem(
         id="lion-box",
         status="holds",
         claim="The excess of Lion over the box |x_i| <= 1/decay shrinks at least by 1 - eta decay a step; the box is never left.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMES,
         predict=predict_excess,
         measure=measure_excess,
@@ -175,7 +175,7 @@ THEOREMS = (
         status="holds",
         claim="Without momentum Lion is Frank-Wolfe with step eta decay on a box, and Muon with an exact matrix sign on a "
         "spectral ball; the gap is K(grad f) + decay <x, grad f>.",
-        source=_SOURCE + "; the matrix sign derived",
+        origin=_SOURCE + "; the matrix sign derived",
         assumes=_ASSUMES,
         predict=predict_step,
         measure=measure_step,

@@ -110,7 +110,7 @@ THEOREMS = (
         status="holds",
         claim="The flow of Lion-K falls along V = a f + (g/l) K*(l x) + c (K*(l x) + K(m) - l <x, m>), at a rate that is the sum "
         "of two monotone brackets.",
-        source="Chen, Liu, Liang, Liu 2024, Lion secretly solves constrained optimization, arXiv 2310.05898; identity derived",
+        origin="[chen2024]; identity derived",
         assumes=(
             Assumption("epsilon gamma <= 1", lambda c: bool(c.epsilon * c.gamma <= 1)),
             Assumption("a point inside the box", lambda c: float(jnp.max(jnp.abs(ravel_pytree(c.x)[0])) * c.decay) < 1),

@@ -104,8 +104,7 @@ THEOREMS = (
         status="numerical",
         claim="Gradient flow of balanced cross-entropy without ridge turns random starts to the simplex: the centred "
         "classifier and the features collapse, the margin over |theta|^2 tends to 1/(2 sqrt(n)(K-1)), the column sums of W stay.",
-        source="Ji, Lu, Zhang, Deng, Su 2022, An unconstrained layer-peeled perspective on neural collapse, arXiv 2110.02796; "
-        "smoothed margin: Lyu and Li 2020, arXiv 1906.05890; limit of the margin derived",
+        origin="[ji2022]; smoothed margin: [lyu2020]; limit of the margin derived",
         assumes=(
             Assumption("balanced cross-entropy, one layer, no bias", lambda c: is_balanced(c.problem.design)),
             Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),

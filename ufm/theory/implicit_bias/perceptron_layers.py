@@ -151,7 +151,7 @@ _ASSUMES = (
     Assumption("one layer of cross-entropy without bias", lambda c: is_loss(c.problem.loss, CE) and c.params.b is None),
     Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
 )
-_SOURCE = "derived, after Tyurin 2024, arXiv 2412.08424"
+_SOURCE = "derived, after [tyurin2024]"
 
 THEOREMS = (
     Theorem(
@@ -159,7 +159,7 @@ THEOREMS = (
         status="holds",
         claim="With fixed features and W_0 = 0, gradient descent of cross-entropy at step g -> infinity has W/g on the path of "
         "the multiclass batch perceptron, ties shared evenly.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMES,
         predict=predict_frozen,
         measure=measure_frozen,
@@ -172,7 +172,7 @@ THEOREMS = (
         status="holds",
         claim="At step g -> infinity both layers grow like g^t, and their limits over g^t obey w+ = -E h^T, h+ = -w^T E with "
         "the mistakes E of the argmax, until a sample is first classified.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=_ASSUMES,
         predict=predict_both,
         measure=measure_both,

@@ -159,7 +159,7 @@ THEOREMS = (
         status="holds",
         claim="Gradient descent of logistic regression from zero, divided by its step, is the batch perceptron as the step "
         "grows; with steps divided by the mass of sigmoids, the normalised one.",
-        source="Tyurin 2024, From logistic regression to the perceptron algorithm, arXiv 2412.08424; normalised form derived",
+        origin="[tyurin2024]; normalised form derived",
         assumes=_ASSUMES,
         predict=predict_path,
         measure=measure_path,
@@ -173,7 +173,7 @@ THEOREMS = (
         status="holds",
         claim="Gradient descent at a huge step classifies all samples within n R^2/mu^2 + 1 steps, normalised within "
         "R^2/mu^2 + 1, by the two bounds of Novikoff on p_T.",
-        source="Novikoff 1962, On convergence proofs for perceptrons; batch and normalised forms derived",
+        origin="[novikoff1962]; batch and normalised forms derived",
         assumes=_ASSUMES,
         predict=predict_mistakes,
         measure=measure_mistakes,

@@ -12,7 +12,7 @@ from ufm.objective import Params, logits
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption
 
-_CLASSES, _DIM = 4, 4
+_DIM = 4
 
 
 class SimplexStart(NamedTuple):
@@ -39,16 +39,16 @@ def trained_square(case: SimplexStart, params: Params) -> jax.Array:
     return jnp.sum(params.H**2) + sum(on * jnp.sum(W**2) for on, W in zip(case.trained, params.weights, strict=True))
 
 
-def simplex_start(depth: int, n: int, s: float, last: float, rng: np.random.Generator) -> SimplexStart:
+def simplex_start(depth: int, n: int, s: float, last: float, rng: np.random.Generator, classes: int = 4) -> SimplexStart:
     """Simplex factors of scale s in random frames, with `depth` of the three weights trained, and nine times up to `last`."""
-    problem = Problem.balanced(_CLASSES, n, (_DIM,) * 3, loss="ce").collapsed()
+    problem = Problem.balanced(classes, n, (_DIM,) * 3, loss="ce").collapsed()
     trained = np.array([0.0] * (3 - depth) + [1.0] * depth)
     u = (np.sqrt(n) * s) ** (1 / (depth + 1))
-    frame = np.linalg.qr(rng.normal(size=(_DIM, _CLASSES - 1)))[0]
-    U = np.asarray(helmert(_CLASSES))
+    frame = np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
+    U = np.asarray(helmert(classes))
     H, weights = u * frame @ U.T, []
     for on in trained[:2]:
-        turned = np.linalg.qr(rng.normal(size=(_DIM, _CLASSES - 1)))[0]
+        turned = np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
         weights.append(u * turned @ frame.T if on else np.eye(_DIM))
         frame = turned if on else frame
     params = Params(tuple(map(jnp.asarray, (*weights, u * U @ frame.T))), jnp.asarray(H), None)
@@ -63,9 +63,9 @@ def cases() -> dict[str, SimplexStart]:
 
 
 def draw(rng: np.random.Generator) -> SimplexStart:
-    """Random depth, class size and scale."""
+    """Random depth, class size and scale, four or five classes."""
     depth, n = int(rng.integers(1, 4)), int(rng.integers(1, 9))
-    return simplex_start(depth, n, rng.uniform(0.5, 4), np.exp(rng.uniform(3, 9)), rng)
+    return simplex_start(depth, n, rng.uniform(0.5, 4), np.exp(rng.uniform(3, 9)), rng, int(rng.choice((4, 5))))
 
 
 def _is_simplex(case: SimplexStart) -> bool:

@@ -79,7 +79,7 @@ def _late_rate(case: SimplexStart) -> Rate:
     return Rate(power, product[1] + power * x[1], growth, log_norm[1] - growth * x[1])
 
 
-_SOURCE = "derived, for the model of Ji, Lu, Zhang, Deng, Su 2022, arXiv 2110.02796"
+_SOURCE = "derived, for the model of [ji2022]"
 
 THEOREMS = (
     Theorem(
@@ -87,7 +87,7 @@ THEOREMS = (
         status="holds",
         claim="Without ridge the loss of L = M + 1 trained factors on the simplex falls like (K-1)/(c t log^q t) with "
         "q = 2 - 2/L and c = L n^(-1/L), and |theta| grows like (log t)^(1/L).",
-        source=_SOURCE + "; exponents as in Lyu and Li 2020, arXiv 1906.05890",
+        origin=_SOURCE + "; exponents as in [lyu2020]",
         assumes=ASSUMES,
         predict=predict_rate,
         measure=measure_rate,
@@ -100,7 +100,7 @@ THEOREMS = (
         id="ce-simplex-rate-one-over-t",
         status="refuted",
         claim="Without ridge the cross-entropy of an unconstrained feature model falls like 1/t and its norm grows like log t.",
-        source="the rate of logistic regression (Soudry et al. 2018, arXiv 1710.10345), carried over to two and more factors",
+        origin="the rate of logistic regression ([soudry2018]), carried over to two and more factors",
         assumes=ASSUMES,
         predict=predict_one_over_t,
         measure=measure_rate,

@@ -115,10 +115,7 @@ def _matrix(contexts: str) -> Any:
     return jnp.asarray(np.array([[int(x) for x in word] for word in contexts.split()]).T, float)
 
 
-_SOURCE = (
-    "the proxy: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
-    "certificate derived"
-)
+_SOURCE = "the proxy: [zhao2024]; certificate derived"
 
 THEOREMS = (
     Theorem(
@@ -126,7 +123,7 @@ THEOREMS = (
         status="holds",
         claim="The centred support matrix P S is the max-margin solution if no entry of its polar factor off the supports is above "
         "zero, and only if, where the rank of P S is full.",
-        source=_SOURCE,
+        origin=_SOURCE,
         predict=predict,
         measure=measure,
         cases=cases,
@@ -139,7 +136,7 @@ THEOREMS = (
         id="ntp-mm-centred",
         status="refuted",
         claim="The centred support matrix is always the max-margin solution of next-token prediction.",
-        source=f"natural reading of {_SOURCE}",
+        origin=f"natural reading of {_SOURCE}",
         predict=predict_claim,
         measure=measure_lowered,
         cases=counterexamples,

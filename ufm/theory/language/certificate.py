@@ -91,8 +91,7 @@ THEOREMS = (
         status="holds",
         claim="The dual bound of next-token prediction with soft labels is its minimum where d holds the rank of the convex one "
         "(d >= V - 1 always does), and a strict lower bound elsewhere, V > d included.",
-        source="setting: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
-        "derived",
+        origin="setting: [zhao2024]; derived",
         predict=predict,
         measure=measure,
         cases=cases,

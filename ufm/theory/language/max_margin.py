@@ -97,8 +97,7 @@ THEOREMS = (
         status="holds",
         claim="Douglas-Rachford on logits, both steps exact, reaches the minimum of the max-margin problem over factors, and its "
         "own duality gap proves it.",
-        source="program: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
-        "algorithm: Douglas and Rachford 1956, Lions and Mercier 1979; dual bound derived",
+        origin="program: [zhao2024]; algorithm: [douglas1956] and [lions1979]; dual bound derived",
         predict=predict,
         measure=measure,
         cases=cases,

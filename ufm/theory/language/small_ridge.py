@@ -111,8 +111,7 @@ THEOREMS = (
         status="holds",
         claim="Next-token probabilities at the minimum are within tau/pi_j of the labels, so in-support logits tend to log p_j "
         "at rate tau; the probability off the supports over tau is below |L_mm|_*, and tends to it.",
-        source="limits: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
-        "bounds at every ridge derived",
+        origin="limits: [zhao2024]; bounds at every ridge derived",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -126,8 +126,7 @@ THEOREMS = (
         status="holds",
         claim="Next-token prediction over all supports of k of V tokens: logits g P S, e^g = ((V-k)/k)(1/q - 1), where "
         "q = tau (V-1) sqrt(C(V-2,k-1)) is the probability off the support; zero iff q >= (V-k)/V.",
-        source="setting: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
-        "closed form derived",
+        origin="setting: [zhao2024]; closed form derived",
         assumes=(has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN),
         predict=predict,
         measure=measure,

@@ -141,8 +141,7 @@ THEOREMS = (
         status="holds",
         claim="The metrics of collapse are elementary functions between the orthogonal frame and the simplex with isotropic "
         "variability, and float32 samples give what their float64 copies give, at full collapse and far from the origin too.",
-        source="derived; metrics of Papyan, Han and Donoho 2020; Tirer, Huang and Niles-Weed 2023; Xu and Liu 2023; Galanti, "
-        "Gyorgy and Hutter 2022; Liu et al. 2023; Wu and Papyan 2024",
+        origin="derived; metrics of [papyan2020]; [tirer2023]; [xu2023]; [galanti2022]; [liu2023]; [wu2024]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -91,8 +91,7 @@ THEOREMS = (
         status="holds",
         claim="Under mixup and a fixed simplex classifier, features of one class align with its row and mixed features "
         "lie in the plane of their two rows, at the minimiser of a convex potential of two scalars.",
-        source="setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
-        "2402.06171; closed form derived",
+        origin="setting: [fisher2024]; closed form derived",
         assumes=(
             has_loss(CE),
             has_bias("none"),

@@ -121,12 +121,12 @@ def predict(problem: Problem) -> Prediction:
     return from_triples(problem, U, sigma, V, jnp.zeros((K,), problem.dtype), value)
 
 
-def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, **pairs: Any) -> Problem:
-    """K = 3, d = 4, l2_W l2_H at so many times its critical value, every type as two columns of half its probability."""
-    mixture = mixup_types(3, lambdas, weights, **pairs)
-    centred = np.sum(mixture.probability * (np.sum(mixture.targets**2, axis=0) - 1 / 3))
-    c = np.sqrt(ratio * centred / 2)
-    return split_columns(mixup_problem(mixture, 4, l2_W=c * balance, l2_H=c / balance))
+def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, classes: int = 3, **pairs: Any) -> Problem:
+    """d = K + 1, l2_W l2_H at so many times its critical value, every type as two columns of half its probability."""
+    mixture = mixup_types(classes, lambdas, weights, **pairs)
+    centred = np.sum(mixture.probability * (np.sum(mixture.targets**2, axis=0) - 1 / classes))
+    c = np.sqrt(ratio * centred / (classes - 1))
+    return split_columns(mixup_problem(mixture, classes + 1, l2_W=c * balance, l2_H=c / balance))
 
 
 def cases() -> dict[str, Problem]:
@@ -139,10 +139,11 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """A random alpha, class size without self-pairs and ridges 10 % away from their threshold."""
+    """A random alpha, class size without self-pairs and ridges 10 % away from their threshold, three or four classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-8, np.log(0.9))), rng.uniform(1.1, 3)]))
     nodes = lambda_nodes(float(np.exp(rng.uniform(-2, 2))), 2)
-    return problem_at(*nodes, ratio, float(np.exp(rng.normal())), self_pairs=False, per_class=int(rng.integers(2, 50)))
+    balance, per_class = float(np.exp(rng.normal())), int(rng.integers(2, 50))
+    return problem_at(*nodes, ratio, balance, int(rng.choice((3, 4))), self_pairs=False, per_class=per_class)
 
 
 def _is_class_symmetric(p: Problem) -> bool:
@@ -176,8 +177,7 @@ THEOREMS = (
         status="holds",
         claim="Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its "
         "features those of a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.",
-        source="derived; setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
-        "2402.06171, where the simplex is assumed",
+        origin="derived; setting: [fisher2024], where the simplex is assumed",
         assumes=(
             has_loss(CE),
             has_bias("none", "free", "ridge"),

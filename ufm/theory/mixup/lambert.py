@@ -70,8 +70,7 @@ THEOREMS = (
         status="holds",
         claim="Under mixup and a fixed simplex classifier each logit is Lambert's function of the softmax's denominator, which "
         "solves one scalar equation; the minimum over features has no other form.",
-        source="derived; setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
-        "2402.06171",
+        origin="derived; setting: [fisher2024]",
         predict=predict,
         measure=found_logits,
         cases=cases,

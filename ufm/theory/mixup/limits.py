@@ -93,8 +93,7 @@ THEOREMS = (
         status="holds",
         claim="Under mixup and a fixed simplex classifier, as the ridge vanishes the two logits differ by the log-odds of lambda "
         "while their sum grows like 2 log kappa; as it grows, features become linear in the targets.",
-        source="derived; the channels along decision boundaries are observed in Fisher, Meng, Papyan 2024, Pushing boundaries: "
-        "mixup's influence on neural collapse, arXiv 2402.06171",
+        origin="derived; the channels along decision boundaries are observed in [fisher2024]",
         predict=predict,
         measure=measure,
         cases=cases,

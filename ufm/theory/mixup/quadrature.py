@@ -7,7 +7,7 @@ m2 = E[lambda^2 + (1 - lambda)^2] = (alpha + 1)/(2 alpha + 1). R nodes are exact
                                                               b_k = k (k + 2 alpha - 2)/((2k + 2 alpha - 1)(2k + 2 alpha - 3)).
 
 The size kappa of a trained classifier, an average of functions with layers of width 1/kappa at lambda = 0 and 1, converges
-geometrically once R exceeds sqrt(kappa): 8 + 3 sqrt(kappa) nodes (`enough_nodes`) leave errors of 1e-10 at kappa < 300.
+geometrically once R exceeds sqrt(kappa): 8 + 3 sqrt(kappa) nodes (`enough_nodes`) left errors of 1e-10 at kappa < 300.
 """
 
 from typing import Any, NamedTuple
@@ -36,28 +36,25 @@ class BetaMixing(NamedTuple):
 
 
 class Averages(NamedTuple):
-    """moments: E u^{2j}, j = 0 .. R - 1, of R = 6 nodes; excess: that of degree 2R over its quadrature; m2; kappa."""
+    """moments: E u^{2j}, j = 0 .. R - 1, of R = 6 nodes; excess: that of degree 2R over its quadrature; m2."""
 
     moments: Any
     excess: Any
     m2: Any
-    kappa: Any
 
 
 def predict(case: BetaMixing) -> Averages:
-    """Moments of the beta distribution in closed form, and kappa from as many nodes as `enough_nodes` says."""
+    """Moments of the beta distribution in closed form, and the product that nodes fall short by."""
     alpha = jnp.asarray(case.alpha)
     i = jnp.arange(1.0, _FEW)
     moments = jnp.concatenate([jnp.ones(1), jnp.cumprod((2 * i - 1) / (2 * alpha + 2 * i - 1))])
     k = jnp.arange(2.0, _FEW + 1)
     excess = jnp.prod(k * (k + 2 * alpha - 2) / ((2 * k + 2 * alpha - 1) * (2 * k + 2 * alpha - 3))) / (2 * alpha + 1)
-    nodes = lambda_nodes(alpha, enough_nodes(_LARGEST))
-    kappa = learned_mixup(_CLASSES, *nodes, case.l2_W, case.l2_H).kappa
-    return Averages(moments, excess, (alpha + 1) / (2 * alpha + 1), kappa)
+    return Averages(moments, excess, (alpha + 1) / (2 * alpha + 1))
 
 
 def measure(case: BetaMixing, key: jax.Array) -> Averages:
-    """Sums over six nodes, and kappa from SciPy by the double exponential rule."""
+    """Sums over six nodes, and the moment beyond them by the double exponential rule."""
     del key
     alpha = float(case.alpha)
     lambdas, weights = lambda_nodes(alpha, _FEW)
@@ -66,8 +63,19 @@ def measure(case: BetaMixing, key: jax.Array) -> Averages:
     points, mass = _double_exponential(alpha)
     beyond = np.sum(mass * (2 * points - 1) ** (2 * _FEW)) - powers[-1]
     m2 = np.sum(weights * (lambdas**2 + (1 - lambdas) ** 2))
-    kappa = _kappa(points, mass, float(case.l2_W) * float(case.l2_H))
-    return Averages(np.array(powers[:-1]), beyond, m2, kappa)
+    return Averages(np.array(powers[:-1]), beyond, m2)
+
+
+def predict_size(case: BetaMixing) -> jax.Array:
+    """kappa from as many nodes as `enough_nodes` says."""
+    nodes = lambda_nodes(jnp.asarray(case.alpha), enough_nodes(_LARGEST))
+    return learned_mixup(_CLASSES, *nodes, case.l2_W, case.l2_H).kappa
+
+
+def measure_size(case: BetaMixing, key: jax.Array) -> float:
+    """kappa from SciPy, averages by the double exponential rule."""
+    del key
+    return _kappa(*_double_exponential(float(case.alpha)), float(case.l2_W) * float(case.l2_H))
 
 
 def _double_exponential(alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -120,13 +128,27 @@ THEOREMS = (
     Theorem(
         id="mixup-beta-quadrature",
         status="holds",
-        claim="R Gauss-Jacobi nodes average over Beta(alpha, alpha) exactly up to degree 2R - 1, fall short at degree 2R by a "
-        "known product, and give the size of mixup's classifier to 1e-10 for R = 8 + 3 sqrt(kappa), kappa < 300.",
-        source="Golub and Welsch 1969, Calculation of Gauss quadrature rules; the count of nodes derived and calibrated",
+        claim="R Gauss-Jacobi nodes average over Beta(alpha, alpha) exactly up to degree 2R - 1, and fall short at degree 2R by a "
+        "known product.",
+        origin="[golub1969]; the product derived",
         predict=predict,
         measure=measure,
         cases=cases,
         draw=draw,
-        evidence=agreement(1e-13, excess=1e-9, kappa=1e-10),
+        evidence=agreement(1e-13, excess=1e-9),
+    ),
+    Theorem(
+        id="mixup-node-count",
+        status="numerical",
+        claim="60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained "
+        "classifier of three classes to 1e-10, for alpha from 0.2 to 7.",
+        origin="measured here, on nodes of [golub1969]",
+        predict=predict_size,
+        measure=measure_size,
+        cases=cases,
+        draw=draw,
+        evidence=agreement(1e-10),
+        notes="The rate, geometric once R exceeds sqrt(kappa), is derived from the width 1/kappa of the layers; the constants are "
+        "calibrated.",
     ),
 )

@@ -72,10 +72,10 @@ def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> lis
     return [check for check in checks if check.name != "NC1" or predicted.rank > 1]
 
 
-def problem_at(lambdas: Any, weights: Any, tau: float, balance: float = 1.0, **pairs: Any) -> Problem:
-    """K = 3, d = 4, every type as two columns of half its probability."""
-    mixture = mixup_types(3, lambdas, weights, **pairs)
-    return split_columns(mixup_problem(mixture, 4, loss="mse", l2_W=tau * balance, l2_H=tau / balance))
+def problem_at(lambdas: Any, weights: Any, tau: float, balance: float = 1.0, classes: int = 3, **pairs: Any) -> Problem:
+    """d = K + 1, every type as two columns of half its probability."""
+    mixture = mixup_types(classes, lambdas, weights, **pairs)
+    return split_columns(mixup_problem(mixture, classes + 1, loss="mse", l2_W=tau * balance, l2_H=tau / balance))
 
 
 def cases() -> dict[str, Problem]:
@@ -86,10 +86,10 @@ def cases() -> dict[str, Problem]:
 
 
 def draw(rng: np.random.Generator) -> Problem:
-    """Random alpha, class size without self-pairs and ridges."""
+    """Random alpha, class size without self-pairs and ridges, three or four classes."""
     nodes = lambda_nodes(float(np.exp(rng.uniform(-2, 2))), 2)
-    balance = float(np.exp(rng.normal()))
-    return problem_at(*nodes, rng.uniform(0.01, 0.4), balance, self_pairs=False, per_class=int(rng.integers(2, 50)))
+    at = rng.uniform(0.01, 0.4), float(np.exp(rng.normal())), int(rng.choice((3, 4)))
+    return problem_at(*nodes, *at, self_pairs=False, per_class=int(rng.integers(2, 50)))
 
 
 _MINIMUM = minimum_theorem(
@@ -97,8 +97,7 @@ _MINIMUM = minimum_theorem(
     status="holds",
     claim="Mixup under squared error: class differences are shrunk by (1 - tau/sqrt(m2/K))_+ and the mean by "
     "(1 - tau sqrt(K))_+, tau = sqrt(l2_W l2_H), and mixed features are convex combinations of the features of classes.",
-    source="derived (soft thresholding of singular values); setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's "
-    "influence on neural collapse, arXiv 2402.06171",
+    origin="derived (soft thresholding of singular values); setting: [fisher2024]",
     assumes=(
         has_loss(MSE),
         has_bias("none", "free"),

@@ -58,8 +58,8 @@ def _spread(problem: Problem, basis, gamma, gap) -> Prediction:
     return from_triples(problem, U, jnp.sqrt(mu[:rank]) * found.t[:rank], U, b, value, unique=unique)
 
 
-_DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
-_ZHOU = "Zhou, Li, Ding, You, Qu, Zhu 2022, On the optimization landscape of neural collapse under MSE loss, arXiv 2203.01238"
+_DANG = "[dang2023]"
+_ZHOU = "[zhou2022landscape]"
 _SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED)
 
 THEOREMS = (
@@ -68,7 +68,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced MSE without bias on M linear layers: logits are t times a projector of rank min(K, widths); with "
         "all widths at least K every layer is an orthogonal frame; below the tie everything collapses to zero.",
-        source=_DANG,
+        origin=_DANG,
         assumes=(*_SHARED, has_bias("none")),
         predict=predict_without_bias,
         cases=lambda: balanced_cases("none"),
@@ -78,7 +78,7 @@ THEOREMS = (
         id="mse-balanced-deep-freebias",
         status="holds",
         claim="Balanced MSE with an unpenalised bias on M linear layers: b = 1/K and the simplex ETF in every layer.",
-        source=_DANG,
+        origin=_DANG,
         assumes=(*_SHARED, has_bias("free")),
         predict=predict_free_bias,
         cases=lambda: balanced_cases("free"),
@@ -89,7 +89,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced MSE, one layer, ridge on the bias: t (I - J) + t0 J, between simplex (small l2_b) and orthogonal "
         "frame (l2_b to infinity); t0 > 0 only above an explicit l2_b.",
-        source=_ZHOU + "; threshold derived",
+        origin=_ZHOU + "; threshold derived",
         assumes=(*_SHARED, has_bias("ridge"), ONE_LAYER),
         predict=predict_ridge_bias,
         cases=lambda: balanced_cases("ridge", depths=(1,)),
@@ -99,7 +99,7 @@ THEOREMS = (
         id="mse-balanced-ridgebias-deep",
         status="numerical",
         claim="The same aligned form minimises balanced MSE with a ridge on the bias for M >= 2 layers.",
-        source=_ZHOU + "; deep case derived",
+        origin=_ZHOU + "; deep case derived",
         assumes=(*_SHARED, has_bias("ridge"), DEEP),
         predict=predict_ridge_bias,
         cases=lambda: balanced_cases("ridge", depths=(2, 3)),

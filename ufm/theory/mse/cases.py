@@ -49,13 +49,12 @@ def balanced_cases(bias: str, depths: tuple[int, ...] = (1, 2, 3)) -> dict[str, 
 
 
 def draw_balanced(rng: np.random.Generator, bias: str, depths: tuple[int, ...] = (1, 2, 3)) -> Problem:
-    """A random balanced problem at least 10 % away from the tie."""
+    """A random balanced problem of four or six classes at least 10 % away from the tie."""
     depth = int(rng.choice(depths))
     ratio = float(rng.choice([rng.uniform(0.01, 0.85), rng.uniform(1.15, 3.0)], p=[0.8, 0.2]))
     width = int(rng.choice([2, 3, _WIDE, _WIDE]))
-    problem = balanced_at(
-        ratio, depth, bias, per_class=int(rng.integers(1, 40)), widths=(width, *(_WIDE,) * (depth - 1)), l2_b=0.1
-    )
+    sizes = {"classes": int(rng.choice((4, 6))), "per_class": int(rng.integers(1, 40))}
+    problem = balanced_at(ratio, depth, bias, **sizes, widths=(width, *(_WIDE,) * (depth - 1)), l2_b=0.1)
     spread = np.exp(rng.normal(size=depth + 1) * 0.5)
     spread /= np.exp(np.mean(np.log(spread)))
     changes = {"l2_H": problem.l2_H * spread[0], "l2_W": problem.l2_W * spread[1:]}

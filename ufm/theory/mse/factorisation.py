@@ -77,7 +77,7 @@ THEOREMS = (
         id="schatten-factorisation",
         status="holds",
         claim="The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally.",
-        source="Classical (Srebro, Rennie, Jaakkola 2004 for L = 2; Shang et al. 2016 for Schatten quasi-norms)",
+        origin="classical ([srebro2004] for L = 2; [shang2016] for Schatten quasi-norms)",
         predict=predict_cost,
         measure=measure_cost,
         cases=factorisation_cases,

@@ -62,7 +62,7 @@ def _no_tie_at_the_cut(mu: jax.Array, rank: int, alive: jax.Array) -> jax.Array:
     return (mu[rank - 1] > mu[rank] * (1 + 1e-9)) | ~alive[rank]
 
 
-_DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
+_DANG = "[dang2023]"
 _SHARED = (has_loss(MSE), ONE_HOT, PLAIN, PENALISED)
 
 THEOREMS = (
@@ -71,7 +71,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced MSE without bias on M linear layers: class means form a general orthogonal frame; classes no "
         "larger than n_crit, or beyond the width, vanish (continuously for M = 1, by a jump for M >= 2).",
-        source=_DANG,
+        origin=_DANG,
         assumes=(*_SHARED, has_bias("none")),
         general=True,
         view=as_class_sizes,
@@ -84,7 +84,7 @@ THEOREMS = (
         status="holds",
         claim="Imbalanced MSE with an unpenalised bias on M linear layers: b = n/N, and thresholds act on the eigenvalues of "
         "diag(n) - n n^T/N, whose directions mix classes.",
-        source="Derived; cf. Liu 2024, arXiv 2411.17278, and " + _DANG,
+        origin="derived; cf. [liu2024] and " + _DANG,
         assumes=(*_SHARED, has_bias("free")),
         general=True,
         view=as_class_sizes,

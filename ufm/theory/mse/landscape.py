@@ -140,7 +140,7 @@ THEOREMS = (
         status="holds",
         claim="One-layer MSE: each critical point that is not global is a strict saddle, with at least the predicted negative "
         "curvature along an explicit direction.",
-        source="Zhou, Li, Ding, You, Qu, Zhu 2022, arXiv 2203.01238; curvature value and d = K derived (cf. Shen and Gu 2024)",
+        origin="[zhou2022landscape]; curvature value and d = K derived (cf. [shen2024])",
         predict=predict_escape_curvature,
         measure=measure_critical_point,
         cases=saddle_cases,
@@ -152,7 +152,7 @@ THEOREMS = (
         status="holds",
         claim="M >= 2: keeping a set of classes alive is a local minimum iff every alive class is at least as large as every "
         "dead one; the origin always is. The deep landscape is not benign.",
-        source="Derived from the Schatten reduction; cf. Dang et al. 2023, arXiv 2301.00437",
+        origin="derived from the Schatten reduction; cf. [dang2023]",
         predict=predict_is_local_minimum,
         measure=measure_critical_point,
         cases=local_minimum_cases,

@@ -41,10 +41,10 @@ def imbalanced_cases(bias: str) -> dict[str, Problem]:
 
 
 def draw_imbalanced(rng: np.random.Generator, bias: str) -> Problem:
-    """Random class sizes and ridges, every direction at least 15 % away from its threshold."""
+    """Random class sizes and ridges, four or five classes, every direction at least 15 % away from its threshold."""
     while True:
         depth = int(rng.integers(1, 4))
-        counts = np.sort(rng.integers(1, 60, size=4))[::-1]
+        counts = np.sort(rng.integers(1, 60, size=rng.choice((4, 5))))[::-1]
         if bias == "free":
             mu = np.linalg.eigvalsh(np.diag(counts) - np.outer(counts, counts) / counts.sum())[1:]
         else:
@@ -52,6 +52,6 @@ def draw_imbalanced(rng: np.random.Generator, bias: str) -> Problem:
         critical = float(np.exp(rng.uniform(np.log(0.05 * mu.min()), np.log(1.3 * mu.max()))))
         beta_over_tie = (critical / mu) ** (depth / (depth + 1))
         width = int(rng.choice([2, _WIDE, _WIDE]))
-        if np.all((beta_over_tie < 0.85) | (beta_over_tie > 1.15)) and len(set(counts)) == 4:
+        if np.all((beta_over_tie < 0.85) | (beta_over_tie > 1.15)) and len(set(counts)) == len(counts):
             widths = (width, *(_WIDE,) * (depth - 1))
             return at_critical_size(tuple(int(n) for n in counts), critical, depth, bias, widths)

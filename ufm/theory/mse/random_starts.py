@@ -90,7 +90,7 @@ THEOREMS = (
         status="diagnostic",
         claim="One descent from a small Gaussian start falls into a worse minimum of deep MSE (M >= 2, zero above all) "
         "as the ridges grow, where O(1) starts mostly reach the global one.",
-        source="measured here; the local minima: Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, arXiv 2301.00437",
+        origin="measured here; the local minima: [dang2023]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -107,7 +107,7 @@ THEOREMS = (
         status="holds",
         claim="A direction of deep MSE is alive below beta_tie = ((M-1)/M)^((M-1)/(M+1)) / M, where t jumps from (M-1)/M to 0; "
         "a non-zero local minimum survives up to the spinodal.",
-        source="Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, arXiv 2301.00437, in other variables; spinodal derived",
+        origin="[dang2023], in other variables; spinodal derived",
         predict=predict_scalar_minimum,
         measure=measure_scalar_minimum,
         cases=scalar_cases,
@@ -118,7 +118,7 @@ THEOREMS = (
         id="mse-largest-root",
         status="refuted",
         claim="The largest stationary root is the minimum of deep MSE wherever it exists.",
-        source="The reading of Dang et al. 2023's public evaluation script (compute_x), not of their theorem",
+        origin="the public evaluation script (compute_x) of [dang2023], read alone; not their theorem",
         predict=predict_largest_root,
         measure=measure_at_zero,
         cases=largest_root_cases,

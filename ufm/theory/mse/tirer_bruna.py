@@ -91,7 +91,7 @@ def _problem_at(B: float) -> Problem:
     return unit.replace(l2_W=unit.l2_W * scale, l2_H=unit.l2_H * scale)
 
 
-_SOURCE = "Tirer and Bruna 2022, Extended unconstrained features model for exploring deep neural collapse, arXiv 2202.08087"
+_SOURCE = "[tirer2022]"
 _SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED, is_wide(0))
 
 THEOREMS = (
@@ -100,7 +100,7 @@ THEOREMS = (
         status="holds",
         claim="In Tirer and Bruna's normalisation the one-layer minimiser is an orthogonal frame (no bias), a simplex (free "
         "bias) or between (ridge on the bias), all with t = 1 - sqrt(lW lH).",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")),
         minimiser=False,  # served as mse-balanced-deep and its kin
         predict=predict_one_layer,
@@ -110,7 +110,7 @@ THEOREMS = (
         id="tirer-bruna-two-layers",
         status="holds",
         claim="Two linear layers keep the orthogonal frame in every layer, alive iff 2K sqrt(Kn l2_H l2_W1 l2_W2) < 1/2.",
-        source=_SOURCE + " (threshold from the Schatten reduction)",
+        origin=_SOURCE + " (threshold from the Schatten reduction)",
         assumes=(*_SHARED, has_depth("two weight matrices (M = 2)", lambda m: m == 2), has_bias("none")),
         minimiser=False,
         predict=predict_two_layers,

@@ -99,7 +99,7 @@ THEOREMS = (
         status="holds",
         claim="The margin form of cross-entropy has loss and gradient right to (2 + a) machine epsilons, a the largest difference "
         "of logits, in float16, bfloat16, float32 and float64 until e^{-a} underflows, and its gradient sums to zero.",
-        source="remedy for softmax collapse (Prieto, Barsbey, Mediano, Birdal 2025, arXiv 2501.04697); derived",
+        origin="remedy for softmax collapse ([prieto2025]); derived",
         predict=predict,
         measure=measure,
         cases=cases,

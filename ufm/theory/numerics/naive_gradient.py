@@ -75,8 +75,7 @@ THEOREMS = (
         status="refuted",
         claim="Automatic differentiation of max-subtracted log-softmax gives a logit gradient that sums to zero over the classes, "
         "whatever the margin, so that the data never move 1^T W.",
-        source="exact arithmetic taken for floating point; against it Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge "
-        "of numerical stability, arXiv 2501.04697",
+        origin="exact arithmetic taken for floating point; against it [prieto2025]",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -107,8 +107,7 @@ THEOREMS = (
         status="holds",
         claim="A perpGrad step is orthogonal to the parameters and grows their squared norm by exactly eta^2 |g_perp|^2; the "
         "published optimiser, which stretches it array by array, by eta^2 |g|^2.",
-        source="Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge of numerical stability, arXiv 2501.04697; growth "
-        "derived",
+        origin="[prieto2025]; growth derived",
         predict=predict,
         measure=measure,
         cases=cases,

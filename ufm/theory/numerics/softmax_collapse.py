@@ -122,8 +122,7 @@ THEOREMS = (
         status="holds",
         claim="Max-subtracted log-softmax of p-bit numbers gives a loss of exactly 0 from the margin p log 2 (true class summed "
         "first) or p log 2 + log(K-1) (last); library sums lie between.",
-        source="phenomenon: Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge of numerical stability, arXiv 2501.04697; "
-        "thresholds derived",
+        origin="phenomenon: [prieto2025]; thresholds derived",
         predict=predict,
         measure=measure,
         cases=cases,

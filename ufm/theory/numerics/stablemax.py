@@ -141,14 +141,14 @@ def flow_cases() -> dict[str, Start]:
     return {f"n={n} a={a} t={last:.0e}": start(n, a, last, rng) for n, a, last in ((1, 0.1, 1e2), (4, 3.0, 1e4), (1, 0.5, 1e7))}
 
 
-_SOURCE = "Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge of numerical stability, arXiv 2501.04697"
+_SOURCE = "[prieto2025]"
 
 THEOREMS = (
     Theorem(
         id="stablemax-identity",
         status="holds",
         claim="StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere.",
-        source=_SOURCE + "; in this form derived",
+        origin=_SOURCE + "; in this form derived",
         predict=predict_shares,
         measure=measure_shares,
         cases=share_cases,
@@ -160,7 +160,7 @@ THEOREMS = (
         status="holds",
         claim="Without ridge, flow of StableMax cross-entropy from balanced simplex factors keeps the simplex and solves a scalar "
         "equation in closed form: its loss falls like t^(-2/3).",
-        source="derived, for the loss of " + _SOURCE,
+        origin="derived, for the loss of " + _SOURCE,
         assumes=(Assumption("one layer, one column a class, no ridge", lambda case: len(case.problem.widths) == 1),),
         predict=predict_flow,
         measure=measure_flow,

@@ -114,7 +114,7 @@ def draw_hysteresis(rng: np.random.Generator) -> Problem:
     return problem_at(mae(), float(rng.uniform(*rng.choice(ranges))))
 
 
-_ZHANG = "Zhang and Sabuncu 2018, arXiv 1805.07836; Mao, Mohri, Zhong 2023, arXiv 2304.07288"
+_ZHANG = "[zhang2018]; [mao2023]"
 THEOREMS = (
     collapse_theorem(
         has_loss(CompSum, name="gce or comp_sum or mae"),
@@ -123,7 +123,7 @@ THEOREMS = (
         status="holds",
         claim="Generalised cross-entropy (1 - p^q)/q, and comp-sum of any tau: the simplex with p^(tau-1) (1 - p) = c (K-1), or "
         "zero where that is lower; for tau > K/(K-1) the transition between them is of first order.",
-        source=f"losses: {_ZHANG}; minimum derived",
+        origin=f"losses: {_ZHANG}; minimum derived",
         predict=predict,
         cases=lambda: cases_of((gce(0.7), comp_sum(1.5)), 0.003, 0.05, 0.2),
         draw=draw_of((gce(0.7), comp_sum(1.5)), 1e-3, 0.06),
@@ -134,7 +134,7 @@ THEOREMS = (
         id="comp-sum-exp",
         status="holds",
         claim="The sum-exponential loss: the simplex with margin a = max(0, -log c), whatever the number of classes.",
-        source="loss: Mao, Mohri, Zhong 2023, arXiv 2304.07288; minimum derived",
+        origin="loss: [mao2023]; minimum derived",
         predict=predict_sum_exponential,
         evidence=certified,
         cases=lambda: cases_of((comp_sum(0.0),), 0.003, 0.5, 1.5),
@@ -145,7 +145,7 @@ THEOREMS = (
         status="holds",
         claim="Mean absolute error: for K >= 3 the simplex disappears by a transition of first order, with zero stable "
         "for c > 1/K^2 and the simplex for c < 1/(4(K-1)); for K = 2 both are 1/4 and it is of second order.",
-        source="loss: Ghosh, Kumar, Sastry 2017, arXiv 1712.09482; transition derived",
+        origin="loss: [ghosh2017]; transition derived",
         predict=predict_hysteresis,
         measure=measure_hysteresis,
         evidence=agreement(1e-9),

@@ -102,7 +102,7 @@ def _is_contrastive(problem: Problem) -> bool:
     return loss.contrastive and loss.symmetric and loss.shift_invariant
 
 
-_SOURCE = "Zhou, You, Li, Liu, Liu, Qu, Zhu 2022, Are all losses created equal, arXiv 2210.02192; with ridges derived"
+_SOURCE = "[zhou2022losses]; with ridges derived"
 
 THEOREMS = (
     collapse_theorem(
@@ -112,7 +112,7 @@ THEOREMS = (
         status="holds",
         claim="Focal, Poly-1, comp-sum and every other contrastive loss, convex or not: the simplex is a global minimiser, "
         "with the margin that minimises a function of one scalar.",
-        source=_SOURCE,
+        origin=_SOURCE,
         general=True,
         predict=predict,
         cases=lambda: cases_of(_SHOWN, 0.003, 0.1, 0.9),
@@ -127,17 +127,17 @@ THEOREMS = (
         status="holds",
         claim="The Z-loss with eps > 0 is contrastive: the simplex is a global minimiser, with a margin that minimises a "
         "function of one scalar.",
-        source="loss: de Brebisson and Vincent 2016, arXiv 1604.08859; minimum derived",
+        origin="loss: [debrebisson2016z]; minimum derived",
         predict=predict_z_score,
         cases=lambda: cases_of(_Z_LOSSES, 0.003, 0.1, 1.0),
-        draw=draw_of(_Z_LOSSES, 1e-3, 0.3),
+        draw=draw_of(_Z_LOSSES, 1e-3, 0.3, (5,)),
     ),
     Theorem(
         id="z-score-no-minimiser",
         status="holds",
         claim="The Z-loss with eps = 0 does not see the scale of the logits: with ridges the model has no minimiser, and its "
         "infimum softplus(A(B - sqrt(K-1)))/A is approached as all weights and features go to zero.",
-        source="loss: de Brebisson and Vincent 2016, arXiv 1604.08859; infimum derived",
+        origin="loss: [debrebisson2016z]; infimum derived",
         predict=predict_infimum,
         measure=measure_infimum,
         cases=infimum_cases,

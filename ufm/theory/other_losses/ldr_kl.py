@@ -38,7 +38,7 @@ THEOREMS = (
         id="ldr-kl",
         status="holds",
         claim="LDR-KL: the simplex with margin m + T log(1/c - K + 1); zero iff c >= 1/(K - 1 + exp(-m/T)).",
-        source="loss: Zhu, Ying, Yang 2023, arXiv 2112.14869; minimum derived",
+        origin="loss: [zhu2023]; minimum derived",
         predict=predict,
         evidence=certified,
         cases=lambda: cases_of(_LOSSES, 0.003, 0.2, 0.3),

@@ -123,10 +123,11 @@ def cases_of(losses: tuple[Loss, ...], *prices: float) -> dict[str, Problem]:
     return {f"{loss.name}, c={c:g}": problem_at(loss, c) for loss in losses for c in prices}
 
 
-def draw_of(losses: tuple[Loss, ...], low: float, high: float) -> Any:
-    """A sampler of the losses at a random c between two ends."""
+def draw_of(losses: tuple[Loss, ...], low: float, high: float, classes: tuple[int, ...] = (3, CLASSES)) -> Any:
+    """A sampler of the losses at a random c between two ends, and one of some numbers of classes."""
 
     def draw(rng: np.random.Generator) -> Problem:
-        return problem_at(losses[rng.integers(len(losses))], float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+        c = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        return problem_at(losses[rng.integers(len(losses))], c, int(rng.choice(classes)))
 
     return draw

@@ -80,11 +80,11 @@ THEOREMS = (
         status="holds",
         claim="Log-spherical softmax: features and classifier are an orthogonal frame, not a simplex, and each sample is free to "
         "take -h for h, so that classes collapse up to sign; zero from a transition of first order on.",
-        source="loss: de Brebisson and Vincent 2016, arXiv 1511.05042; minimum derived",
+        origin="loss: [debrebisson2016spherical]; minimum derived",
         predict=predict_spherical,
         measure=partial(measure, fold=True),
         cases=lambda: cases_of(_SPHERICAL, 0.003, 0.1, 0.8),
-        draw=draw_of(_SPHERICAL, 1e-3, 0.3),
+        draw=draw_of(_SPHERICAL, 1e-3, 0.3, (5,)),
     ),
     collapse_theorem(
         has_loss(log_taylor()),
@@ -93,10 +93,10 @@ THEOREMS = (
         status="numerical",
         claim="Log-Taylor softmax: for small c every wrong logit is exactly -1 and the classifier a simplex plus a mean "
         "(a = o + 1, b = o - K + 1); for larger c the simplex, for many classes with a negative mean; zero from c = 1/K on.",
-        source="loss: de Brebisson and Vincent 2016, arXiv 1511.05042; minimum derived",
+        origin="loss: [debrebisson2016spherical]; minimum derived",
         predict=predict_taylor,
         cases=lambda: cases_of((log_taylor(),), 0.001, 0.01, 0.1, 0.3),
-        draw=draw_of((log_taylor(),), 1e-3, 0.15),
+        draw=draw_of((log_taylor(),), 1e-3, 0.15, (5,)),
         notes="Proved where b > 0. Most Gaussian starts of scale one or more end in worse minima, small ones in none.",
     ),
 )

@@ -79,7 +79,7 @@ THEOREMS = (
         status="holds",
         claim="One-vs-all logistic loss: for K >= 3 and small c the simplex with a negative mean, sigmoid(-z) = c (K-2) on the "
         "true class, sigmoid(z) = 2c elsewhere (an orthogonal frame at K = 4); for K >= 5 the mean outlives the simplex.",
-        source="convexity and averaging over classes; closed form derived",
+        origin="convexity and averaging over classes; closed form derived",
         predict=predict_bce,
         evidence=certified,
         cases=lambda: cases_of(_BCE, 0.003, 0.15, 0.25, 0.4),
@@ -92,7 +92,7 @@ THEOREMS = (
         status="holds",
         claim="CE + zeta logsumexp^2: for small c a simplex with negative mean, logsumexp = cK/(2 zeta) and wrong "
         "probabilities 2c/(1 + cK); the simplex where that would have a mean above zero.",
-        source="loss: Chowdhery et al. 2022, PaLM, arXiv 2204.02311; minimum derived",
+        origin="loss: [chowdhery2022]; minimum derived",
         predict=predict_logsumexp,
         cases=lambda: cases_of(_PALM, 0.003, 0.1, 0.3),
         draw=draw_of(_PALM, 1e-3, 0.15),
@@ -106,7 +106,7 @@ THEOREMS = (
         status="numerical",
         claim="StableMax CE: the simplex iff K <= 4 or its margin is at most K^2/((K-1)(K-4)); beyond, a simplex with negative "
         "mean from the root of a cubic.",
-        source="loss: Prieto, Barsbey, Mediano, Birdal 2025, arXiv 2501.04697; minimum derived",
+        origin="loss: [prieto2025]; minimum derived",
         predict=predict_stablemax,
         cases=lambda: cases_of((stablemax(),), 0.003, 0.05, 0.3),
         draw=draw_of((stablemax(),), 1e-3, 0.15),

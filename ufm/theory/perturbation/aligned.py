@@ -194,7 +194,7 @@ def _is_collapsed(case: Aligned) -> bool:
     return not (np.any(case.sigma0) or np.any(case.D_perp))
 
 
-_SOURCE = "derived, for the model of Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658"
+_SOURCE = "derived, for the model of [tirer2023]"
 
 THEOREMS = (
     Theorem(
@@ -202,7 +202,7 @@ THEOREMS = (
         status="holds",
         claim="From aligned features, B + lH > 1/lW, the proximity model keeps their singular vectors: each mode is the real root "
         "of a quintic.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(Assumption("B + lH > 1/lW", _is_convex),),
         predict=predict,
         measure=measure,
@@ -215,7 +215,7 @@ THEOREMS = (
         status="holds",
         claim="From collapsed classes, at any beta, the minimiser keeps the singular vectors of the class means: each mode is the "
         "root of least objective.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(Assumption("no variability within classes", _is_collapsed),),
         predict=predict,
         measure=measure,
@@ -228,7 +228,7 @@ THEOREMS = (
         status="refuted",
         claim="Aligned features of any variability have an aligned minimiser, each mode at its root of least objective, for "
         "B + lH <= 1/lW as well.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(Assumption("B + lH <= 1/lW", lambda case: not _is_convex(case)),),
         predict=predict_value,
         measure=measure_value,

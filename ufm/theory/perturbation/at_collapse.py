@@ -124,14 +124,14 @@ def _has_nearest_frame(problem: Problem) -> bool:
     return bool(lW * lH < 1) and rank == problem.classes
 
 
-_SOURCE = "Tirer, Huang, Niles-Weed 2023, Perturbation analysis of neural collapse, arXiv 2210.16658"
+_SOURCE = "[tirer2023]"
 
 THEOREMS = (
     Theorem(
         id="proximity-at-collapse",
         status="holds",
         claim="Features that are a collapsed minimiser of the plain model are reproduced by the proximity model at every beta > 0.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(Assumption("H0 the features of a minimiser of the plain model", _is_collapsed),),
         predict=predict_reproduced,
         measure=measure_reproduced,
@@ -144,7 +144,7 @@ THEOREMS = (
         status="holds",
         claim="As beta -> 0 the features go to the collapsed minimiser nearest to H0: class means sqrt(rho) times the polar factor "
         "of those of H0.",
-        source="derived, for the model of " + _SOURCE,
+        origin="derived, for the model of " + _SOURCE,
         assumes=(Assumption("c < 1 and class means of H0 of full column rank", _has_nearest_frame),),
         predict=predict_limit,
         measure=measure_limit,

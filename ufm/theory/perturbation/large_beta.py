@@ -108,7 +108,7 @@ THEOREMS = (
         status="holds",
         claim="For strong proximity the minimiser is H0 - G/B + A G/B^2 + O(B^-3), G and A the gradient and Hessian of N L, and "
         "NC1 falls at its rate on the central path, by 1/B times it.",
-        source="Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658 (first order); second order derived",
+        origin="[tirer2023] (first order); second order derived",
         predict=predict,
         measure=measure,
         cases=cases,

@@ -187,7 +187,7 @@ def _is_above(case: Search) -> bool:
     return bool(B + lH >= (1 - 1e-12) / (2 * lW))
 
 
-_SOURCE = "Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658 (some bound, which depends on H0)"
+_SOURCE = "[tirer2023] (some bound, which depends on H0)"
 
 THEOREMS = (
     Theorem(
@@ -195,7 +195,7 @@ THEOREMS = (
         status="holds",
         claim="For B + lH >= 1/(2 lW), NC1 is lower than at H0 at every stationary point of the proximity model: tr S_W falls by "
         "(B/(B + lH))^2 or more, tr S_B by no more than that.",
-        source=_SOURCE + "; the threshold derived",
+        origin=_SOURCE + "; the threshold derived",
         assumes=(Assumption("B + lH >= 1/(2 lW)", _is_above),),
         predict=predict,
         measure=measure,
@@ -207,7 +207,7 @@ THEOREMS = (
         id="proximity-nc1-stationary",
         status="refuted",
         claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.",
-        source="Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658, read without the condition on beta; counterexample derived",
+        origin="[tirer2023], read without the condition on beta; counterexample derived",
         predict=predict,
         measure=measure,
         cases=cases_crossed,
@@ -218,7 +218,7 @@ THEOREMS = (
         id="proximity-nc1-global",
         status="numerical",
         claim="NC1 is lower than at H0 at the global minimiser of the proximity model, for every beta.",
-        source="conjecture from numerical search; " + _SOURCE,
+        origin="conjecture from numerical search; " + _SOURCE,
         predict=predict,
         measure=measure_lowest,
         cases=cases_below,

@@ -110,8 +110,7 @@ THEOREMS = (
         claim="Near collapse the minimiser of the proximity model answers a change of the initial features by an "
         "explicit linear map: within-class parts shrink by B/(B + s) and B/(B + lH), symmetric motions of the means by "
         "B/(B + 4 lH (1 - c)), rotations stay.",
-        source="Tirer, Huang, Niles-Weed 2023, Perturbation analysis of neural collapse, arXiv 2210.16658; closed "
-        "spectrum for every beta derived",
+        origin="[tirer2023]; closed spectrum for every beta derived",
         assumes=(
             Assumption("one layer of balanced MSE without bias, d >= K", _is_one_layer_mse),
             Assumption("equal one-hot classes", lambda case: is_balanced(case.problem.design)),

@@ -129,7 +129,7 @@ def _is_alive(case: Perturbation) -> bool:
 
 
 _ALIVE = Assumption("c < 1 and d >= K, around the collapsed minimiser", _is_alive)
-_SOURCE = "derived, for the model of Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658"
+_SOURCE = "derived, for the model of [tirer2023]"
 
 THEOREMS = (
     Theorem(
@@ -137,7 +137,7 @@ THEOREMS = (
         status="holds",
         claim="Near collapse the classifier follows the means alone, dW = s [dM^T - 2 (1 - c) sym(R^T dM) R^T], and the minimum "
         "rises by (B/2N) <dH0, (I - F) dH0>.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(_ALIVE,),
         predict=predict_response,
         measure=measure_response,
@@ -150,7 +150,7 @@ THEOREMS = (
         status="holds",
         claim="Near collapse the proximity model multiplies NC1 by q (B/(B + s))^2 + (1 - q) (B/(B + lH))^2, q the share of the "
         "variability that the classifier sees.",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(_ALIVE,),
         predict=predict_attenuation,
         measure=measure_attenuation,

@@ -122,7 +122,7 @@ def _is_alive(case: Features) -> bool:
     return bool(lW * lH < 1) and case.H.shape[0] >= case.problem.classes
 
 
-_SOURCE = "Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658 (operator, first order in 1/beta); closed form for every beta derived"
+_SOURCE = "[tirer2023] (operator, first order in 1/beta); closed form for every beta derived"
 
 THEOREMS = (
     Theorem(
@@ -130,7 +130,7 @@ THEOREMS = (
         status="holds",
         claim="At collapse the curvature of the reduced objective takes four values: s and lH within classes, 4 lH (1 - c) on "
         "symmetric motions of the means and 0 on rotations, with known multiplicities.",
-        source=_SOURCE,
+        origin=_SOURCE,
         predict=predict_spectrum,
         measure=measure_spectrum,
         cases=spectrum_cases,
@@ -142,7 +142,7 @@ THEOREMS = (
         status="holds",
         claim="Near collapse a class answers changes of its own features by a block of five singular values, and those of another "
         "class by a block of rank one, -(g/2) r_l r_k^T with g = 4 lH (1 - c)/(B + 4 lH (1 - c)).",
-        source=_SOURCE,
+        origin=_SOURCE,
         assumes=(Assumption("c < 1 and d >= K", _is_alive),),
         predict=predict_blocks,
         measure=measure_blocks,

@@ -158,7 +158,7 @@ THEOREMS = (
         status="holds",
         claim="On the central path tr S_W decays at 2 lH + 2 |W D|^2/|D|^2 and tr S_B gains (2/K) tr(C S (I - S)) over its decay "
         "2 lH: NC1 falls, strictly unless the class means are all equal or no ridge is left.",
-        source="Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658 (monotone decrease); exact rates and cases of equality derived",
+        origin="[tirer2023] (monotone decrease); exact rates and cases of equality derived",
         predict=predict_rates,
         measure=measure_rates,
         cases=rates_cases,
@@ -170,7 +170,7 @@ THEOREMS = (
         status="holds",
         claim="On the central path d/dt H H^T = 2 n lW W^T W - 2 lH H H^T, and |H|^2 + n lW log det D D^T changes at "
         "-2 lH (|H|^2 + n lW d): without a ridge on the features it is conserved.",
-        source="derived, for the model of Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658",
+        origin="derived, for the model of [tirer2023]",
         predict=predict_balance,
         measure=measure_balance,
         cases=balance_cases,

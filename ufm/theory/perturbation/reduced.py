@@ -112,7 +112,7 @@ def draw(rng: np.random.Generator) -> Features:
     return features(rng, lW, lH, noise, size)
 
 
-_SOURCE = "Tirer, Huang, Niles-Weed 2023, Perturbation analysis of neural collapse, arXiv 2210.16658"
+_SOURCE = "[tirer2023]"
 
 THEOREMS = (
     Theorem(
@@ -120,7 +120,7 @@ THEOREMS = (
         status="holds",
         claim="With the best classifier the squared error is lW/(2K) Tr[Y (n lW I + H^T H)^-1 Y^T] + lH/(2N) |H|^2, a function "
         "of the features alone, whose gradient is the partial one of f.",
-        source=_SOURCE + "; the trace form derived",
+        origin=_SOURCE + "; the trace form derived",
         predict=predict,
         measure=measure,
         cases=cases,
@@ -132,7 +132,7 @@ THEOREMS = (
         status="holds",
         claim="The bracket lH I + I (x) W^T W - Z of Tirer et al.'s expansion is N times the Hessian of the reduced objective, at "
         "any features and not at collapse alone.",
-        source=_SOURCE + " (equation 5, at collapse); at any features derived",
+        origin=_SOURCE + " (equation 5, at collapse); at any features derived",
         predict=predict_hessian,
         measure=measure_hessian,
         cases=cases,

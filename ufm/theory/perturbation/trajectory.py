@@ -123,7 +123,7 @@ THEOREMS = (
         status="holds",
         claim="Along the central path NC1 and e^(2 lH t) tr S_W decrease and e^(2 lH t) tr S_B increases; without a ridge on the "
         "features |H|^2 + n lW log det D D^T is conserved.",
-        source="Tirer, Huang, Niles-Weed 2023, arXiv 2210.16658; the conserved quantity derived",
+        origin="[tirer2023]; the conserved quantity derived",
         assumes=(Assumption("D D^T invertible, which needs d <= K (n - 1)", _is_invertible),),
         predict=predict,
         measure=measure,

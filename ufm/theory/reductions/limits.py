@@ -201,7 +201,7 @@ THEOREMS = (
         status="holds",
         claim="Pooled residuals with R R^T = s^2 I, the limit of infinitely many Gaussian samples, run at width d_2 + K however "
         "large d is; beside that span they shrink by their ridge alone.",
-        source="derived",
+        origin="derived",
         assumes=(
             Assumption("squared error with free features", lambda case: is_loss(case.run.problem.loss, MSE)),
             Assumption("no proximity term", lambda case: case.run.problem.H0 is None),
@@ -217,8 +217,7 @@ THEOREMS = (
         status="holds",
         claim="A Gaussian start of up to 10^12 samples is drawn in pooled coordinates: R R^T has the Wishart law of N - K "
         "degrees of freedom, and its run is within O(sqrt(d/N)) of the isotropic limit.",
-        source="Bartlett 1933, On the theory of statistical regression; Srivastava 2003, Singular Wishart and multivariate beta "
-        "distributions; pooled coordinates and the limit derived",
+        origin="[bartlett1933]; [srivastava2003]; pooled coordinates and the limit derived",
         assumes=(Assumption("one column a class", lambda case: len(case.problem.groups) == case.problem.columns),),
         predict=predict_law,
         measure=measure_law,

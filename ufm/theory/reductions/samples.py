@@ -119,7 +119,7 @@ THEOREMS = (
         claim="N samples of one-hot MSE run as K class means and min(d, N - K) pooled residual columns, from any start and at any "
         "depth: 1,000 lifted steps of gradient descent, heavy ball, Nesterov, normalised descent and polar-factor "
         "(Muon) steps are the steps on the samples.",
-        source="derived; invariance of the squared error under orthogonal mixing of a class's samples",
+        origin="derived; invariance of the squared error under orthogonal mixing of a class's samples",
         assumes=(_SQUARED,),
         predict=predict_pooled,
         measure=measure,
@@ -133,7 +133,7 @@ THEOREMS = (
         status="holds",
         claim="An MSE problem of N columns with any targets runs as one of min(N, d + K + 1) columns with real intercepts, 2d in "
         "the place of d with a proximity term, under the same optimisers.",
-        source="derived",
+        origin="derived",
         assumes=(_SQUARED,),
         predict=predict_compressed,
         measure=measure,

@@ -117,7 +117,7 @@ THEOREMS = (
         status="holds",
         claim="Only span[W_1^T, H, H0] ever moves: features of any width d run as features of width d_2 + C (d_2 + 2C with "
         "a proximity term), for any loss and optimisers that commute with rotations.",
-        source="folklore for linear networks; the statement for any loss and these optimisers derived",
+        origin="folklore for linear networks; the statement for any loss and these optimisers derived",
         assumes=(Assumption("free features", lambda run: run.problem.features == "free"),),
         predict=predict_narrow,
         measure=measure_wide,
@@ -130,7 +130,7 @@ THEOREMS = (
         status="holds",
         claim="All layers run inside the smallest chain of subspaces that features and classifier reach, of widths K + C at most "
         "when hidden layers start as multiples of isometries; beside it weights shrink by their ridge alone.",
-        source="derived",
+        origin="derived",
         assumes=(Assumption("free features", lambda case: case.run.problem.features == "free"),),
         predict=predict_chain,
         measure=measure_chain,

@@ -128,7 +128,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced MSE has no other critical points than those of rank r <= min(d, K) with all singular values sqrt(a) in W "
         "and sqrt(rho) in the class means; for c >= 1 only zero.",
-        source="derived; cf. Zhou, Li, Ding, You, Qu, Zhu 2022, arXiv 2203.01238",
+        origin="derived; cf. [zhou2022landscape]",
         notes="Proved; the searches from random starts could only have refuted it.",
         assumes=PLAIN,
         predict=predict,

@@ -130,7 +130,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced MSE: at every critical point of rank r, with value f_r, the Hessian has a closed spectrum of two values "
         "within classes and five 2 x 2 blocks; below the top rank the lowest eigenvalue is nu_-/N < 0 for every r.",
-        source="derived; bias-free case of the landscape of Zhou et al. 2022, arXiv 2203.01238",
+        origin="derived; bias-free case of the landscape of [zhou2022landscape]",
         assumes=PLAIN,
         predict=predict_spectrum,
         measure=measure_spectrum,
@@ -143,7 +143,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced MSE: the zero modes of the Hessian at a critical point of rank r are the r(r-1)/2 + r(d-r) + r(K-r) "
         "rotations of features and classes, and nothing else, but for c = 1; (d-r)(K-r) modes are negative for c < 1.",
-        source="derived",
+        origin="derived",
         assumes=PLAIN,
         predict=predict_modes,
         measure=measure_modes,

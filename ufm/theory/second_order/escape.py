@@ -118,7 +118,7 @@ THEOREMS = (
         status="holds",
         claim="From a tiny generic start balanced MSE leaves zero at rate -nu_-/N along W = kappa M^T, kappa = lH - nu_-, in the "
         "direction of n M_0^T + kappa W_0, while what is within classes decays at rate lH/N; for c > 1 all of it dies.",
-        source="derived",
+        origin="derived",
         assumes=PLAIN,
         predict=predict,
         measure=measure,

@@ -70,7 +70,7 @@ THEOREMS = (
         status="holds",
         claim="Balanced MSE with learning rates e_W and e_H: the preconditioned spectrum at every critical point keeps its 2 x 2 "
         "blocks, with entries scaled by e_H, sqrt(e_H e_W), e_W; zero modes stay zero.",
-        source="derived",
+        origin="derived",
         assumes=PLAIN,
         predict=predict,
         measure=measure,

@@ -158,7 +158,7 @@ THEOREMS = (
         status="holds",
         claim="Gradient flow arrives at the minimum of balanced MSE at rate min{lam_-, lH [d > K, n > 1]}/N, and "
         "what remains within classes at s/N and lH/N: NC1 and NC2 decay at different rates.",
-        source="derived",
+        origin="derived",
         assumes=PLAIN,
         predict=predict_joint,
         measure=measure_joint,
@@ -171,7 +171,7 @@ THEOREMS = (
         status="holds",
         claim="The central path of balanced MSE arrives at the minimum at rate min{4 lH (1-c), lH [d > K, n > 1]}, which "
         "vanishes towards c = 1.",
-        source="derived; flow of Han, Papyan, Donoho 2022, arXiv 2106.02073",
+        origin="derived; flow of [han2022]",
         assumes=PLAIN,
         predict=predict_central,
         measure=measure_central,

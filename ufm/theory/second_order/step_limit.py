@@ -85,7 +85,7 @@ THEOREMS = (
         id="mse-step-limit",
         status="holds",
         claim="Gradient descent on balanced MSE is stable at the minimum exactly for steps below 2 N/T, T = s + n/s.",
-        source="derived",
+        origin="derived",
         assumes=PLAIN,
         predict=predict,
         measure=measure,
