@@ -117,7 +117,7 @@ def test_an_error_off_the_set_neither_grows_nor_decays(renormalised):
 
 def test_what_the_central_path_does_not_know_is_refused():
     H = jnp.zeros((DIM, 4))
-    with pytest.raises(ValueError, match="loss must be one of 'mse', got 'ce'"):
+    with pytest.raises(ValueError, match="loss must be ufm's 'mse', got Loss"):
         least_squares_point(Problem.balanced(2, 2, DIM, loss="ce", l2_W=0.1, l2_H=0.1), H)
     with pytest.raises(ValueError, match="widths must be one number"):
         least_squares_point(Problem.balanced(2, 2, (DIM, DIM), l2_W=0.1, l2_H=0.1), H)

@@ -58,7 +58,10 @@ OUTSIDE = {
         None,
     ),
     "one kind of column, two heads": (lambda: of(np.ones((4, 3)) * np.array([[1], [0], [2], [-1]]), loss=dual_head()), None),
-    "mixed targets of unequal weight": (lambda: of((np.eye(3) + np.roll(np.eye(3), 1, 0)) / 2, loss="ce", weight=[1.0, 3, 1]), None),
+    "mixed targets of unequal weight": (
+        lambda: of((np.eye(3) + np.roll(np.eye(3), 1, 0)) / 2, loss="ce", weight=[1.0, 3, 1]),
+        None,
+    ),
     "one pair less than a 2-design": (lambda: of(uniform_supports(4, 2).labels[:, :5], loss="ce"), None),
     "non-negative features and a bias": (
         lambda: Problem.imbalanced((4, 2, 1), 5, loss="ce", features="nonnegative", bias="free", **RIDGES),

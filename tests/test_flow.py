@@ -210,7 +210,7 @@ def test_a_kind_that_does_not_fit_the_problem_is_refused_and_a_singular_start_re
     with pytest.raises(ValueError, match="kind must be one of 'gradient', 'central-path'"):
         flow(problem, start, [1.0], kind="central")
     entropy = problem.replace(loss="ce")
-    with pytest.raises(ValueError, match="loss must be one of 'mse', got 'ce'"):
+    with pytest.raises(ValueError, match="loss must be ufm's 'mse', got Loss"):
         flow(entropy, start, [1.0], kind="central-path")
     with pytest.raises(ValueError, match="H0 must be None"):
         flow(problem.replace(H0=start.H, l2_H=0.1, l2_W=0.1), start, [1.0], kind="renormalised")

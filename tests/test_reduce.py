@@ -232,8 +232,8 @@ plain = partial(Problem.imbalanced, IMBALANCED, 4, l2_W=0.1, l2_H=0.1)
 UNEQUAL = np.arange(1.0, 10.0)
 REFUSALS = [
     (merge_columns, {"beta": 0.1, "H0": np.zeros((4, 9))}, r"H0 must be None: a proximity term"),
-    (pool_samples, {"loss": "ce"}, r"loss must be 'mse': .*got 'ce'"),
-    (compress_columns, {"loss": "ce"}, r"loss must be 'mse': .*got 'ce'"),
+    (pool_samples, {"loss": "ce"}, r"loss must be ufm's 'mse': .*got Loss"),
+    (compress_columns, {"loss": "ce"}, r"loss must be ufm's 'mse': .*got Loss"),
     (pool_samples, {"features": "nonnegative"}, r"features must be 'free' .*got 'nonnegative'"),
     (compress_columns, {"features": "sphere"}, r"features must be 'free' .*got 'sphere'"),
     (compress_columns, {"weight": UNEQUAL}, r"weight must be equal for all columns, got \[1\. 2\."),

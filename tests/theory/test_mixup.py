@@ -22,12 +22,16 @@ MODULES = (fixed_simplex, joint, lambert, limits, quadrature, squared_error)
 lambert_logits = jax.jit(lambert.predict)
 
 
-@jax.jit
 def at_prediction(problem):
     """(prediction, f there, |grad f| there, logits, relative gap of the certificate) of the theorem that applies."""
     p = ufm.predict(problem)
-    z, gap = logits(problem, p.params), certify(problem, p.params).relative_gap
-    return p, objective(problem, p.params), gradient_norm(problem, p.params), z, gap
+    return p, *at_params(problem, p.params)
+
+
+@jax.jit
+def at_params(problem, params):
+    gap = certify(problem, params).relative_gap
+    return objective(problem, params), gradient_norm(problem, params), logits(problem, params), gap
 
 
 @jax.jit

@@ -112,8 +112,10 @@ def predict(problem: Problem) -> Prediction:
         theorems = {theorem: theorem.failing(merged) for theorem in catalogue().values() if theorem.minimiser}
         nearest = sorted(theorems.items(), key=lambda pair: len(pair[1]))[:3]
         reasons = "; ".join(f"{t.id} needs {' and '.join(a.text for a in failing)}" for t, failing in nearest)
+        traced = "What is traced decides nothing: close over columns that do not move. "
+        hint = traced if is_traced(problem.design) else ""
         raise ValueError(
-            f"no theorem of the catalogue gives the minimum of {problem!r}: {reasons}. "
+            f"no theorem of the catalogue gives the minimum of {problem!r}: {reasons}. {hint}"
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
     best = found[0]
