@@ -93,7 +93,7 @@ def _certified_bound(problem: ufm.Problem, l2_W: jax.Array, l2_H: jax.Array) -> 
 
 def _certificate(problem: ufm.Problem, solution: ufm.Solution) -> ufm.Certificate:
     """Of the class means: the minimum is the same, and so is the value where columns of a class are equal."""
-    merged = ufm.reduce.merge_columns(problem, solution.params)
+    merged = ufm.equivalent.merge_columns(problem, solution.params)
     return ufm.certify(merged.problem, merged.params)
 
 

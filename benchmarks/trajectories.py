@@ -88,11 +88,11 @@ def trajectory(setting: Setting, start: ufm.Params, *, steps: int, every: int) -
     """The last point in the problem's own samples and widths, and the values at the start and every so many steps."""
     problem, point, lifts = setting.problem(), start, []
     if setting.width + len(setting.counts) < setting.samples:
-        problem, point, lift = ufm.reduce.pool_samples(problem, point)
+        problem, point, lift = ufm.equivalent.pool_samples(problem, point)
         lifts.append(lift)
     above = setting.width if setting.depth > 1 else len(setting.counts)
     if above + problem.columns < setting.width:
-        problem, point, lift = ufm.narrow.narrow_features(problem, point)
+        problem, point, lift = ufm.equivalent.narrow_features(problem, point)
         lifts.append(lift)
     run = ufm.descend(problem, point, steps, optax.sgd(LEARNING_RATE, momentum=MOMENTUM), every=every)
     last = run.params

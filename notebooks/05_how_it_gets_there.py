@@ -223,7 +223,7 @@ means = jnp.asarray(np.random.default_rng(3).normal(size=(d, K)))
 def nc1_path(count, limit=False):
     """NC1 along the central path of `count` Gaussian samples, or of their isotropic limit, at times of up to 40 N."""
     merged = ufm.Problem.from_targets(np.eye(K), d, multiplicity=np.full(K, count / K), l2_W=ridge, l2_H=ridge / count)
-    pooled = ufm.reduce.pooled_problem(merged, d)
+    pooled = ufm.equivalent.pooled_problem(merged, d)
     if limit:
         X = jnp.concatenate([means * np.sqrt(count / K), np.sqrt(count - K) * jnp.eye(d)], axis=1)
     else:
@@ -233,7 +233,7 @@ def nc1_path(count, limit=False):
     return np.sum(R**2, axis=(1, 2)) / count / np.mean(np.sum((M - M.mean(axis=2, keepdims=True)) ** 2, axis=1), axis=1)
 
 
-draw = jax.jit(lambda key, merged, means: ufm.bartlett.draw_pooled(key, merged, means, 1.0, residuals=d)[1])
+draw = jax.jit(lambda key, merged, means: ufm.equivalent.draw_pooled(key, merged, means, 1.0, residuals=d)[1])
 clock = np.linspace(0, 40, 21)
 limit = nc1_path(K * round(samples / K), limit=True)
 deviations = {}

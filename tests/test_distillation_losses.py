@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 
 import ufm
 from ufm import Params, Problem
+from ufm.equivalent.columns import split_columns
 from ufm.losses import binary_kl, binary_kl_norm, ce_binary_kl, dual_head, kd, pld, sinkhorn_distance
 from ufm.problem import GeneralColumns
-from ufm.reduce import split_columns
 from ufm.settings.distillation import confident_teacher, distilled_problem, dual_head_problem, heads, symmetric_teacher
 
 K = 4

@@ -9,9 +9,9 @@ import pytest
 
 import ufm
 from ufm import Loss, Problem, losses
+from ufm.equivalent.columns import pooled_problem
 from ufm.losses.loss import check_loss, is_loss
 from ufm.losses.trial import failures
-from ufm.reduce import pooled_problem
 
 RIDGES = {"l2_W": 1e-2, "l2_H": 1e-2}
 EVERY = {

@@ -10,9 +10,9 @@ import pytest
 import ufm
 from tests.numpy_problem import numpy_problem
 from ufm import Params, Problem
+from ufm.equivalent.columns import compress_columns, merge_columns, pool_samples, split_columns
+from ufm.equivalent.widths import narrow_features
 from ufm.losses import LOSSES
-from ufm.narrow import narrow_features
-from ufm.reduce import compress_columns, merge_columns, pool_samples, split_columns
 
 STEPS, RATE = 60, 0.15
 BALANCED, IMBALANCED = (3, 3, 3), (5, 1, 3)

@@ -10,10 +10,10 @@ from scipy.optimize import minimize
 import ufm
 from tests.numpy_problem import numpy_problem
 from ufm import Loss, Params, Problem, Status, minimise, solve
+from ufm.equivalent.standard import random_standard_starts
 from ufm.losses import squared_error
 from ufm.objective import gradient_norm
 from ufm.quasi_newton import apply_inverse_hessian, empty_memory, remember
-from ufm.standard_form import random_standard_starts
 
 KEY = jax.random.key(0)
 COUNTS = (3, 1, 2)

@@ -6,7 +6,7 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
     its minimum          predict (closed form), solve (search), certify (proof), escape_direction, minimise (any function)
     what it looks like   identify, metrics, frames, plot, explain
     how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin
-    smaller and equal    reduce, narrow, isotropic, bartlett
+    smaller and equal    equivalent (canonical, merged, pooled, narrow, ... problems of the same minimum or the same run)
     many at once         sweep, sweeps (phase diagrams, stores), atlas (all losses)
     the claims           catalogue, verify
     what comes back      Prediction, Solution, Minimum, Status, Certificate, Identification, Trajectory, Descent, Theorem, Report
@@ -14,20 +14,17 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
 
 from ufm import (
     atlas,
-    bartlett,
     central_path,
     conventions,
+    equivalent,
     frames,
-    isotropic,
     lion,
     log_domain,
     losses,
     max_margin,
     metrics,
-    narrow,
     perp_grad,
     plot,
-    reduce,
     settings,
     sweeps,
 )
@@ -65,19 +62,18 @@ __all__ = [
     "Theorem",
     "Trajectory",
     "atlas",
-    "bartlett",
     "catalogue",
     "central_path",
     "certify",
     "conventions",
     "descend",
+    "equivalent",
     "escape_direction",
     "explain",
     "flow",
     "frames",
     "identify",
     "initialize",
-    "isotropic",
     "lion",
     "log_domain",
     "logits",
@@ -85,12 +81,10 @@ __all__ = [
     "max_margin",
     "metrics",
     "minimise",
-    "narrow",
     "objective",
     "perp_grad",
     "plot",
     "predict",
-    "reduce",
     "settings",
     "solve",
     "sweep",

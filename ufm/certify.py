@@ -18,9 +18,9 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.checks import refuse
+from ufm.equivalent.standard import point_with_bias, share_bias
 from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
 from ufm.problem import Problem, flattened
-from ufm.standard_form import point_with_bias, share_bias
 
 KINDS = {
     "duality": "convex duality: tight at the optimum",

@@ -13,11 +13,12 @@ from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
 from ufm.checks import check_choice, check_count, check_tolerance
+from ufm.equivalent.canonical import merges
+from ufm.equivalent.standard import random_standard_starts, standard_point
 from ufm.losses import MSE, is_loss
 from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
-from ufm.standard_form import random_standard_starts, standard_point
 
 _ROUNDS = 5  # of lifting non-negative features off zero
 
@@ -61,7 +62,7 @@ def solve(
 
     Random starts run in an exactly equivalent small problem: every width d becomes K + C (only the subspace that
     weights and columns span matters; a start inside it stays inside), and with columns="merged" equal columns become
-    one (exact for the minimum of a convex loss, see `ufm.reduce.merge_columns`; used only where it is exact). Use
+    one (exact for the minimum of a convex loss, see `ufm.equivalent.merge_columns`; used only where it is exact). Use
     columns="raw" to keep every column free to differ. Given params keep their columns; squared-error problems and
     wide features are compressed by `compress_columns` and `narrow_features`, which L-BFGS commutes with.
 
@@ -99,7 +100,7 @@ def solve(
         check_params(problem, start)
         small, points, lift = standard_point(problem, start)
     else:
-        merge = columns == "merged" and problem.loss.convex and problem.features != "sphere" and problem.H0 is None
+        merge = columns == "merged" and merges(problem)
         small, points, lift = random_standard_starts(problem, start, starts, merge)
     prunable = problem.features == "free" and problem.classifier is None and problem.trainable >= 2
     prunings = min(problem.classes - 1, 8) if prunable and not given else 0

@@ -22,10 +22,10 @@ from ufm import metrics
 from ufm.certify import certify
 from ufm.checks import check_count, check_non_negative, check_positive, refuse
 from ufm.command import add_json, carry_out
+from ufm.equivalent.columns import split_columns
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.real.tokens_report import LanguageReport, Width
-from ufm.reduce import split_columns
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import Solution, solve
 

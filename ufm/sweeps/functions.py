@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from ufm.certify import certify
 from ufm.checks import refuse
+from ufm.equivalent.canonical import canonical, merges
 from ufm.flow import flow
 from ufm.losses import Loss
 from ufm.metrics import class_means, cosines, equinorm, numerical_rank
@@ -139,14 +140,8 @@ def standard(fn: Callable, problem: Problem, axes: Iterable[str] = ()) -> Proble
     """
     inner = getattr(fn, "func", fn)
     by_class = inner in _OF_MINIMA or (inner in (closed_form, predict) and is_balanced(problem.design))
-    merged = problem.loss.convex and problem.features != "sphere" and problem.H0 is None
-    if not (by_class and merged) or any(name.partition("[")[0] in _OF_COLUMNS for name in axes):
-        return problem
-    small = problem.collapsed()
-    if problem.features != "free" or problem.classifier is not None:
-        return small
-    size = small.classes + small.columns
-    return small.replace(widths=tuple(min(d, size) for d in small.widths))
+    of_columns = any(name.partition("[")[0] in _OF_COLUMNS for name in axes)
+    return canonical(problem).problem if by_class and merges(problem) and not of_columns else problem
 
 
 def _figures(found: Any) -> dict[str, jax.Array]:

@@ -17,8 +17,8 @@ import numpy as np
 
 import ufm.theory
 from ufm.checks import is_traced, refuse
+from ufm.equivalent.columns import spread_columns
 from ufm.problem import Problem, check_memory, recognised
-from ufm.reduce import spread_columns
 from ufm.theory.prediction import Prediction, grounded
 from ufm.theory.theorem import STATUSES, Theorem
 

@@ -35,7 +35,7 @@ class Examination(NamedTuple):
 
 @partial(jax.jit, static_argnums=3)
 def examine(problem: Problem, params: Params, active: Params, groups: tuple[int, ...]) -> Examination:
-    """Examine a point in standard form (see `ufm.standard_form.padded_point`).
+    """Examine a point in standard form (see `ufm.equivalent.standard.padded_point`).
 
     Args:
       problem: in standard form. params: the point. active: 1 where a coordinate belongs to the problem, 0 where it pads.

@@ -13,12 +13,13 @@ import numpy as np
 
 from ufm.certify import Certificate, certificate_kind, certify
 from ufm.checks import refuse
+from ufm.equivalent.columns import split_columns
+from ufm.equivalent.standard import padded_point, point_with_bias, resize, share_bias
+from ufm.equivalent.widths import spanned_width
 from ufm.losses import CE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.solve import Solution, solve
-from ufm.standard_form import padded_point, point_with_bias, resize, share_bias
 from ufm.theory.invariants import Examination, examine
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Check, Theorem, relative_error
@@ -49,7 +50,7 @@ def split_problem(problem: Problem) -> Problem:
     split = problem if set(problem.groups) == {_PARTS} else split_columns(problem, _PARTS)
     if problem.classifier is not None:
         return split
-    size = split.classes + split.columns
+    size = spanned_width(split.classes, split.columns)
     widths = tuple(min(d, size) for d in split.widths)
     return split if widths == split.widths else dataclasses.replace(split, widths=widths)
 

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from ufm.certify import certify
+from ufm.equivalent.columns import split_columns
 from ufm.objective import initialize
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.solve import solve
 from ufm.theory.minimum import Measured, measured_minimum
 from ufm.theory.mse.cases import ridges_at

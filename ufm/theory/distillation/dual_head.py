@@ -18,11 +18,11 @@ import numpy as np
 from jax import lax
 
 from ufm.checks import is_traced
+from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
 from ufm.losses.distillation import DualHead
 from ufm.objective import column_weights
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.distillation import dual_head_problem, symmetric_teacher
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.distillation.descent import descent_theorem

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.equivalent.columns import split_columns
 from ufm.losses import is_loss, pld
 from ufm.losses.plackett_luce import PlackettLuce
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.distillation import confident_teacher, distilled_problem
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.distillation.descent import descent_theorem

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.equivalent.columns import split_columns
 from ufm.losses import ce_binary_kl
 from ufm.losses.distillation import SingleHead
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.distillation import distilled_problem, symmetric_teacher
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.distillation.descent import descent_theorem

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
+from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.distillation import confident_teacher, soft_label_problem
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.distillation.symmetric import SYMMETRIC, numbers, symmetric_prediction

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.certify import certify
+from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.objective import logits
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.solve import solve
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at

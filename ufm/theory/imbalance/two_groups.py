@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem, grouped, is_one_hot
-from ufm.reduce import split_columns
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
 from ufm.theory.minimum import minimum_theorem

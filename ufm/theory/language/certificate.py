@@ -14,11 +14,11 @@ import jax
 import numpy as np
 
 from ufm.certify import Certificate, certify
+from ufm.equivalent.columns import split_columns
+from ufm.equivalent.standard import padded_point
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import Solution, solve
-from ufm.standard_form import padded_point
 from ufm.theory.theorem import Check, Theorem
 
 _WIDE = 12

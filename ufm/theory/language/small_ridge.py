@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.certify import Certificate, certify
+from ufm.equivalent.columns import split_columns
+from ufm.equivalent.standard import padded_point
 from ufm.max_margin import max_margin
 from ufm.objective import column_weights, logits
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import solve
-from ufm.standard_form import padded_point
 from ufm.theory.theorem import Check, Theorem
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*

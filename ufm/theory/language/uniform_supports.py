@@ -19,13 +19,13 @@ from jax.scipy.special import xlogy
 
 from ufm.certify import certify
 from ufm.checks import array_module, is_traced
+from ufm.equivalent.standard import padded_point
 from ufm.frames import helmert
 from ufm.losses import CE
 from ufm.objective import column_weights
 from ufm.problem import Problem
 from ufm.settings.language import uniform_supports
 from ufm.solve import solve
-from ufm.standard_form import padded_point
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.minimum import Measured, examine_point, measured_minimum, minimum_theorem
 from ufm.theory.prediction import Prediction, effective_c, from_triples

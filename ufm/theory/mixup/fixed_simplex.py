@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
+from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.objective import Params, column_weights, data_term
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.assumptions import has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_count, check_positive, check_shape, common_float_dtype, is_traced
+from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
 from ufm.losses import CE
 from ufm.objective import column_weights, data_term
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.roots import increasing_root
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types, same_class_probability
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
+from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
 from ufm.losses import MSE
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.minimum import Measured, minimum_evidence, minimum_theorem

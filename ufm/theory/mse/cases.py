@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.theory.mse.spectrum import beta_tie
 
 _WIDE = 12  # K + C for K = 4 classes of two columns: more width changes nothing

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.settings.long_tail import exponential_counts
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.mse.spectrum import beta_tie

@@ -7,10 +7,10 @@ so that l2_W = lW/K and l2_H = lH/(Kn) here. Their c is K sqrt(n) times the geom
 
 import jax.numpy as jnp
 
+from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
 from ufm.losses import MSE
 from ufm.problem import Problem
-from ufm.reduce import split_columns
 from ufm.roots import increasing_root
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_depth, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem

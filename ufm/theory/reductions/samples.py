@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.equivalent.columns import compress_columns, pool_samples
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem, class_sizes
-from ufm.reduce import compress_columns, pool_samples
 from ufm.theory.reductions.runs import Run, plain, start, trajectories
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

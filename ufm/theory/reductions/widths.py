@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.narrow import in_subspaces, invariant_subspaces, narrow_features
+from ufm.equivalent.widths import in_subspaces, invariant_subspaces, narrow_features
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.reductions.runs import LINEAR, Run, decays, plain, start, trajectories

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
+from ufm.equivalent.columns import Reduced, compress_columns, spread_columns
+from ufm.equivalent.widths import narrow_features, spanned_width
 from ufm.losses import MSE, is_loss
-from ufm.narrow import narrow_features
 from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem, constant, flattened, general
-from ufm.reduce import Reduced, compress_columns, spread_columns
 
 _PADDED_UP_TO = 64  # larger problems gain more from their own width than from a shared program
 _FLAT_UP_TO = 1 << 16  # targets of as many entries are stored a column, so that problems of one shape share a program
@@ -38,7 +38,7 @@ def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge:
     own = problem.collapsed() if merge else problem
     small = share_bias(own)
     if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
-        size = problem.classes + own.columns
+        size = spanned_width(problem.classes, own.columns)
         if problem.features == "free" and problem.trainable == 1 and problem.loss.convex:
             size = min(problem.classes, own.columns)
         small = dataclasses.replace(small, widths=tuple(_shared_width(size, d) for d in problem.widths))
@@ -152,7 +152,7 @@ def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Par
     """The problem with small widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
     wide = problem
     if problem.classifier is None and problem.H0 is None:
-        size = problem.classes + problem.columns
+        size = spanned_width(problem.classes, problem.columns)
         wide = dataclasses.replace(problem, widths=tuple(max(d, _shared_width(size, d)) for d in problem.widths))
     ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), params)
     return wide, resize(wide, params), resize(wide, ones)

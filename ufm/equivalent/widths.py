@@ -1,6 +1,6 @@
 """Exact reductions of widths, with their inverses: only the subspaces that data, features and classifier span ever move.
 
-As in `ufm.reduce`, each takes (problem, params) and returns Reduced(problem, params, lift), and tries out an `optimizer`.
+As in `ufm.equivalent.columns`, each takes (problem, params), returns Reduced(problem, params, lift), and tries out an `optimizer`.
 """
 
 import dataclasses
@@ -12,10 +12,15 @@ import numpy as np
 import optax
 
 from ufm.checks import check_positive, check_shape, is_traced, refuse
-from ufm.equivariance import check_commutes
+from ufm.equivalent.columns import Reduced
+from ufm.equivalent.equivariance import check_commutes
 from ufm.objective import Params, check_params
 from ufm.problem import Problem
-from ufm.reduce import Reduced
+
+
+def spanned_width(classes: int, columns: int) -> int:
+    """K + C, the most that a layer of free width uses: the rows of the classifier and the features of the columns span no more."""
+    return classes + columns
 
 
 def narrow_features(

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_count, check_shape, is_traced, refuse
+from ufm.equivalent.columns import pooled_problem
 from ufm.problem import Problem
-from ufm.reduce import pooled_problem
 
 _PROPOSALS = 12
 

@@ -1,9 +1,9 @@
-"""Exact reductions of columns (samples), with their inverses; `ufm.narrow` has those of widths.
+"""Exact reductions of columns (samples), with their inverses; `ufm.equivalent.widths` has those of widths.
 
 Each reduction takes (problem, params) and returns Reduced(problem, params, lift): gradient flow, gradient descent,
 momentum, L-BFGS and polar-factor steps from `params` run identically in both problems, and `lift` maps points of the
 small one back. Updates that look at single entries (Adam, sign methods) break all of them: name the `optimizer` and it is
-tried out (`ufm.equivariance`). A start with a velocity names it too; `project` gives its coordinates.
+tried out (`ufm.equivalent.equivariance`). A start with a velocity names it too; `project` gives its coordinates.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
-from ufm.equivariance import check_commutes
+from ufm.equivalent.equivariance import check_commutes
 from ufm.losses import MSE, check_loss
 from ufm.objective import Params
 from ufm.problem import Classes, GeneralColumns, Problem, constant, general

@@ -1,7 +1,7 @@
 """The limit of infinitely many samples: residuals of class features whose covariance is a multiple of the identity.
 
 Gaussian residuals of N samples satisfy R R^T = s^2 I + O(sqrt(d N)) with s^2 = sigma^2 (N - K). Where the identity holds at
-the start, the pooled problem (`ufm.reduce`) closes on the q = min(d, d_2 + K) directions Q of span[W_1^T, X], and with
+the start, the pooled problem (`ufm.equivalent.columns`) closes on the q = min(d, d_2 + K) directions Q of span[W_1^T, X], and with
 columns [x, s I_q] at width q it is followed exactly however large d and N are (derived).
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 import optax
 
 from ufm.checks import check_positive, check_shape, is_traced, refuse
-from ufm.equivariance import check_commutes
-from ufm.narrow import feature_span, in_feature_span
+from ufm.equivalent.columns import Reduced, pooled_problem
+from ufm.equivalent.equivariance import check_commutes
+from ufm.equivalent.widths import feature_span, in_feature_span
 from ufm.objective import Params
 from ufm.problem import Problem
-from ufm.reduce import Reduced, pooled_problem
 
 
 def isotropic_limit(
