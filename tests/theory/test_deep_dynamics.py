@@ -1,5 +1,6 @@
 """Deep linear dynamics with ridges: modes, Riccati, imbalance, within-class decay, Mixon's set, and their integrator."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -11,7 +12,7 @@ from scipy.special import hyp2f1
 
 import ufm
 from ufm.objective import objective
-from ufm.problem import Problem
+from ufm.problem import Problem, general
 from ufm.theory.dynamics import (
     deep_modes,
     deep_times,
@@ -57,11 +58,11 @@ CONSTANTS = [
 
 def changed(problem, name):
     """The problem with one constant 0.1% larger."""
+    if name in ("samples", "multiplicity", "targets"):
+        design, leaf = general(problem.design), "table" if name == "targets" else name
+        return dataclasses.replace(problem, design=dataclasses.replace(design, **{leaf: 1.001 * getattr(design, leaf)}))
     names = ("l2_W", "l2_H") if name == "ridges" else (name,)
-    leaves = {n: getattr(problem, n) * 1.001 for n in names}
-    replaced = object.__new__(Problem)
-    replaced.__dict__.update(problem.__dict__ | leaves)
-    return replaced
+    return dataclasses.replace(problem, **{n: getattr(problem, n) * 1.001 for n in names})
 
 
 def test_every_closed_form_is_what_full_trajectories_and_gradients_do():

@@ -61,7 +61,8 @@ def test_every_entry_holds_on_fixed_and_random_cases():
     assert len(report.entries) == 6
 
 
-NUMBERS = ("multiplicity", "samples", "l2_W", "l2_H", "scale", "targets", "weight")
+COLUMNS = ("multiplicity", "samples", "table", "run_weight")
+NUMBERS = (*COLUMNS, "l2_W", "l2_H", "scale")
 
 
 @pytest.mark.parametrize("field", [*NUMBERS, "start", "rate", None])
@@ -73,6 +74,10 @@ def test_a_pooled_problem_off_by_a_thousandth_is_another_problem(measured, field
         start = start._replace(H=start.H.at[:, -1].multiply(1.001))
     elif field == "rate":
         rate = rate * 1.001
+    elif field in COLUMNS:
+        design = problem.design
+        moved = dataclasses.replace(design, **{field: 1.001 * getattr(design, field)})
+        problem = dataclasses.replace(problem, design=moved)
     elif field is not None:
         problem = dataclasses.replace(problem, **{field: 1.001 * getattr(problem, field)})
     path = lifted(reduced.lift, run_all(Run(problem, start, rate)))
@@ -195,7 +200,8 @@ def test_residuals_are_pooled_among_classes_of_one_weight():
     # all weights unknown: each class keeps residuals of its own, never fewer than are needed
     value = jax.jit(lambda q, p: ufm.objective(*pool_samples(q, p)[:2]))(problem, params)
     np.testing.assert_allclose(value, jax.jit(ufm.objective)(problem, params), rtol=1e-13)
-    equal = dataclasses.replace(reduced.problem, weight=jnp.asarray([2, 1, 2, 2.0, 2, 2, 2, 2, 2]))
+    design = dataclasses.replace(reduced.problem.design, run_weight=jnp.asarray([2, 1, 2, 2.0, 2]))
+    equal = dataclasses.replace(reduced.problem, design=design)
     assert_same_gradients(problem, reduced._replace(problem=equal), same=False)
 
 

@@ -35,7 +35,7 @@ from ufm.theory.other_losses.measured import (
 )
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _LOWEST_ODDS = -800.0
 
@@ -129,7 +129,8 @@ THEOREMS = (
         draw=draw_of((gce(0.7), comp_sum(1.5)), 1e-3, 0.06),
     ),
     collapse_theorem(
-        has_loss(comp_sum(0.0)),
+        has_loss(CompSum, name="comp_sum"),
+        Assumption("tau = 0", lambda p: getattr(p.loss.value, "tau", None) == 0),
         missing=1,
         id="comp-sum-exp",
         status="holds",
