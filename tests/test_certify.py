@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import ufm
 from ufm import Loss, Params, Problem, certify
-from ufm.certify import KINDS, certificate_kind, escape_direction
+from ufm.duality import KINDS, certificate_kind, escape_direction
 from ufm.losses import LOSSES
 
 K, D = 3, 4

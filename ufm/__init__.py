@@ -31,7 +31,7 @@ from ufm import (
     settings,
     sweeps,
 )
-from ufm.certify import Certificate, certify, escape_direction
+from ufm.duality import Certificate, certify, escape_direction
 from ufm.descent import Descent, descend
 from ufm.explanations import explain
 from ufm.flow import Trajectory, flow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.frames import simplex_etf
 from ufm.objective import gradient_norm, objective
 from ufm.settings.multilabel import label_set_problem, multi_label_problem

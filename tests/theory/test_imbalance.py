@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.frames import helmert
 from ufm.objective import gradient_norm, objective
 from ufm.problem import Problem

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.objective import gradient_norm, logits, objective
 from ufm.problem import Problem
 from ufm.settings.mixup import Mixture, enough_nodes, lambda_nodes, mixup_problem, mixup_types

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.frames import simplex_etf
 from ufm.objective import gradient_norm, logits, objective
 from ufm.theory.catalogue import predict

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from ufm.card import Card, Fact, lanes, numbers, shown
-from ufm.certify import Certificate
+from ufm.duality import Certificate
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import TRACED, tally
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, shown
-from ufm.certify import KINDS, certificate_kind
+from ufm.duality import KINDS, certificate_kind
 from ufm.checks import brief
 from ufm.explanations.describe import describe
 from ufm.problem import Problem

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm import metrics
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.checks import check_count, check_non_negative, check_positive, refuse
 from ufm.command import add_json, carry_out
 from ufm.objective import Params

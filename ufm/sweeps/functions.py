@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.checks import refuse
 from ufm.flow import flow
 from ufm.losses import Loss

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.certify import Certificate, certificate_kind, certify
+from ufm.duality import Certificate, certificate_kind, certify
 from ufm.checks import refuse
 from ufm.objective import Params
 from ufm.problem import Problem

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.objective import initialize
 from ufm.problem import Problem
 from ufm.reduce import split_columns

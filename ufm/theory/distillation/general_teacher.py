@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.objective import column_weights, logits
 from ufm.problem import Problem
 from ufm.solve import solve

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.problem import Problem
 from ufm.settings.long_tail import exponential_counts
 from ufm.solve import solve

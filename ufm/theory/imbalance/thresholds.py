@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.objective import logits
 from ufm.problem import Problem
 from ufm.reduce import split_columns

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ufm.certify import Certificate, certify
+from ufm.duality import Certificate, certify
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import Certificate, certify
+from ufm.duality import Certificate, certify
 from ufm.max_margin import max_margin
 from ufm.objective import column_weights, logits
 from ufm.problem import Problem

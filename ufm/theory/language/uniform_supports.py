@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.checks import array_module, is_traced
 from ufm.frames import helmert
 from ufm.objective import column_weights
