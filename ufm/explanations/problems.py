@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, shown
-from ufm.duality import KINDS, certificate_kind
+from ufm.duality import bound_in_words
 from ufm.checks import brief
 from ufm.explanations.describe import describe
 from ufm.problem import Problem
@@ -62,7 +62,7 @@ def _closed_form(theorems: list[Theorem]) -> str:
 
 def _certificate(problem: Problem) -> str:
     try:
-        return f"ufm.certify bounds it from below ({KINDS[certificate_kind(problem)]})."
+        return f"ufm.certify bounds it from below ({bound_in_words(problem)})."
     except ValueError as refusal:
         return f"ufm.certify has no bound for it: {refusal}."
 
