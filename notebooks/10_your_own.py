@@ -59,7 +59,7 @@ def conjugate(theta, y):
     return jnp.where(inside, jnp.sum(theta * y + entropy / 2), jnp.inf)
 
 
-convex = True  # nobody checks this but the cell after the next
+convex = True  # tried at random points where the loss is made, not proved
 
 
 # %%
@@ -77,7 +77,8 @@ own = None  # your features: a path to a .npz of H (d, N), labels (N,) and maybe
 # %% [markdown]
 # ## Declared and checked
 #
-# What you declare is believed, so a wrong conjugate gives a wrong "proof". Two lines at random points find most slips: along any
+# A wrong conjugate would give a wrong "proof", so `ufm.Loss` tries what you declare at random points and refuses what fails there. By
+# hand, two lines find most slips: along any
 # segment a convex loss lies below its chord, and Fenchel and Young want $\ell(z) + \ell^*(\theta) \ge \langle \theta, z \rangle$, with equality at
 # $\theta = \nabla \ell(z)$.
 

@@ -2,8 +2,8 @@
 
     python tests/random_problems.py [--problems 200] [--seed 0]       counts violations, prints each
 
-Not collected by pytest; `tests/test_duality.py` runs a small part. Bounds are held against the lowest value known: that of every point at
-hand, evaluated in float64 at the very numbers of the problem (a float32 problem is one of float64 with those numbers).
+Not collected by pytest; `tests/test_duality.py` runs a small part. Bounds are held against the lowest value known: that of every
+point at hand, evaluated in float64 at the very numbers of the problem (a float32 problem is one of float64 with those numbers).
 """
 
 import argparse
@@ -139,7 +139,8 @@ def main(problems: int, seed: int) -> int:
         tried[drawn.kind] += 1
         for dtype, name, bound, lowest in excesses(drawn, at):
             violations += 1
-            print(f"problem {number} ({drawn.kind}, {drawn.loss}, {drawn.problem.bias}) {dtype} {name}: {bound!r} > {lowest!r}", flush=True)
+            what = f"{drawn.kind}, {drawn.loss}, {drawn.problem.bias}"
+            print(f"problem {number} ({what}) {dtype} {name}: {bound!r} > {lowest!r}", flush=True)
         if number % 20 == 19:
             print(number + 1, "problems", dict(COUNTS), violations, "violations", flush=True)
             jax.clear_caches() if number % 200 == 199 else None

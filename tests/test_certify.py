@@ -12,11 +12,12 @@ import ufm
 from ufm import Loss, Params, Problem, certify
 from ufm.duality import KINDS, certificate_kind, escape_direction
 from ufm.losses import LOSSES
+from ufm.losses.loss import proved
 
 K, D = 3, 4
 COUNTS = (3, 1, 2)
 huber = Loss("huber-like", lambda z, y: jnp.sum(jnp.sqrt(1 + (z - y) ** 2) - 1), convex=True)
-below_zero = Loss("below-zero", lambda z, y: 0.5 * jnp.sum((z - y) ** 2) - 5, convex=True)
+below_zero = proved("below-zero", lambda z, y: 0.5 * jnp.sum((z - y) ** 2) - 5, convex=True)  # `Loss` would refuse least=0
 
 
 def numpy_losses(name, Z, Y):

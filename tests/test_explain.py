@@ -17,6 +17,7 @@ from ufm.duality import Certificate
 from ufm.explanations import describe, explain
 from ufm.explanations.theorems import VERDICTS
 from ufm.flow import FlowStatus
+from ufm.losses.loss import proved
 from ufm.minimise import Status
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import applicable
@@ -189,7 +190,7 @@ def test_a_certificate_without_a_bound_or_a_value_says_so():
     assert explain(certificate(1.0, np.inf)).verdict.startswith("No bound")
     assert explain(certificate(np.nan, 1.0)).verdict.startswith("The value is infinite or NaN")
     mse = PROBLEM.loss
-    liar = ufm.Loss("liar", mse.value, lambda theta, y: mse.conjugate(theta, y) - 9, convex=True)
+    liar = proved("liar", mse.value, lambda theta, y: mse.conjugate(theta, y) - 9, convex=True)  # `Loss` would refuse it
     assert "above the value, which cannot be: the conjugate" in str(ufm.certify(PROBLEM.replace(loss=liar), START))
 
 

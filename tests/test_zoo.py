@@ -1,5 +1,9 @@
 """Losses beyond the basic four: definitions in sixty digits, limits, flags, conjugates, refusals and float32."""
 
+import pickle
+from dataclasses import astuple, is_dataclass
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -12,6 +16,7 @@ from scipy.optimize import minimize
 import ufm
 from ufm import losses
 from ufm.losses.precision import float32_margin
+from ufm.losses.probability import CompSum, Focal, Poly1
 
 K = 4
 ZOO = {
@@ -25,7 +30,7 @@ ZOO = {
 NAMES = list(ZOO)
 VALUE = {name: jax.jit(loss.value) for name, loss in ZOO.items()}
 GRADIENT = {name: jax.jit(jax.grad(loss.value)) for name, loss in ZOO.items()}
-PROBABILITY = [name for name in NAMES if ZOO[name].kind in ("focal", "poly1", "comp_sum", "gce", "mae")]
+PROBABILITY = [name for name in NAMES if losses.is_loss(ZOO[name], Focal, Poly1, CompSum)]
 CONJUGATES = ["comp_sum(0)", "ldr_kl(1, 0.5)"]
 
 
@@ -35,7 +40,8 @@ def one_hot(k, dtype="float64"):
 
 def exact(name, z, t):
     """The loss of true class t by its definition in 60 digits."""
-    kind, given = ZOO[name].kind, [mpmath.mpf(x) for x in ZOO[name].parameters]
+    value = ZOO[name].value
+    kind, given = name.split("(")[0], [mpmath.mpf(x) for x in astuple(value)] if is_dataclass(value) else []
     z = [mpmath.mpf(float(x)) for x in z]
     p = mpmath.exp(z[t]) / sum(mpmath.exp(x) for x in z)
     rest = sum(mpmath.exp(x - z[t]) for i, x in enumerate(z) if i != t)
@@ -45,7 +51,7 @@ def exact(name, z, t):
     if kind == "poly1":
         return mpmath.log1p(rest) + given[0] * wrong
     if kind in ("comp_sum", "gce", "mae"):
-        tau = {"comp_sum": lambda: given[0], "gce": lambda: 1 + given[0], "mae": lambda: mpmath.mpf(2)}[kind]()
+        (tau,) = given
         return (1 - p ** (tau - 1)) / (tau - 1)
     if kind == "ldr_kl":
         m, T = given
@@ -94,7 +100,7 @@ def test_losses_are_finite_at_logits_of_ten_thousand_with_their_gradients_in_the
         z = jnp.asarray([sign * 1e4, 0.0, 3.0, -sign * 1e4], dtype)
         value, gradient = VALUE[name](z, one_hot(0, dtype)), GRADIENT[name](z, one_hot(0, dtype))
         assert value.dtype == gradient.dtype == jnp.dtype(dtype)
-        if sign < 0 and ZOO[name].kind == "comp_sum" and ZOO[name].parameters[0] < 1:
+        if sign < 0 and losses.is_loss(ZOO[name], CompSum) and ZOO[name].value.tau < 1:
             assert value == jnp.inf, "exp(10000) is beyond the dtype, and so says the loss"
         else:
             assert jnp.isfinite(value) and jnp.all(jnp.isfinite(gradient))
@@ -106,8 +112,8 @@ def test_p_losses_keep_their_leading_power_of_the_probability_far_beyond_the_mac
     loss = ZOO[name]
     z = jnp.asarray([margin, 0.0, 0.0, 0.0], dtype)
     wrong = mpmath.mpf(3) * mpmath.exp(-margin)
-    expected = {"focal": lambda g: wrong ** (1 + g), "poly1": lambda e: (1 + e) * wrong}.get(loss.kind, lambda *_: wrong)
-    want = expected(*loss.parameters)
+    expected = {Focal: lambda g: wrong ** (1 + g), Poly1: lambda e: (1 + e) * wrong}.get(type(loss.value), lambda *_: wrong)
+    want = expected(*astuple(loss.value))
     got = mpmath.mpf(float(VALUE[name](z, one_hot(0, dtype))))
     assert abs(got / want - 1) < 20 * margin * float(jnp.finfo(dtype).eps)
 
@@ -197,13 +203,24 @@ def test_conjugates_are_the_supremum_that_defines_them_and_infinite_outside(name
 
 
 def test_equal_parameters_are_one_loss_and_so_one_program():
-    assert losses.focal(2) is losses.focal(2.0) is losses.focal(np.float64(2))
-    assert losses.ldr_kl(1, 0.5) is losses.ldr_kl(margin=1.0, temperature=0.5)
-    assert losses.gce(0.7) is not losses.gce(0.8) and losses.gce(1) is not losses.mae()
+    assert losses.focal(2) == losses.focal(2.0) == losses.focal(np.float64(2)) != losses.focal(2.1)
+    assert losses.ldr_kl(1, 0.5) == losses.ldr_kl(margin=1.0, temperature=0.5)
+    assert losses.gce(0.7) != losses.gce(0.8) and losses.gce(1).value == losses.mae().value == losses.comp_sum(2).value
     assert [loss.name for loss in (losses.focal(2), losses.gce(0.7), losses.mae(), losses.z_loss(1, 0, 0))] == [
         "focal(2)", "gce(0.7)", "mae", "z_loss(1, 0, 0)"
     ]  # fmt: skip
-    assert losses.gce(0.25).parameters == (0.25,) and losses.mae().parameters == ()
+    traced = []
+
+    @partial(jax.jit, static_argnums=0)
+    def at_zero(loss, y):
+        traced.append(loss)
+        return loss.value(jnp.zeros(K), y)
+
+    for make in (lambda: losses.focal(2), lambda: losses.ldr_kl(), lambda: losses.kd(0, 1), lambda: losses.dual_head()):
+        before, y = len(traced), (one_hot(0), one_hot(1)) if make().teacher else one_hot(0)
+        for loss in (make(), make(), pickle.loads(pickle.dumps(make()))):
+            at_zero(loss, y)
+        assert len(traced) == before + 1
 
 
 @pytest.mark.parametrize(

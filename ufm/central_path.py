@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_choice, refuse
+from ufm.checks import refuse
+from ufm.losses import MSE, check_loss
 from ufm.objective import Params, column_weights, objective
 from ufm.problem import Problem
 
@@ -33,7 +34,7 @@ def least_squares_point(problem: Problem, H: jax.Array) -> Params:
     Raises:
       ValueError: for another loss or depth, a scale other than 1, or a shape of H that does not fit.
     """
-    check_choice("loss", problem.loss.name, ("mse",))
+    check_loss(problem.loss, MSE)
     if problem.trainable != 1 or len(problem.widths) != 1:
         refuse("widths", problem.widths, "one number: the central path is known for one trained layer")
     if H.shape != (problem.widths[0], problem.columns):

@@ -23,6 +23,7 @@ import optax
 from jax import lax
 
 from ufm.checks import check_choice, check_count, check_positive, is_traced, refuse
+from ufm.losses import CE, check_loss
 from ufm.objective import Params, check_params, column_weights, logits
 from ufm.problem import Problem
 
@@ -150,7 +151,7 @@ def smoothed_margin(problem: Problem, params: Params) -> jax.Array:
 
 def check_separable_form(problem: Problem) -> None:
     """Refuse a problem whose loss cannot fall to zero: a penalty, soft targets, features that are not free."""
-    check_choice("loss", problem.loss.name, ("ce",))
+    check_loss(problem.loss, CE)
     check_choice("features", problem.features, ("free",))
     for name in ("l2_W", "l2_H", "l2_b", "beta"):
         value = getattr(problem, name)

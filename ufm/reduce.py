@@ -17,6 +17,7 @@ import optax
 
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
 from ufm.equivariance import check_commutes
+from ufm.losses import MSE, check_loss
 from ufm.objective import Params
 from ufm.problem import EQUAL_IN_RUNS, Problem
 
@@ -286,8 +287,7 @@ def _require_equal_columns(problem: Problem, name: str, H: jax.Array) -> None:
 
 
 def _require_squared_error(problem: Problem) -> None:
-    if problem.loss.name != "mse":
-        refuse("loss", problem.loss.name, "'mse': only the squared error mixes samples orthogonally")
+    check_loss(problem.loss, MSE, ": only the squared error mixes samples orthogonally")
     if problem.features != "free":
         refuse("features", problem.features, "'free' for samples to be mixed")
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+_POLISH = 1e-9  # of the bracket: bisection has left less
 _BISECTIONS = 60
 
 
@@ -42,6 +43,9 @@ def increasing_root(f: Callable, low: jax.Array, high: jax.Array, *parameters: A
     def newton(x: jax.Array, _: None) -> tuple[jax.Array, None]:
         value, slope = jax.value_and_grad(f)(x, *parameters)
         usable = inside & (slope > 0)
-        return x - jnp.where(usable, value / jnp.where(usable, slope, 1), 0), None
+        step = jnp.where(usable, value / jnp.where(usable, slope, 1), 0)
+        # where f is flat the step is rounding over next to nothing: it keeps its derivatives and moves nowhere
+        near = jnp.abs(step) <= _POLISH * (high - low)
+        return x - jnp.where(near, step, step - lax.stop_gradient(step)), None
 
     return lax.scan(newton, x, length=2)[0]

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
 from ufm.checks import check_choice, check_count, check_tolerance
+from ufm.losses import MSE, is_loss
 from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
@@ -88,7 +89,7 @@ def solve(
         tolerance = 1e-10 if problem.dtype == jnp.float64 else 1e-4
     check_tolerance(tolerance, problem.dtype)
     given = isinstance(start, Params)
-    low_rank = problem.loss.name == "mse" and problem.classifier is None  # its local minima are global at every width
+    low_rank = is_loss(problem.loss, MSE) and problem.classifier is None  # its local minima are global at every width
     wide = problem.trainable == 0 or min(problem.widths) >= problem.classes or low_rank
     benign = problem.loss.convex and problem.features == "free" and problem.trainable <= 1 and wide
     if starts is None:

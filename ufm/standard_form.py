@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
+from ufm.losses import MSE, is_loss
 from ufm.narrow import narrow_features
 from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem
@@ -101,7 +102,7 @@ def standard_point(problem: Problem, params: Params) -> Reduced:
     own, point = problem, params
     equal_weights = not is_traced(problem.weight) and np.ptp(np.asarray(problem.weight)) == 0
     centre = problem.widths[0] if problem.H0 is not None else 0
-    if problem.loss.name == "mse" and problem.features == "free" and equal_weights:
+    if is_loss(problem.loss, MSE) and problem.features == "free" and equal_weights:
         if problem.columns > problem.widths[0] + problem.classes + 1 + centre:
             own, point, back = compress_columns(own, point)
             steps.append(back)

@@ -4,7 +4,8 @@
     ufm.duality.dual_bound(problem, dual)           the bound anew, from the problem and the dual point alone
     ufm.escape_direction(problem, params)           where to go from a critical point that is not global
 
-The conjugates of this package's losses are put together from atoms (`ufm.duality.atoms`, `ufm.duality.odds`), each evaluated from below.
+The conjugates of this package's losses are put together from atoms (`ufm.duality.atoms`, `ufm.duality.odds`), each evaluated from
+below.
 """
 
 from ufm.duality.bound import BoundStatus, DualBound, dual_bound

@@ -106,7 +106,7 @@ class Entropy:
 
 @dataclass(frozen=True)
 class TeacherEntropy:
-    """KL(softmax(t) || softmax(x)) for a teacher's logits t; its conjugate at s is sum (q + s) log1p(s/q) + s log q, q = softmax(t)."""
+    """KL(softmax(t) || softmax(x)) for a teacher's logits t, conjugate sum (q + s) log1p(s/q) + s log q, q = softmax(t)."""
 
     coupled: ClassVar[bool] = True
 
@@ -315,7 +315,7 @@ def relative_entropy_term(s: jax.Array, q: jax.Array, log_q: jax.Array) -> tuple
 
 
 def _sum(term: object, s: jax.Array, radius: jax.Array, error: jax.Array, relative: jax.Array, inside: jax.Array) -> Below:
-    """Below from a concave function of each entry that comes with its size; `relative` is the error of what it was computed from."""
+    """Below from a concave function of each entry that comes with its size; `relative` is the error of what it is made from."""
     (left, left_size), (right, right_size) = term(s - radius), term(s + radius)
     size = jnp.maximum(left_size, right_size)
     allowance = jnp.sum(4 * (relative + (s.shape[0] + 4 * LIBRARY) * unit(s)) * size + error, axis=0)

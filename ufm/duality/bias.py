@@ -1,4 +1,4 @@
-"""The dual point of a problem with a free bias: b minimised out at the given features, then as little of a balanced point as it takes."""
+"""The dual point under a free bias: b minimised out at the given features, then as little of a balanced point as it takes."""
 
 from collections.abc import Callable
 
@@ -45,18 +45,18 @@ def best_free_bias(columns: Columns, z: jax.Array) -> jax.Array:
         lowest = jnp.argmin(values)
         lower = values[lowest] <= best
         # near the minimum values tie while the gradient still falls
-        full = (values[0] <= best + 8 * jnp.finfo(b.dtype).eps * jnp.abs(best)) & (
-            jnp.sum(gradient(trials[0]) ** 2) < 0.25 * jnp.sum(slope**2)
-        )
+        tied = values[0] <= best + 8 * jnp.finfo(b.dtype).eps * jnp.abs(best)
+        full = tied & (jnp.sum(gradient(trials[0]) ** 2) < 0.25 * jnp.sum(slope**2))
         moved = jnp.where(full, trials[0], jnp.where(lower, trials[lowest], b))
-        return moved, jnp.where(full, values[0], jnp.where(lower, values[lowest], best)), count + 1, full | (lower & (values[lowest] < best))
+        reached = jnp.where(full, values[0], jnp.where(lower, values[lowest], best))
+        return moved, reached, count + 1, full | (lower & (values[lowest] < best))
 
     start = jnp.zeros(z.shape[:1], z.dtype)
     return lax.while_loop(proceed, newton, (start, value(start), 0, jnp.asarray(True)))[0]
 
 
 def _solve(curve: Callable, slope: jax.Array, shifts: bool) -> jax.Array:
-    """Conjugate gradients on a positive semidefinite Hessian from zero; `shifts` of all entries, which it does not see, stay out."""
+    """Conjugate gradients on a semidefinite Hessian from zero; `shifts` of all entries, which it does not see, stay out."""
     eps = jnp.finfo(slope.dtype).eps
 
     def kept(x: jax.Array) -> jax.Array:
@@ -84,7 +84,7 @@ def _solve(curve: Callable, slope: jax.Array, shifts: bool) -> jax.Array:
 
 
 def mixed_until_balanced(columns: Columns, dual: list) -> list:
-    """The dual point with the smallest share 2^-e of a balanced one, mean target - target, that leaves room to balance it exactly."""
+    """The dual point with the least share 2^-e of a balanced one, mean target - target, that leaves room to balance exactly."""
     parts = parts_of(columns.loss)
     weights = columns.shares * columns.intercept
     centres = []

@@ -1,11 +1,12 @@
 """The dual bound of a dual point, feasible by construction and never above the minimum in the arithmetic it is computed in.
 
-    f >= - sum_c (w_c m_c / N) loss*(theta_c, y_c) - |G_b|^2 / (2 l2_b) - (what the features cost),    G_b = sum_c (w_c m_c a_c / N) theta_c
+    f >= - sum_c (w_c m_c / N) loss*(theta_c, y_c) - |G_b|^2 / (2 l2_b) - (what the features cost),    G_b = sum_c (w_c m_c a_c /
+    N) theta_c
 
-for every theta in the domain of loss* with G_b = 0 where the bias is free. The dual point is floats taken as exact; what is left of G_b
-is moved, exactly, into the column with the most room: its entries are then known up to a radius, over which the bound takes the least
-value. The features cost nothing where |A^T G|_2 <= c (one trained layer), |A^T G|^2 / (2 l2_H) in all under a fixed classifier, and on the
-sphere as much as unit vectors can gain.
+for every theta in the domain of loss* with G_b = 0 where the bias is free. The dual point is floats taken as exact; what is left
+of G_b is moved, exactly, into the column with the most room: its entries are then known up to a radius, over which the bound takes
+the least value. The features cost nothing where |A^T G|_2 <= c (one trained layer), |A^T G|^2 / (2 l2_H) in all under a fixed
+classifier, and on the sphere as much as unit vectors can gain.
 
 Source: derived, after Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238 (optimality conditions).
 """
@@ -156,8 +157,8 @@ def completed(columns: Columns, part: Part, t: jax.Array, radius: jax.Array) -> 
 def balance(columns: Columns, dual: Any, margin: float = 1.0) -> tuple[list, jax.Array]:
     """(by how much entries of each part move to make G_b exactly zero, whether there is room for it, `margin` times).
 
-    Of the parts that see the same rows one takes what is left over. Where its columns sum to zero, so do those of the others and what is
-    left: one column takes all of it; else each row has its own.
+    Of the parts that see the same rows one takes what is left over. Where its columns sum to zero, so do those of the others and
+    what is left: one column takes all of it; else each row has its own.
     """
     parts = parts_of(columns.loss)
     moves, enough = [jnp.zeros_like(t) for t in dual], jnp.asarray(True)

@@ -1,16 +1,15 @@
 """Lower bounds from convex duality: `value - lower_bound` proves how far from global any point can be.
 
-With X the K x C matrix of scaled logits W_M...W_1 H, one trained layer costs c |X|_* (nuclear norm), so that every dual point theta in
-the domain of the conjugate with |A^T G(theta)|_2 <= c (and G_b = 0 under a free bias) gives
+With X the K x C matrix of scaled logits W_M...W_1 H, one trained layer costs c |X|_* (nuclear norm), so that every dual point
+theta in the domain of the conjugate with |A^T G(theta)|_2 <= c (and G_b = 0 under a free bias) gives
 
     f >= - sum_c (w_c m_c / N) loss*(theta_c, y_c) - |G_b|^2 / (2 l2_b),    G_b = sum_c (w_c m_c a_c / N) theta_c
 
 whatever point it comes from: here from the gradient of the loss at the logits of the class means, scaled by tau until its norm fits
-(`ufm.duality.bound` counts the rounding). (Zhu et al. 2021 and Zhou et al. 2022 use the optimality conditions; the bound at any point
-is ours.)
+(`ufm.duality.bound` counts the rounding). (Zhu et al. 2021 and Zhou et al. 2022 use the optimality conditions; the bound at any
+point is ours.)
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -25,9 +24,9 @@ from ufm.duality.bound import BoundStatus, DualBound, completed, evaluate, gain,
 from ufm.duality.columns import Columns, columns_of, features_of_runs
 from ufm.duality.parts import parts_of
 from ufm.duality.plane import declared_bound, plane_bound
-from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
+from ufm.duality.rounding import rounded_down, unit, widened
 from ufm.losses import cross_entropy
-from ufm.objective import Params, along_domain, column_weights, data_term, end_to_end, logits, penalty
+from ufm.objective import Params, along_domain, data_term, end_to_end, logits, penalty
 from ufm.problem import Problem
 from ufm.standard_form import point_with_bias, share_bias
 
@@ -89,9 +88,10 @@ def certificate_kind(problem: Problem) -> str:
 def is_tight(problem: Problem) -> bool:
     """Whether the bound of a global minimum equals its value up to rounding, by what is known of the problem.
 
-    Duality over free features is tight once the widths hold the rank of every candidate minimiser: at most K (K - 1 under a loss that is
-    blind to shifts) and the number of different columns (less 1 under a free bias). Over non-negative features it is for cross-entropy of
-    one-hot classes without bias and d >= K, whose dual columns of different classes repel. On the sphere it is no more than a relaxation.
+    Duality over free features is tight once the widths hold the rank of every candidate minimiser: at most K (K - 1 under a loss
+    that is blind to shifts) and the number of different columns (less 1 under a free bias). Over non-negative features it is for
+    cross-entropy of one-hot classes without bias and d >= K, whose dual columns of different classes repel. On the sphere it is no
+    more than a relaxation.
     """
     kind = certificate_kind(problem)
     targets = problem.targets
@@ -126,10 +126,10 @@ def bound_in_words(problem: Problem) -> str:
 def certify(problem: Problem, params: Params) -> Certificate:
     """A rigorous lower bound on the global minimum of the problem, from any params.
 
-    Tight for one trained layer of sufficient width (or a fixed classifier) and every convex loss with a known conjugate, with any class
-    sizes, weights and bias mode (`is_tight`); `certificate_kind` names the weaker bounds used elsewhere. The nearer the params to the
-    optimum the smaller the gap, which is of first order in their error. Equal columns are merged for the bound, whose cost is that of the
-    classes, and float32 problems are bounded in float64 where JAX has it.
+    Tight for one trained layer of sufficient width (or a fixed classifier) and every convex loss with a known conjugate, with any
+    class sizes, weights and bias mode (`is_tight`); `certificate_kind` names the weaker bounds used elsewhere. The nearer the
+    params to the optimum the smaller the gap, which is of first order in their error. Equal columns are merged for the bound,
+    whose cost is that of the classes, and float32 problems are bounded in float64 where JAX has it.
 
     Args:
       problem: the problem; the loss must be convex.
@@ -151,7 +151,9 @@ def certify(problem: Problem, params: Params) -> Certificate:
     lower = rounded_down(found.bound.lower, dtype)
     gap = exact - lower
     ratio = found.ratio.astype(dtype)
-    allowance = (found.bound.allowance + (found.bound.lower - lower)).astype(dtype) if dtype != value.dtype else found.bound.allowance
+    allowance = (
+        (found.bound.allowance + (found.bound.lower - lower)).astype(dtype) if dtype != value.dtype else found.bound.allowance
+    )
     return Certificate(exact, lower, gap, gap / jnp.abs(exact), ratio, allowance, found.bound.status, found.dual.astype(dtype))
 
 

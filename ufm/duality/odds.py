@@ -22,7 +22,7 @@ _STEPS = 50
 
 @dataclass(frozen=True)
 class Odds:
-    """phi(s) = (exp((1 - tau) softplus(s)) - 1)/(1 - tau) + epsilon sigmoid(s), softplus(s) for tau = 1; tau <= 1, |epsilon| <= 1."""
+    """phi(s) = (exp((1 - tau) softplus(s)) - 1)/(1 - tau) + epsilon sigmoid(s), tau <= 1 and |epsilon| <= 1."""
 
     coupled: ClassVar[bool] = True
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 
 from ufm.duality.atoms import Bernoulli, Entropy, Hinge, Quadratic, TeacherBernoulli, TeacherEntropy, true_class
 from ufm.duality.odds import Odds
-from ufm.losses import Loss, comp_sum, cross_entropy, ldr_kl, one_vs_all_logistic, poly1, squared_error, squared_hinge
+from ufm.losses import Loss, cross_entropy, one_vs_all_logistic, squared_error, squared_hinge
 from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
+from ufm.losses.margin import LdrKl
+from ufm.losses.probability import CompSum, Poly1
 
 
 class Part(NamedTuple):
@@ -59,18 +61,13 @@ def parts_of(loss: Loss) -> tuple[Part, ...] | None:
     if isinstance(value, DualHead):
         hard = Part(Entropy(), value.gamma, about=lambda y, t: y[: y.shape[0] // 2], half=0)
         return hard, _binary(value.binary, value.kd, lambda y, t: y[y.shape[0] // 2 :])._replace(half=1)
-    return _of_one_class(loss)
-
-
-def _of_one_class(loss: Loss) -> tuple[Part, ...] | None:
-    """Losses of one true class with parameters."""
-    if loss.kind == "ldr_kl" and loss is ldr_kl(*loss.parameters):
-        margin, T = loss.parameters
+    if isinstance(value, LdrKl):
+        T, margin = value.temperature, value.margin
         return (Part(Entropy(), T, T, shift=lambda y, t: jnp.where(true_class(y), 0, -margin), log_classes=-T),)
-    if loss.convex and loss.kind == "comp_sum" and loss is comp_sum(*loss.parameters):
-        return (Part(Odds(*loss.parameters)),)
-    if loss.convex and loss.kind == "poly1" and loss is poly1(*loss.parameters):
-        return (Part(Odds(1.0, *loss.parameters)),)
+    if isinstance(value, CompSum) and value.tau <= 1:
+        return (Part(Odds(value.tau)),)
+    if isinstance(value, Poly1) and value.epsilon <= 1:
+        return (Part(Odds(1.0, value.epsilon)),)
     return None
 
 

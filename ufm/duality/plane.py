@@ -1,7 +1,7 @@
 """Bounds for losses of the user's own: their conjugate as declared, or the supporting plane at the point where it is unknown.
 
-The arithmetic inside a function that somebody else wrote is not known, so its value and gradient are taken as right to 32 K roundings
-of numbers of size 1, of the logits, and of its value: an allowance, not a proof.
+The arithmetic inside a function that somebody else wrote is not known, so its value and gradient are taken as right to 32 K
+roundings of numbers of size 1, of the logits, and of its value: an allowance, not a proof.
 """
 
 import jax

@@ -45,7 +45,7 @@ def ends(concave: object, x: jax.Array, radius: jax.Array) -> jax.Array:
 
 
 def total_below(weights: jax.Array, terms: jax.Array, allowances: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A number below sum_c weights_c t_c for every t_c >= terms_c - allowances_c, and what was taken off; weights right to 8 eps."""
+    """(at most sum_c weights_c t_c for every t_c >= terms_c - allowances_c, what was taken off); weights right to 8 eps."""
     size = jnp.sum(weights * jnp.abs(terms))
     slack = (1 + 64 * unit(terms)) * jnp.sum(weights * allowances) + (terms.shape[0] + 16) * unit(terms) * size
     slack += 8 * terms.size * least(terms)

@@ -32,8 +32,8 @@ _TEXTS = {
     "global minimum, or the bound is loose (chord with M >= 2 trained layers, proximity term, too small a width, or a loss without "
     "a known conjugate; print the problem to see)",
     Proof.NO_BOUND: "{reason}; certify a point nearer the minimum",
-    Proof.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, its `least` or its convexity is not "
-    "what it declares",
+    Proof.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, its `least` or its convexity "
+    "is not what it declares",
     Proof.NO_VALUE: "the value is infinite or NaN at the point: see the status of the run that it comes from",
 }
 
@@ -82,7 +82,8 @@ def _words(certificate: Certificate, found: np.ndarray, proof: int) -> str:
         lower = proof == Proof.OPEN and found.ndim == 0 and ratio > 1
         escape = ". With one trained layer a spectral ratio above 1 says the former: ufm.escape_direction leads lower"
         return _TEXTS[Proof(proof)].format(relative=relative, reason=_reason(certificate, here)) + (escape if lower else "")
-    unseen = f" ({fixed.value.dtype} cannot see less than {_unseen(fixed, here):.1g} of it)" if fixed.value.dtype != np.float64 else ""
+    dtype = fixed.value.dtype
+    unseen = f" ({dtype} cannot see less than {_unseen(fixed, here):.1g} of it)" if dtype != np.float64 else ""
     if found.ndim:
         return f"global minima to relative {relative:.2g} or better{unseen}"
     return f"global minimum to relative {relative:.2g}: no parameters have a lower value than {value:.6g} - {gap:.2g}{unseen}"

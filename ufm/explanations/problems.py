@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, shown
-from ufm.duality import bound_in_words
 from ufm.checks import brief
+from ufm.duality import bound_in_words
 from ufm.explanations.describe import describe
 from ufm.problem import Problem
 from ufm.theory.catalogue import applicable

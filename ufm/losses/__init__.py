@@ -2,17 +2,27 @@
 
     ufm.losses.cross_entropy(z, y)                     a function of (logits, target)
     Problem.balanced(..., loss="ce")                   by name: "mse", "ce", "logistic", "squared_hinge"
-    Problem.balanced(..., loss=ufm.losses.focal(2.0))  by function; equal parameters give one Loss, and so one program
+    Problem.balanced(..., loss=ufm.losses.focal(2.0))  by function; equal parameters give equal losses, and so one program
     Problem.balanced(..., loss=Loss("mine", function)) your own
 """
 
 from collections.abc import Callable
 
 from ufm.checks import refuse
-from ufm.losses.basic import BASIC, cross_entropy, one_vs_all_logistic, squared_error, squared_hinge
+from ufm.losses.basic import (
+    BASIC,
+    CE,
+    LOGISTIC,
+    MSE,
+    SQUARED_HINGE,
+    cross_entropy,
+    one_vs_all_logistic,
+    squared_error,
+    squared_hinge,
+)
 from ufm.losses.distillation import binary_kl, binary_kl_norm, ce_binary_kl, dual_head, kd
 from ufm.losses.logsumexp import ce_logsumexp
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, check_loss, is_loss
 from ufm.losses.margin import ldr_kl
 from ufm.losses.normalised import z_loss
 from ufm.losses.plackett_luce import pld
@@ -22,18 +32,24 @@ from ufm.losses.sinkhorn import sinkhorn_distance
 from ufm.losses.spherical import log_spherical, log_taylor
 
 __all__ = [
+    "CE",
+    "LOGISTIC",
     "LOSSES",
+    "MSE",
+    "SQUARED_HINGE",
     "Loss",
     "binary_kl",
     "binary_kl_norm",
     "ce_binary_kl",
     "ce_logsumexp",
+    "check_loss",
     "comp_sum",
     "cross_entropy",
     "dual_head",
     "focal",
     "gce",
     "get_loss",
+    "is_loss",
     "kd",
     "ldr_kl",
     "log_spherical",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm.losses.conjugates import cross_entropy_conjugate, negative_entropy, sums_to_zero
-from ufm.losses.loss import Loss
+from ufm.losses.loss import proved
 
 
 def squared_error(z: jax.Array, y: jax.Array) -> jax.Array:
@@ -46,7 +46,8 @@ def _squared_error_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.sum(theta * y) + 0.5 * jnp.sum(theta**2)
 
 
-def _one_vs_all_logistic_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+def one_vs_all_logistic_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+    """Of `one_vs_all_logistic`: -sum of the entropies of Bern(y + theta)."""
     p = y + theta
     return negative_entropy(p) + negative_entropy(1 - p)
 
@@ -57,14 +58,16 @@ def _squared_hinge_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(inside, jnp.sum(jnp.where(top, 0, 0.5 * theta**2 - theta)), jnp.inf)
 
 
-BASIC = {
-    "mse": Loss("mse", squared_error, _squared_error_conjugate, convex=True),
-    "ce": Loss(
-        "ce", cross_entropy, cross_entropy_conjugate, convex=True, shift_invariant=True, contrastive=True, targets="distribution"
-    ),
-    "logistic": Loss("logistic", one_vs_all_logistic, _one_vs_all_logistic_conjugate, convex=True, targets="unit"),
-    "squared_hinge": Loss(
-        "squared_hinge", squared_hinge, _squared_hinge_conjugate, convex=True, shift_invariant=True, contrastive=True,
-        targets="one-hot",
-    ),  # fmt: skip
-}
+MSE = proved("mse", squared_error, _squared_error_conjugate, convex=True, symmetric=True)
+CE = proved(
+    "ce", cross_entropy, cross_entropy_conjugate, convex=True, shift_invariant=True, contrastive=True, symmetric=True,
+    targets="distribution",
+)  # fmt: skip
+LOGISTIC = proved(
+    "logistic", one_vs_all_logistic, one_vs_all_logistic_conjugate, convex=True, symmetric=True, targets="unit"
+)
+SQUARED_HINGE = proved(
+    "squared_hinge", squared_hinge, _squared_hinge_conjugate, convex=True, shift_invariant=True, contrastive=True, symmetric=True,
+    targets="one-hot",
+)  # fmt: skip
+BASIC = {loss.name: loss for loss in (MSE, CE, LOGISTIC, SQUARED_HINGE)}

@@ -1,8 +1,22 @@
 """What convex conjugates of losses share: entropies, and the plane on which those of shift-invariant losses are finite."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
+
+
+@dataclass(frozen=True)
+class Conjugate:
+    """The method `conjugate` of a loss function, equal for equal functions (bound methods are equal only for the same one)."""
+
+    of: Any
+
+    def __call__(self, theta: jax.Array, y: Any) -> jax.Array:
+        """sup_z <theta, z> - of(z, y)."""
+        return self.of.conjugate(theta, y)
 
 
 def cross_entropy_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:

@@ -6,23 +6,21 @@
     ce_binary_kl    gamma CE(z, y) + kd B(z, t) on one head, B one of the two before
     dual_head       gamma CE(z_1, y) + kd B(z_2, t) on two heads of K logits each
 
-Equal parameters give one and the same `Loss`, so that one compiled program serves them; `loss.value` holds them.
+Equal parameters give equal losses, so that one compiled program serves them; `loss.value` holds them.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from ufm.checks import check_choice, check_non_negative, check_positive, is_traced, refuse
-from ufm.losses.basic import BASIC, cross_entropy
-from ufm.losses.loss import Loss
-
-_CE, _LOGISTIC = BASIC["ce"].conjugate, BASIC["logistic"].conjugate
+from ufm.losses.basic import cross_entropy, one_vs_all_logistic_conjugate
+from ufm.losses.conjugates import Conjugate, cross_entropy_conjugate
+from ufm.losses.loss import Loss, proved
 
 
 def kd(gamma: float = 1.0, kd: float = 1.0, temperature: float = 2.0) -> Loss:
@@ -43,7 +41,9 @@ def kd(gamma: float = 1.0, kd: float = 1.0, temperature: float = 2.0) -> Loss:
     if hard + soft == 0:
         refuse("gamma and kd", (gamma, kd), "not both 0")
     T = _number("temperature", temperature)
-    return _kd(Mixture(hard, soft, T if soft > 0 else 1.0))
+    value = Mixture(hard, soft, T if soft > 0 else 1.0)
+    known = Conjugate(value) if value.gamma == 0 or value.temperature == 1 else None
+    return proved("kd", value, known, convex=True, shift_invariant=True, symmetric=True, targets=value.targets, teacher=True)
 
 
 def binary_kl(temperature: float = 2.0) -> Loss:
@@ -83,7 +83,9 @@ def ce_binary_kl(gamma: float = 1.0, kd: float = 1.0, temperature: float = 2.0, 
     Raises:
       ValueError: naming the argument, the value and what is allowed.
     """
-    return _ce_binary(SingleHead(_number("gamma", gamma), _number("kd", kd), _checked_binary(temperature, norm)))
+    value = SingleHead(_number("gamma", gamma), _number("kd", kd), _checked_binary(temperature, norm))
+    name = "ce_binary_kl" + _norm(value.binary)
+    return proved(name, value, convex=True, symmetric=True, targets=value.targets, teacher=True)
 
 
 def dual_head(gamma: float = 1.0, kd: float = 1.0, temperature: float = 2.0, norm: bool = True) -> Loss:
@@ -103,12 +105,16 @@ def dual_head(gamma: float = 1.0, kd: float = 1.0, temperature: float = 2.0, nor
 
     Source: Yang et al. (2024), arXiv 2411.08937.
     """
-    return _dual_head(DualHead(_number("gamma", gamma), _number("kd", kd), _checked_binary(temperature, norm)))
+    value = DualHead(_number("gamma", gamma), _number("kd", kd), _checked_binary(temperature, norm))
+    return proved("dual_head" + _norm(value.binary), value, Conjugate(value), convex=True)
 
 
 @dataclass(frozen=True)
 class Mixture:
     """gamma CE(z, y) + kd T^2 KL(softmax(t/T) || softmax(z/T)), a function of (z, (y, t))."""
+
+    targets: ClassVar[str] = "distribution"
+    teacher: ClassVar[bool] = True
 
     gamma: float
     kd: float
@@ -128,12 +134,15 @@ class Mixture:
         T, total = self.temperature, self.gamma + self.kd
         q = jax.nn.softmax(teacher / T)
         mixture = (self.gamma * target + self.kd * q) / total
-        return total * T**2 * _CE(theta / (total * T), mixture) + self.kd * T**2 * cross_entropy(teacher / T, q)
+        return total * T**2 * cross_entropy_conjugate(theta / (total * T), mixture) + self.kd * T**2 * cross_entropy(teacher / T, q)
 
 
 @dataclass(frozen=True)
 class Binary:
     """B of `binary_kl` or (norm) of `binary_kl_norm`, a function of (z, (y, t)) that does not look at y."""
+
+    targets: ClassVar[str] = "any"
+    teacher: ClassVar[bool] = True
 
     temperature: float
     norm: bool
@@ -158,16 +167,19 @@ class Binary:
         """That of the one-vs-all logistic loss at temperature T, less the entropy of its targets."""
         T, t = self.temperature, y[1]
         if self.norm:
-            logistic = _LOGISTIC(theta / T, jnp.full_like(theta, 0.5))
+            logistic = one_vs_all_logistic_conjugate(theta / T, jnp.full_like(theta, 0.5))
             return jnp.sum(theta * t) + T**2 * (logistic + theta.shape[0] * math.log(2))
         size = jnp.abs(t / T)
         entropy = jnp.sum(jax.nn.softplus(-size) + size * jax.nn.sigmoid(-size))
-        return T**2 * (_LOGISTIC(theta / T, jax.nn.sigmoid(t / T)) + entropy)
+        return T**2 * (one_vs_all_logistic_conjugate(theta / T, jax.nn.sigmoid(t / T)) + entropy)
 
 
 @dataclass(frozen=True)
 class SingleHead:
     """gamma CE(z, y) + kd B(z, t), a function of (z, (y, t))."""
+
+    targets: ClassVar[str] = "distribution"
+    teacher: ClassVar[bool] = True
 
     gamma: float
     kd: float
@@ -182,6 +194,9 @@ class SingleHead:
 class DualHead:
     """gamma CE(z_1, y) + kd B(z_2, t), a function of stacked (z_1, z_2) and (y, t)."""
 
+    targets: ClassVar[str] = "any"
+    teacher: ClassVar[bool] = False
+
     gamma: float
     kd: float
     binary: Binary
@@ -194,28 +209,12 @@ class DualHead:
     def conjugate(self, theta: jax.Array, y: jax.Array) -> jax.Array:
         """The sum of the conjugates of both heads."""
         (hard, soft), targets = _halves(theta), _halves(y)
-        return self.gamma * _CE(hard / self.gamma, targets[0]) + self.kd * self.binary.conjugate(soft / self.kd, targets)
+        first = self.gamma * cross_entropy_conjugate(hard / self.gamma, targets[0])
+        return first + self.kd * self.binary.conjugate(soft / self.kd, targets)
 
 
-@cache
-def _kd(value: Mixture) -> Loss:
-    known = value.conjugate if value.gamma == 0 or value.temperature == 1 else None
-    return Loss("kd", value, known, convex=True, shift_invariant=True, targets="distribution", teacher=True)
-
-
-@cache
 def _binary(value: Binary) -> Loss:
-    return Loss("binary_kl" + _norm(value), value, value.conjugate, convex=True, teacher=True)
-
-
-@cache
-def _ce_binary(value: SingleHead) -> Loss:
-    return Loss("ce_binary_kl" + _norm(value.binary), value, convex=True, targets="distribution", teacher=True)
-
-
-@cache
-def _dual_head(value: DualHead) -> Loss:
-    return Loss("dual_head" + _norm(value.binary), value, value.conjugate, convex=True)
+    return proved("binary_kl" + _norm(value), value, Conjugate(value), convex=True, symmetric=True, teacher=True)
 
 
 def _norm(value: Binary) -> str:

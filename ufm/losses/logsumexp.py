@@ -1,11 +1,12 @@
 """Cross-entropy with a penalty on the squared log-partition, which language models call z-loss."""
 
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 
 from ufm.losses.basic import cross_entropy
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, proved
 from ufm.losses.margins import parameter
 
 
@@ -20,12 +21,19 @@ def ce_logsumexp(zeta: float) -> Loss:
 
     Source: Chowdhery et al. 2022, PaLM: scaling language modeling with pathways, arXiv 2204.02311.
     """
-    return _ce_logsumexp(parameter("zeta", zeta, "a number above 0", lambda x: x > 0))
+    value = CrossEntropyLogsumexp(parameter("zeta", zeta, "a number above 0", lambda x: x > 0))
+    return proved(f"ce_logsumexp({value.zeta:g})", value, symmetric=True, targets=value.targets)
 
 
-@lru_cache
-def _ce_logsumexp(zeta: float) -> Loss:
-    def value(z: jax.Array, y: jax.Array) -> jax.Array:
-        return cross_entropy(z, y) + zeta * jax.nn.logsumexp(z) ** 2
+@dataclass(frozen=True)
+class CrossEntropyLogsumexp:
+    """CE(z, y) + zeta (logsumexp z)^2, a function of (z, y)."""
 
-    return Loss(f"ce_logsumexp({zeta:g})", value, targets="distribution", kind="ce_logsumexp", parameters=(zeta,))
+    targets: ClassVar[str] = "distribution"
+    teacher: ClassVar[bool] = False
+
+    zeta: float
+
+    def __call__(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of logits (K,) against a distribution."""
+        return cross_entropy(z, y) + self.zeta * jax.nn.logsumexp(z) ** 2

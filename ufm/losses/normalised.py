@@ -1,11 +1,12 @@
 """Z-loss: a logistic loss of the z-score of the true logit among the logits of its column."""
 
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, proved
 from ufm.losses.margins import parameter, split
 
 
@@ -26,19 +27,26 @@ def z_loss(slope: float = 1.0, offset: float = 0.0, eps: float = 1e-2) -> Loss:
     """
     slope = parameter("slope", slope, "a number above 0", lambda x: x > 0)
     offset = parameter("offset", offset, "a finite number", lambda x: True)
-    return _z_loss(slope, offset, parameter("eps", eps, "a number of at least 0", lambda x: x >= 0))
+    value = ZLoss(slope, offset, parameter("eps", eps, "a number of at least 0", lambda x: x >= 0))
+    facts = {"shift_invariant": True, "contrastive": value.eps > 0, "symmetric": True, "targets": value.targets}
+    return proved(f"z_loss({slope:g}, {offset:g}, {value.eps:g})", value, **facts)
 
 
-@lru_cache
-def _z_loss(slope: float, offset: float, eps: float) -> Loss:
-    def value(z: jax.Array, y: jax.Array) -> jax.Array:
+@dataclass(frozen=True)
+class ZLoss:
+    """softplus(A (B - (z_t - mean z)/sqrt(var z + eps)))/A, a function of (z, y)."""
+
+    targets: ClassVar[str] = "one-hot"
+    teacher: ClassVar[bool] = False
+
+    slope: float
+    offset: float
+    eps: float
+
+    def __call__(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of logits (K,) against a one-hot target."""
         centred = z - jnp.mean(z)
-        variance = jnp.mean(centred**2) + eps
+        variance = jnp.mean(centred**2) + self.eps
         own = split(centred, y)[1]
         score = jnp.where(variance > 0, own / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
-        return jax.nn.softplus(slope * (offset - score)) / slope
-
-    return Loss(
-        f"z_loss({slope:g}, {offset:g}, {eps:g})", value, shift_invariant=True, contrastive=eps > 0, targets="one-hot",
-        kind="z_loss", parameters=(slope, offset, eps),
-    )  # fmt: skip
+        return jax.nn.softplus(self.slope * (self.offset - score)) / self.slope

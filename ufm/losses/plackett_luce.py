@@ -11,8 +11,7 @@ any of the subsets of G of one size, all alike:
 
 import math
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from jax import lax
 
 from ufm.checks import check_choice, check_positive, is_traced, refuse
 from ufm.losses.basic import cross_entropy
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, proved
 
 _MOST_CLASSES = 10
 
@@ -45,12 +44,17 @@ def pld(temperature: float = 1.0, ties: str = "average") -> Loss:
     if is_traced(temperature):
         refuse("temperature", "traced", "a known number: it is part of the compiled program")
     check_positive("temperature", temperature)
-    return _pld(PlackettLuce(float(temperature), ties))
+    value = PlackettLuce(float(temperature), ties)
+    facts = {"convex": True, "shift_invariant": True, "symmetric": ties == "average"}
+    return proved("pld", value, **facts, targets=value.targets, teacher=value.teacher)
 
 
 @dataclass(frozen=True)
 class PlackettLuce:
     """The loss of `pld`, a function of (z, (y, t))."""
+
+    targets: ClassVar[str] = "one-hot"
+    teacher: ClassVar[bool] = True
 
     temperature: float
     ties: str
@@ -64,11 +68,6 @@ class PlackettLuce:
             return jnp.sum(jnp.where(first, q, 0)) * cross_entropy(z, target) + _mean_over_orders(z, teacher, q, first)
         order = jnp.argsort(jnp.where(first, -jnp.inf, -teacher), stable=True)
         return jnp.sum(q[order] * (lax.cumlogsumexp(z[order], reverse=True) - z[order]))
-
-
-@cache
-def _pld(value: PlackettLuce) -> Loss:
-    return Loss("pld", value, convex=True, shift_invariant=True, targets="one-hot", teacher=True)
 
 
 def _mean_over_orders(z: jax.Array, teacher: jax.Array, q: jax.Array, first: jax.Array) -> jax.Array:

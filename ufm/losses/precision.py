@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses.declarations import QUICK
 from ufm.losses.loss import Loss
 
 LARGEST_MARGIN = 1e4
-QUICK = {"xla_backend_optimization_level": 0}  # for programs of one short run a loss: compiles in half the time
 _MARGINS = np.geomspace(1, LARGEST_MARGIN, 300)
 _ROUNDING = 1e-6
 

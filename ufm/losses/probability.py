@@ -4,15 +4,15 @@ Their symmetric collapse is a global minimum of the unconstrained feature model,
 written in the log odds s = log((1 - p)/p), so that they are right down to underflow.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
 from ufm.losses.conjugates import sums_to_zero
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, proved
 from ufm.losses.margins import log_odds, parameter, split
 
 softplus = jax.nn.softplus
@@ -29,7 +29,8 @@ def focal(gamma: float) -> Loss:
 
     Source: Lin, Goyal, Girshick, He, Dollar 2017, Focal loss for dense object detection, arXiv 1708.02002.
     """
-    return _focal(parameter("gamma", gamma, "a number of at least 0", lambda x: x >= 0))
+    value = Focal(parameter("gamma", gamma, "a number of at least 0", lambda x: x >= 0))
+    return _p_loss(f"focal({value.gamma:g})", value, convex=value.gamma == 0)
 
 
 def poly1(epsilon: float) -> Loss:
@@ -43,7 +44,8 @@ def poly1(epsilon: float) -> Loss:
 
     Source: Leng, Tan, Liu, Cubuk, Shi, Cheng, Anguelov 2022, PolyLoss, arXiv 2204.12511.
     """
-    return _poly1(parameter("epsilon", epsilon, "a number above -1", lambda x: x > -1))
+    value = Poly1(parameter("epsilon", epsilon, "a number above -1", lambda x: x > -1))
+    return _p_loss(f"poly1({value.epsilon:g})", value, convex=value.epsilon <= 1)
 
 
 def comp_sum(tau: float) -> Loss:
@@ -61,7 +63,8 @@ def comp_sum(tau: float) -> Loss:
 
     Source: Mao, Mohri, Zhong 2023, Cross-entropy loss functions: theoretical analysis and applications, arXiv 2304.07288.
     """
-    return _comp_sum(parameter("tau", tau, "a number of at least 0", lambda x: x >= 0), "comp_sum")
+    tau = parameter("tau", tau, "a number of at least 0", lambda x: x >= 0)
+    return _comp_sum(f"comp_sum({tau:g})", tau)
 
 
 def gce(q: float) -> Loss:
@@ -75,7 +78,8 @@ def gce(q: float) -> Loss:
 
     Source: Zhang, Sabuncu 2018, Generalized cross entropy loss for training deep networks with noisy labels, arXiv 1805.07836.
     """
-    return _comp_sum(1 + parameter("q", q, "a number in (0, 1]", lambda x: 0 < x <= 1), "gce")
+    q = parameter("q", q, "a number in (0, 1]", lambda x: 0 < x <= 1)
+    return _comp_sum(f"gce({q:g})", 1 + q)
 
 
 def mae() -> Loss:
@@ -83,30 +87,51 @@ def mae() -> Loss:
 
     Source: Ghosh, Kumar, Sastry 2017, Robust loss functions under label noise for deep neural networks, arXiv 1712.09482.
     """
-    return _comp_sum(2.0, "mae")
+    return _comp_sum("mae", 2.0)
 
 
-@lru_cache
-def _focal(gamma: float) -> Loss:
-    def value(z: jax.Array, y: jax.Array) -> jax.Array:
+@dataclass(frozen=True)
+class Focal:
+    """-(1 - p)^gamma log p, a function of (z, y)."""
+
+    targets: ClassVar[str] = "one-hot"
+    teacher: ClassVar[bool] = False
+
+    gamma: float
+
+    def __call__(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of logits (K,) against a one-hot target."""
         s = log_odds(z, y)
-        return jnp.exp(-gamma * softplus(-s)) * softplus(s)
-
-    return _p_loss(value, gamma == 0, "focal", gamma)
+        return jnp.exp(-self.gamma * softplus(-s)) * softplus(s)
 
 
-@lru_cache
-def _poly1(epsilon: float) -> Loss:
-    def value(z: jax.Array, y: jax.Array) -> jax.Array:
+@dataclass(frozen=True)
+class Poly1:
+    """-log p + epsilon (1 - p), a function of (z, y)."""
+
+    targets: ClassVar[str] = "one-hot"
+    teacher: ClassVar[bool] = False
+
+    epsilon: float
+
+    def __call__(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of logits (K,) against a one-hot target."""
         s = log_odds(z, y)
-        return softplus(s) + epsilon * jax.nn.sigmoid(s)
-
-    return _p_loss(value, epsilon <= 1, "poly1", epsilon)
+        return softplus(s) + self.epsilon * jax.nn.sigmoid(s)
 
 
-@lru_cache
-def _comp_sum(tau: float, kind: str) -> Loss:
-    def value(z: jax.Array, y: jax.Array) -> jax.Array:
+@dataclass(frozen=True)
+class CompSum:
+    """(1 - p^(tau - 1))/(tau - 1), a function of (z, y)."""
+
+    targets: ClassVar[str] = "one-hot"
+    teacher: ClassVar[bool] = False
+
+    tau: float
+
+    def __call__(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of logits (K,) against a one-hot target."""
+        tau = self.tau
         if tau == 0:
             top, own = split(z, y)
             return jnp.sum(jnp.where(top, 0, jnp.exp(jnp.where(top, 0, z - own))))
@@ -117,18 +142,17 @@ def _comp_sum(tau: float, kind: str) -> Loss:
             return jax.nn.sigmoid(s)
         return jnp.expm1((1 - tau) * softplus(s)) / (1 - tau)
 
-    given = {"comp_sum": (tau,), "gce": (tau - 1,), "mae": ()}[kind]
-    conjugate = _sum_exponential_conjugate if tau == 0 else None
-    return _p_loss(value, tau <= 1, kind, *given, conjugate=conjugate)
+
+def _comp_sum(name: str, tau: float) -> Loss:
+    return _p_loss(name, CompSum(tau), sum_exponential_conjugate if tau == 0 else None, convex=tau <= 1)
 
 
-def _p_loss(value: Callable, convex: bool, kind: str, *given: float, conjugate: Callable | None = None) -> Loss:
-    name = kind + "".join(f"({x:g})" for x in given)
-    flags = {"shift_invariant": True, "contrastive": True, "targets": "one-hot"}
-    return Loss(name, value, conjugate, convex=convex, kind=kind, parameters=given, **flags)
+def _p_loss(name: str, value: Any, conjugate: Any = None, *, convex: bool) -> Loss:
+    facts = {"shift_invariant": True, "contrastive": True, "symmetric": True, "targets": value.targets}
+    return proved(name, value, conjugate, convex=convex, **facts)
 
 
-def _sum_exponential_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
+def sum_exponential_conjugate(theta: jax.Array, y: jax.Array) -> jax.Array:
     """sum_{j != t} theta_j log theta_j - theta_j where these are non-negative and theta sums to zero."""
     top = jnp.arange(theta.shape[0]) == jnp.argmax(y)
     size = jnp.maximum(1, jnp.max(jnp.abs(theta)))

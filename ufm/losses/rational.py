@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm.losses.basic import cross_entropy
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, proved
 
 
 def stablemax() -> Loss:
@@ -14,7 +14,7 @@ def stablemax() -> Loss:
 
     Source: Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the edge of numerical stability, arXiv 2501.04697.
     """
-    return _STABLEMAX
+    return STABLEMAX
 
 
 def signed_log(x: jax.Array) -> jax.Array:
@@ -23,8 +23,9 @@ def signed_log(x: jax.Array) -> jax.Array:
     return jnp.where(above, jnp.log1p(jnp.where(above, x, 0)), -jnp.log1p(jnp.where(above, 0, -x)))
 
 
-def _value(z: jax.Array, y: jax.Array) -> jax.Array:
+def stablemax_cross_entropy(z: jax.Array, y: jax.Array) -> jax.Array:
+    """The loss of `stablemax`, a function of (z, y)."""
     return cross_entropy(signed_log(z), y)
 
 
-_STABLEMAX = Loss("stablemax", _value, targets="distribution", kind="stablemax")
+STABLEMAX = proved("stablemax", stablemax_cross_entropy, symmetric=True, targets="distribution")

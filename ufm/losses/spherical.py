@@ -1,11 +1,12 @@
 """Softmax with squares in place of exponentials: log-spherical and log-Taylor softmax."""
 
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ufm.losses.loss import Loss
+from ufm.losses.loss import Loss, proved
 from ufm.losses.margins import parameter, split
 
 
@@ -21,7 +22,8 @@ def log_spherical(eps: float = 1e-2) -> Loss:
     Source: de Brebisson, Vincent 2016, An exploration of softmax alternatives belonging to the spherical loss family,
     arXiv 1511.05042.
     """
-    return _log_spherical(parameter("eps", eps, "a number above 0", lambda x: x > 0))
+    value = LogSpherical(parameter("eps", eps, "a number above 0", lambda x: x > 0))
+    return proved(f"log_spherical({value.eps:g})", value, symmetric=True, targets=value.targets)
 
 
 def log_taylor() -> Loss:
@@ -29,18 +31,25 @@ def log_taylor() -> Loss:
 
     Source: de Brebisson, Vincent 2016, arXiv 1511.05042.
     """
-    return _LOG_TAYLOR
+    return LOG_TAYLOR
 
 
-@lru_cache
-def _log_spherical(eps: float) -> Loss:
-    def value(z: jax.Array, y: jax.Array) -> jax.Array:
-        return _log_share(z**2 + eps, y)
+@dataclass(frozen=True)
+class LogSpherical:
+    """-log[(z_t^2 + eps)/sum_k (z_k^2 + eps)], a function of (z, y)."""
 
-    return Loss(f"log_spherical({eps:g})", value, targets="one-hot", kind="log_spherical", parameters=(eps,))
+    targets: ClassVar[str] = "one-hot"
+    teacher: ClassVar[bool] = False
+
+    eps: float
+
+    def __call__(self, z: jax.Array, y: jax.Array) -> jax.Array:
+        """The loss of logits (K,) against a one-hot target."""
+        return _log_share(z**2 + self.eps, y)
 
 
-def _taylor(z: jax.Array, y: jax.Array) -> jax.Array:
+def taylor_softmax(z: jax.Array, y: jax.Array) -> jax.Array:
+    """The loss of `log_taylor`, a function of (z, y)."""
     return _log_share(0.5 + 0.5 * (1 + z) ** 2, y)
 
 
@@ -50,4 +59,4 @@ def _log_share(scores: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.log1p(jnp.sum(jnp.where(top, 0, scores)) / own)
 
 
-_LOG_TAYLOR = Loss("log_taylor", _taylor, targets="one-hot", kind="log_taylor")
+LOG_TAYLOR = proved("log_taylor", taylor_softmax, symmetric=True, targets="one-hot")

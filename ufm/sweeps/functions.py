@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ufm.duality import certify
 from ufm.checks import refuse
+from ufm.duality import certify
 from ufm.flow import flow
 from ufm.losses import Loss
 from ufm.metrics import class_means, cosines, equinorm, numerical_rank

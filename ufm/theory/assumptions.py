@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 from ufm.checks import is_traced
+from ufm.losses import Loss, is_loss
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption
 
 
-def has_loss(*names: str) -> Assumption:
-    """The loss is one of these."""
-    return Assumption("the loss " + " or ".join(names), lambda p: p.loss.name in names)
+def has_loss(*kinds: Loss | type, name: str = "") -> Assumption:
+    """The loss is one of these (see `ufm.losses.is_loss`), called by their names, or by another one."""
+    words = name or " or ".join(kind.__name__ if isinstance(kind, type) else kind.name for kind in kinds)
+    return Assumption("the loss " + words, lambda p: is_loss(p.loss, *kinds))
 
 
 def has_bias(*modes: str) -> Assumption:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.duality import Certificate, certificate_kind, certify
 from ufm.checks import refuse
+from ufm.duality import Certificate, certificate_kind, certify
+from ufm.losses import CE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -111,7 +112,7 @@ def is_certified_tightly(problem: Problem) -> bool:
     """Whether the dual bound is tight: one layer wide enough for the rank of every candidate minimiser."""
     kind = certificate_kind(problem) if problem.loss.convex else ""
     if kind == "orthant":
-        return problem.loss.name == "ce" and problem.bias == "none" and min(problem.widths) >= problem.classes
+        return is_loss(problem.loss, CE) and problem.bias == "none" and min(problem.widths) >= problem.classes
     missing = 1 if problem.bias == "free" or problem.loss.shift_invariant else 0
     return kind == "duality" and min(problem.widths) >= problem.classes - missing
 

@@ -19,7 +19,7 @@ from jax import lax
 from ufm.checks import check_count, check_positive, is_traced
 from ufm.frames import helmert
 from ufm.losses import Loss
-from ufm.losses.precision import QUICK
+from ufm.losses.declarations import QUICK
 from ufm.problem import Problem
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 

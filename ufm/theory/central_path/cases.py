@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.central_path import within_part
+from ufm.losses import MSE, is_loss
 from ufm.problem import Problem
 
 
@@ -28,7 +29,7 @@ def ridged(classes: int, per_class: int, dim: int, lW: float, lH: float) -> Prob
 
 def is_balanced_mse(problem: Problem) -> bool:
     """Whether a problem is balanced one-hot squared error of one layer, without a bias."""
-    return problem.loss.name == "mse" and problem.bias == "none" and problem.design == "balanced" and len(problem.widths) == 1
+    return is_loss(problem.loss, MSE) and problem.bias == "none" and problem.design == "balanced" and len(problem.widths) == 1
 
 
 def frame(rng: np.random.Generator, dim: int, count: int) -> np.ndarray:
@@ -57,7 +58,7 @@ def renormalised_start(classes: int, per_class: int, omega: np.ndarray, dim: int
 def is_free_mse(problem: Problem) -> bool:
     """Whether a problem is balanced one-hot squared error of one layer, with a free bias and no ridges."""
     no_ridges = float(problem.l2_H) == 0 and bool(np.all(np.asarray(problem.l2_W) == 0))
-    return problem.loss.name == "mse" and problem.bias == "free" and problem.design == "balanced" and no_ridges
+    return is_loss(problem.loss, MSE) and problem.bias == "free" and problem.design == "balanced" and no_ridges
 
 
 def is_renormalised(problem: Problem, H: jax.Array) -> bool:

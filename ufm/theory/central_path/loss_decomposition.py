@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params, logits, objective
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption, Theorem, agreement
@@ -122,5 +123,5 @@ THEOREMS = (
 
 
 def _is_balanced(problem: Problem) -> bool:
-    plain = problem.loss.name == "mse" and len(problem.widths) == 1 and problem.design == "balanced"
+    plain = is_loss(problem.loss, MSE) and len(problem.widths) == 1 and problem.design == "balanced"
     return plain and problem.bias == "ridge"

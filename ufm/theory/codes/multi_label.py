@@ -18,6 +18,7 @@ import numpy as np
 
 from ufm.checks import is_traced
 from ufm.frames import helmert
+from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.roots import increasing_root
 from ufm.settings.multilabel import multi_label_problem
@@ -128,7 +129,7 @@ THEOREMS = (
         source="Li, Li, Wang, Qu 2024, Neural collapse in multi-label learning with pick-all-label loss, arXiv 2310.15903; "
         "scalar equation, threshold and designs derived",
         assumes=(
-            has_loss("ce"),
+            has_loss(CE),
             PLAIN,
             PENALISED,
             ONE_LAYER,

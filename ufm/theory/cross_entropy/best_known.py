@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.solve import solve
 from ufm.theory.assumptions import BALANCED, PENALISED, PLAIN, has_bias, has_loss, is_wide
@@ -94,7 +95,7 @@ def _searched(*shapes: tuple[int, int]) -> Assumption:
     return Assumption(text, lambda p: (p.classes, len(p.widths)) in listed)
 
 
-_SHARED = (has_loss("ce"), BALANCED, PLAIN, PENALISED, is_wide(1))
+_SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, is_wide(1))
 _SOURCE = (
     "low rank beats the simplex: Garrod and Keating 2025, The persistence of neural collapse despite low-rank bias, "
     "arXiv 2410.23169; the codes and their values: own search"

@@ -107,7 +107,7 @@ def duality_cases() -> dict[str, Problem]:
 
 
 def draw_duality(rng: np.random.Generator) -> Problem:
-    """Random class sizes, loss, bias mode, width and ridges; in two of five draws weighted soft labels, a teacher, a fixed classifier."""
+    """Random class sizes, loss, bias mode, width and ridges; two of five draws have weighted soft labels or a teacher."""
     loss, bias = str(rng.choice(_LOSSES)), str(rng.choice(_BIASES))
     price, width = float(np.exp(rng.uniform(-6, -3))), int(rng.choice([_K - 2, _K - 1, _K, _WIDE]))
     kind = rng.integers(5)
@@ -147,10 +147,10 @@ THEOREMS = (
     Theorem(
         id="duality-certificate",
         status="holds",
-        claim="With one trained layer (or a fixed classifier), free features and a convex loss of known conjugate, any targets, weights and "
-        "bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to shifts) or the number "
-        "of different columns (less 1 under a free bias).",
-        notes="Below that width the bound remains one, and may be loose; losses of several parts (teachers) have a dual point a part.",
+        claim="With one trained layer (or a fixed classifier), free features and a convex loss of known conjugate, any targets, "
+        "weights and bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to shifts) "
+        "or the number of different columns (less 1 under a free bias).",
+        notes="Below that width the bound remains one, and may be loose; losses of several parts have a dual point a part.",
         source="Derived; optimality conditions in Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238",
         predict=predict_certified,
         measure=measure_certificate,
@@ -161,7 +161,7 @@ THEOREMS = (
     Theorem(
         id="lower-bounds",
         status="holds",
-        claim="The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum from any params.",
+        claim="The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum.",
         source="Derived",
         predict=predict_bound,
         measure=measure_value,

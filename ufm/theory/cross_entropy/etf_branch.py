@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import helmert
+from ufm.losses import CE
 from ufm.objective import gradient_norm, objective
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -195,7 +196,7 @@ def _bisect(increasing, low: float, high: float) -> float:
 
 
 _DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
-_SHARED = (has_loss("ce"), BALANCED, PLAIN, PENALISED, DEEP)
+_SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, DEEP)
 
 THEOREMS = (
     minimum_theorem(

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from ufm.losses import CE
 from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
@@ -94,7 +95,7 @@ THEOREMS = (
         "it none.",
         source="derived; local minimum for small ridges: Garrod and Keating 2025, arXiv 2410.23169",
         assumes=(
-            has_loss("ce"),
+            has_loss(CE),
             BALANCED,
             PLAIN,
             PENALISED,

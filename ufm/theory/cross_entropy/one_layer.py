@@ -9,6 +9,7 @@ import numpy as np
 from jax.scipy.special import xlogy
 
 from ufm.frames import helmert
+from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.theory.assumptions import (
@@ -101,7 +102,7 @@ def draw_smoothed(rng: np.random.Generator) -> Problem:
     return problem_at(float(rng.uniform(0.01, 0.9)), "ridge", smoothing=float(rng.uniform(0.01, 0.5)))
 
 
-_SHARED = (has_loss("ce"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))
+_SHARED = (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))
 _SMOOTHED = Assumption("smoothed targets (label smoothing above zero)", lambda p: p.design == "smoothed")
 
 THEOREMS = (

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import simplex_etf
+from ufm.losses import CE
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -69,7 +70,7 @@ THEOREMS = (
         "at every temperature.",
         source="Yaras, Wang, Zhu, Balzano, Qu 2022, Neural collapse with normalized features: a geometric analysis "
         "over the Riemannian manifold, arXiv 2209.09211",
-        assumes=(has_loss("ce"), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)),
+        assumes=(has_loss(CE), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)),
         predict=predict,
         cases=cases,
         draw=draw,

@@ -1,14 +1,18 @@
 """Class-symmetric convex losses on one layer: the minimum is that of a convex function of three scalars.
 
-By averaging over the symmetric group a minimiser has class logits a (I - J) + e J + beta 1 1^T, so that
+For a loss with loss(P z, P y) = loss(z, y) for every permutation P of the classes (one of ours, or one that declares it), averaging
+over the symmetric group gives a minimiser with class logits a (I - J) + e J + beta 1 1^T, so that
 
     f* = min_{a, e, beta} loss(a, e, beta) + c sqrt(n) [(K-1)|a| + |e|] + l2_b K beta^2 / 2,
 
-with logits a (1 - 1/K) + e/K + beta on the true class and -a/K + e/K + beta elsewhere. Shift-invariant losses have e = beta = 0;
-a free bias takes e; a ridge on the bias splits the shift s = e/K + beta at |beta| = c sqrt(n)/l2_b.
+with logits a (1 - 1/K) + e/K + beta on the true class and -a/K + e/K + beta elsewhere; a < 0 where the own class has the lower
+target, or the loss wants it so. Shift-invariant losses have e = beta = 0; a free bias takes e; a ridge on the bias splits the shift
+s = e/K + beta at |beta| = c sqrt(n)/l2_b. The point found is held against the optimality conditions of this convex function: a loss
+whose slopes jump, or whose minimum lies beyond the brackets, gives NaN (rank -1) throughout, never another point.
 """
 
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +20,18 @@ import numpy as np
 from jax import lax
 
 from ufm.frames import helmert
+from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE, is_loss
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.roots import increasing_root
-from ufm.theory.assumptions import CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, has_loss, is_wide
+from ufm.theory.assumptions import CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, is_wide
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.theorem import Assumption
 
-_REACH = 1e4
+_REACH, _SHORTENINGS = 1e4, 16
+_NOTHING = {"f": jnp.nan, "i": -1, "b": False}  # in leaves of these kinds, where the point found is no minimum
 _DEAD = 1e-12  # a bracket without a root closes on its lower end to _REACH / 2^60
 
 
@@ -32,12 +39,18 @@ def predict_symmetric(problem: Problem) -> Prediction:
     """Minimise the convex reduction over (a, s), s = e/K + beta the common shift, by nested brackets of its slopes."""
     K, n = problem.classes, problem.samples / problem.classes
     price = effective_c(problem) * jnp.sqrt(n)
-    numbers = (price, problem.l2_b, problem.targets[:, 0])
+    target = problem.targets[:, 0]
+    numbers = (price, problem.l2_b, target)
     zero = jnp.zeros_like(price)
 
     def fit(a: jax.Array, s: jax.Array, target: jax.Array) -> jax.Array:
         own = jnp.arange(K) == 0
         return problem.loss.value(jnp.where(own, a, 0) - a / K + s, target)
+
+    reach = _reach(fit, target)
+    # |a| and |e| have a kink at zero: the root on either side, or zero where neither side has one
+    sides = jnp.array([1.0, -1.0], problem.dtype)
+    ends = (jnp.minimum(sides * reach, 0), jnp.maximum(sides * reach, 0))
 
     def slope_in_s(s: jax.Array, a: jax.Array, numbers: tuple, side: jax.Array) -> jax.Array:
         price, l2_b, target = numbers
@@ -50,35 +63,66 @@ def predict_symmetric(problem: Problem) -> Prediction:
         if problem.loss.shift_invariant:
             return jnp.zeros_like(a)
         if problem.bias != "none":
-            return increasing_root(slope_in_s, -_REACH, _REACH, a, numbers, zero)
-        # |e| has a kink at zero: the root on either side, or zero where neither side has one
-        sides = jnp.array([1.0, -1.0], problem.dtype)
-        ends = (jnp.minimum(sides * _REACH, 0), jnp.maximum(sides * _REACH, 0))
+            return increasing_root(slope_in_s, -reach, reach, a, numbers, zero)
         return jnp.sum(lax.map(lambda at: increasing_root(slope_in_s, *at[1], a, numbers, at[0]), (sides, ends)))
 
-    def slope_in_a(a: jax.Array, numbers: tuple) -> jax.Array:
+    def slope_in_a(a: jax.Array, numbers: tuple, side: jax.Array) -> jax.Array:
         price, _, target = numbers
-        return jax.grad(fit)(a, best_shift(a, numbers), target) + price * (K - 1)
+        return jax.grad(fit)(a, best_shift(a, numbers), target) + side * price * (K - 1)
 
-    a = increasing_root(slope_in_a, zero, jnp.full_like(price, _REACH), numbers)
-    a = jnp.where(a > _DEAD, a, 0)
+    a = jnp.sum(lax.map(lambda at: increasing_root(slope_in_a, *at[1], numbers, at[0]), (sides, ends)))
+    a = jnp.where(jnp.abs(a) > _DEAD, a, 0)
     s = best_shift(a, numbers)
+    s = jnp.where(jnp.abs(s) > _DEAD, s, 0)
     beta = {
         "none": lambda: zero,
         "free": lambda: s,
         "ridge": lambda: jnp.clip(s, -price / problem.l2_b, price / problem.l2_b),
     }[problem.bias]()
     e = K * (s - beta)
-    cost = price * ((K - 1) * a + jnp.abs(e)) + 0.5 * problem.l2_b * K * beta**2
+    cost = price * ((K - 1) * jnp.abs(a) + jnp.abs(e)) + 0.5 * problem.l2_b * K * beta**2
     mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
     basis = helmert(K, dtype=problem.dtype)
     U = jnp.concatenate([basis, mean], axis=1)
-    V = jnp.concatenate([basis, jnp.where(e < 0, -mean, mean)], axis=1)
-    sigma = jnp.concatenate([jnp.broadcast_to(a, (K - 1,)), jnp.abs(e)[None]])
+    V = jnp.concatenate([jnp.where(a < 0, -basis, basis), jnp.where(e < 0, -mean, mean)], axis=1)
+    sigma = jnp.concatenate([jnp.broadcast_to(jnp.abs(a), (K - 1,)), jnp.abs(e)[None]])
     rank = K - 1 if problem.loss.shift_invariant or problem.bias == "free" else K
-    value = fit(a, s, numbers[2]) + cost
+    value = fit(a, s, target) + cost
     b = jnp.broadcast_to(beta, (K,))
-    return from_triples(problem, U[:, :rank], jnp.sqrt(n) * sigma[:rank], V[:, :rank], b, value)
+    unique = is_loss(problem.loss, *_STRICT)  # of others nobody has said that they have one minimiser
+    found = from_triples(problem, U[:, :rank], jnp.sqrt(n) * sigma[:rank], V[:, :rank], b, value, unique=unique)
+    optimal = _is_optimal(problem, fit, a, s, price)
+    return jax.tree.map(lambda x: jnp.where(optimal, x, _NOTHING[x.dtype.kind]), found)
+
+
+def _reach(fit: Callable, target: jax.Array) -> jax.Array:
+    """Half the length of the brackets: 1e4 targets, less where the slopes of the loss would leave the range of the dtype."""
+    frozen = lax.stop_gradient(target)
+    reaches = _REACH * jnp.maximum(1, jnp.max(jnp.abs(frozen))) / 2.0 ** jnp.arange(_SHORTENINGS)
+    corners = jnp.asarray([c for c in itertools.product((-1, 0, 1), repeat=2)], frozen.dtype)
+    slopes = jax.grad(lambda x: fit(x[0], x[1], frozen))
+    found = lax.map(lambda reach: jnp.all(jnp.isfinite(jax.vmap(slopes)(reach * corners))), reaches)
+    return reaches[jnp.argmax(found)]
+
+
+def _is_optimal(problem: Problem, fit: Callable, a: jax.Array, s: jax.Array, price: jax.Array) -> jax.Array:
+    """Whether zero is a subgradient of the convex reduction at (a, s), up to what rounding of a and s can do to its slopes."""
+    K, target, x = problem.classes, problem.targets[:, 0], lax.stop_gradient(jnp.stack([a, s]))
+    eps = jnp.finfo(problem.dtype).eps
+    slopes = jax.grad(lambda x: fit(x[0], x[1], target))
+    g, H = slopes(x), jax.jacfwd(slopes)(x)
+    blur = 1e3 * eps * (jnp.abs(H) @ (1 + jnp.abs(x))) + eps**0.5 * (jnp.abs(g) + price)
+
+    def kinked(g: jax.Array, x: jax.Array, weight: jax.Array) -> jax.Array:
+        return jnp.where(x == 0, jnp.maximum(jnp.abs(g) - weight, 0), jnp.abs(g + jnp.sign(x) * weight))
+
+    if problem.loss.shift_invariant or problem.bias == "free":
+        in_s = jnp.abs(g[1])
+    elif problem.bias == "ridge":
+        in_s = jnp.abs(g[1] + K * jnp.clip(problem.l2_b * s, -price, price))
+    else:
+        in_s = kinked(g[1], s, K * price)
+    return (kinked(g[0], a, (K - 1) * price) <= blur[0]) & (in_s <= K * blur[1])
 
 
 _BIASES = ("none", "free", "ridge")
@@ -107,7 +151,8 @@ def draw_symmetric(rng: np.random.Generator) -> Problem:
     return _problem_at(loss, str(rng.choice(_BIASES)), float(np.exp(rng.uniform(-6, -2))))
 
 
-_KNOWN = has_loss("mse", "ce", "logistic", "squared_hinge")
+_STRICT = (MSE, CE, LOGISTIC, SQUARED_HINGE)
+_SYMMETRIC = Assumption("a convex loss that treats all classes alike", lambda p: p.loss.convex and p.loss.symmetric)
 
 THEOREMS = (
     minimum_theorem(
@@ -116,7 +161,7 @@ THEOREMS = (
         claim="Balanced classes, one layer, a convex loss that treats all wrong classes alike: a minimiser is a (I - J) + e J "
         "with equal biases, and the minimum that of a convex function of three scalars.",
         source="Group averaging; derived (cf. Zhou et al. 2022, Are all losses created equal, arXiv 2210.02192)",
-        assumes=(_KNOWN, CLASS_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0)),
+        assumes=(_SYMMETRIC, CLASS_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0)),
         general=True,
         predict=predict_symmetric,
         cases=symmetric_cases,

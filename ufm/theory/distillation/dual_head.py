@@ -19,6 +19,7 @@ from jax import lax
 
 from ufm.checks import is_traced
 from ufm.frames import helmert
+from ufm.losses.distillation import DualHead
 from ufm.objective import column_weights
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -196,7 +197,7 @@ THEOREMS = (
         "of a convex function of three scalars.",
         source="derived (group averaging); setting: Yang et al. 2024, arXiv 2411.08937",
         assumes=(
-            has_loss("dual_head", "dual_head_norm"), Assumption("a symmetric teacher on equal classes", _test), PLAIN, PENALISED,
+            has_loss(DualHead, name="dual_head"), Assumption("a symmetric teacher on equal classes", _test), PLAIN, PENALISED,
             ONE_LAYER, Assumption("a width of at least K", lambda p: min(p.widths) >= len(p.groups)), has_bias("none"),
         ),  # fmt: skip
         predict=predict,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.duality import certify
+from ufm.losses import CE
 from ufm.objective import column_weights, logits
 from ufm.problem import Problem
 from ufm.solve import solve
@@ -117,7 +118,7 @@ THEOREMS = (
         draw=draw,
         evidence=evidence,
         assumes=(
-            has_loss("ce"), has_bias("none"), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
+            has_loss(CE), has_bias("none"), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
             Assumption("strictly positive soft labels", lambda p: bool((np.asarray(p.targets) > 0).all())),
         ),  # fmt: skip
     ),

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import kd
+from ufm.losses.distillation import Mixture
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.settings.distillation import distilled_problem, symmetric_teacher
@@ -79,7 +80,7 @@ THEOREMS = (
         claim="Hard labels and a symmetric teacher on one head: the simplex ETF, whose margin a solves gamma (1 - p(a)) + "
         "kd T (q_t - p(a/T)) = (K-1) sqrt(n l2_W l2_H), p(x) = e^x/(e^x + K - 1); between those of either alone.",
         source="derived (group averaging); loss: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
-        assumes=(has_loss("kd"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
+        assumes=(has_loss(Mixture, name="kd"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
         predict=predict,
         cases=cases,
         draw=draw,

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.losses import pld
+from ufm.losses import is_loss, pld
+from ufm.losses.plackett_luce import PlackettLuce
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.settings.distillation import confident_teacher, distilled_problem
@@ -56,6 +57,10 @@ def draw(rng: np.random.Generator) -> Problem:
     return problem_at(rng.uniform(0.2, 0.95), np.exp(rng.uniform(-5, np.log(0.95))), int(rng.integers(1, 50)))
 
 
+def _averages_ties(problem: Problem) -> bool:
+    return is_loss(problem.loss, PlackettLuce) and problem.loss.value.ties == "average"
+
+
 THEOREMS = (
     descent_theorem(
         id="pld",
@@ -65,8 +70,8 @@ THEOREMS = (
         source="loss: Bassam, Zhu, Bian 2025, PLD: a choice-theoretic list-wise knowledge distillation, arXiv 2506.12542; "
         "closed form and averaging of ties derived",
         assumes=(
-            has_loss("pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
-            Assumption("ties averaged over their orders", lambda p: getattr(p.loss.value, "ties", None) == "average"),
+            has_loss(PlackettLuce, name="pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
+            Assumption("ties averaged over their orders", _averages_ties),
         ),  # fmt: skip
         predict=predict,
         cases=cases,

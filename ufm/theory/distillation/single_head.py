@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import ce_binary_kl
+from ufm.losses.distillation import SingleHead
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.settings.distillation import distilled_problem, symmetric_teacher
@@ -82,7 +83,7 @@ THEOREMS = (
         "a P + e J, where margin a and mean logit e solve two coupled scalar equations; the teacher drags the margin to its own.",
         source="derived (group averaging); losses: Yang et al. 2024, arXiv 2411.08937",
         assumes=(
-            has_loss("ce_binary_kl", "ce_binary_kl_norm"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none"),
+            has_loss(SingleHead, name="ce_binary_kl"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none"),
         ),  # fmt: skip
         predict=predict,
         cases=cases,

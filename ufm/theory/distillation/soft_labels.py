@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
+from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.settings.distillation import confident_teacher, soft_label_problem
@@ -57,7 +58,7 @@ THEOREMS = (
         claim="Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin "
         "T log((K-1) p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.",
         source="derived (group averaging); setting: Hinton, Vinyals, Dean 2015, arXiv 1503.02531",
-        assumes=(has_loss("ce"), KNOWN_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
+        assumes=(has_loss(CE), KNOWN_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
         general=True,
         predict=predict,
         cases=cases,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params, logits
 from ufm.problem import Problem
 
@@ -48,11 +49,11 @@ def mode_matrix(problem: Problem, params: Params) -> jax.Array:
 
 def plain_mse(problem: Problem) -> bool:
     """One-hot squared error without bias or proximity, trained classifier, unit column weights."""
-    plain = problem.loss.name == "mse" and problem.bias == "none" and problem.features == "free"
+    plain = is_loss(problem.loss, MSE) and problem.bias == "none" and problem.features == "free"
     return plain and problem.design in ("balanced", "imbalanced") and problem.classifier is None and problem.H0 is None
 
 
 def one_layer_mse(problem: Problem) -> bool:
     """One trained layer of squared error with unit column weights: any targets, any bias."""
-    plain = problem.loss.name == "mse" and len(problem.widths) == 1 and problem.features == "free"
+    plain = is_loss(problem.loss, MSE) and len(problem.widths) == 1 and problem.features == "free"
     return plain and problem.classifier is None and problem.H0 is None and bool(np.all(np.asarray(problem.weight) == 1))

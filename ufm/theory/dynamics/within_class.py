@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params, end_to_end
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -150,7 +151,7 @@ def velocity_draw(rng: np.random.Generator) -> Residuals:
 
 def _is_split(case: Cloud | Residuals) -> bool:
     m = np.asarray(case.problem.multiplicity)
-    return case.problem.loss.name == "mse" and set(case.problem.groups) == {2} and np.array_equal(m[0::2], m[1::2])
+    return is_loss(case.problem.loss, MSE) and set(case.problem.groups) == {2} and np.array_equal(m[0::2], m[1::2])
 
 
 THEOREMS = (

@@ -16,6 +16,7 @@ import numpy as np
 
 from ufm.checks import refuse
 from ufm.frames import helmert
+from ufm.losses import CE, is_loss
 from ufm.minimise import minimise
 from ufm.objective import Params
 from ufm.problem import Problem
@@ -57,7 +58,7 @@ def solve_grouped(problem: Problem, key: jax.Array, *, tolerance: float = 1e-10,
     Raises:
       ValueError: for a problem of another kind.
     """
-    plain = problem.loss.name == "ce" and problem.bias == "none" and problem.features == "free" and problem.classifier is None
+    plain = is_loss(problem.loss, CE) and problem.bias == "none" and problem.features == "free" and problem.classifier is None
     if not plain or problem.H0 is not None or problem.design not in ("imbalanced", "balanced") or len(problem.widths) != 1:
         refuse("problem", problem, "imbalanced cross-entropy on one layer with free features and no bias")
     if set(problem.groups) != {1} or problem.widths[0] < problem.classes:

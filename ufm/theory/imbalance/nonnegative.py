@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import CE
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -107,7 +108,7 @@ THEOREMS = (
         "on its own size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).",
         source=DANG + "; margins with both ridges, and the proof, derived",
         assumes=(
-            has_loss("ce"),
+            has_loss(CE),
             ONE_HOT,
             Assumption("non-negative features", lambda p: p.features == "nonnegative"),
             Assumption("a trained classifier and no proximity term", lambda p: p.classifier is None and p.H0 is None),

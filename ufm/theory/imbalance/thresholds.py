@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.duality import certify
+from ufm.losses import CE
 from ufm.objective import logits
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -130,7 +131,7 @@ def draw_collapse(rng: np.random.Generator) -> Problem:
     return problem_at(float(max(counts) * np.exp(rng.uniform(-1, 1))), counts, str(rng.choice(["none", "free"])))
 
 
-_SHARED = (has_loss("ce"), ONE_HOT, PLAIN, PENALISED, ONE_LAYER, is_wide(1))
+_SHARED = (has_loss(CE), ONE_HOT, PLAIN, PENALISED, ONE_LAYER, is_wide(1))
 
 THEOREMS = (
     Theorem(

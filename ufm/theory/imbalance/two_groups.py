@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
+from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
@@ -121,7 +122,7 @@ THEOREMS = (
         source="Derived; setting of Fang, He, Long, Su 2021, Exploring deep neural networks via layer-peeled model: minority "
         "collapse in imbalanced training, arXiv 2101.12699, and Hong and Ling 2023, arXiv 2309.09725",
         assumes=(
-            has_loss("ce"),
+            has_loss(CE),
             Assumption("one-hot classes of exactly two sizes", two_sizes),
             PLAIN,
             PENALISED,

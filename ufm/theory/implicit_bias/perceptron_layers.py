@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import CE, is_loss
 from ufm.objective import Params, logits, objective
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption, Theorem, agreement
@@ -147,7 +148,7 @@ def draw(rng: np.random.Generator) -> Layers:
 
 
 _ASSUMES = (
-    Assumption("one layer of cross-entropy without bias", lambda c: c.problem.loss.name == "ce" and c.params.b is None),
+    Assumption("one layer of cross-entropy without bias", lambda c: is_loss(c.problem.loss, CE) and c.params.b is None),
     Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
 )
 _SOURCE = "derived, after Tyurin 2024, arXiv 2412.08424"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import helmert
+from ufm.losses import CE, is_loss
 from ufm.objective import Params, logits
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption
@@ -74,7 +75,7 @@ def _is_simplex(case: SimplexStart) -> bool:
 
 
 ASSUMES = (
-    Assumption("balanced cross-entropy, one column a class", lambda c: c.problem.loss.name == "ce"),
+    Assumption("balanced cross-entropy, one column a class", lambda c: is_loss(c.problem.loss, CE)),
     Assumption("no ridge and no bias", lambda c: float(np.max(c.problem.ridges)) == 0 and c.problem.bias == "none"),
     Assumption("simplex logits", _is_simplex),
 )

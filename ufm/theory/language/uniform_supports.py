@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.duality import certify
 from ufm.checks import array_module, is_traced
+from ufm.duality import certify
 from ufm.frames import helmert
+from ufm.losses import CE
 from ufm.objective import column_weights
 from ufm.problem import Problem
 from ufm.settings.language import uniform_supports
@@ -128,7 +129,7 @@ THEOREMS = (
         "q = tau (V-1) sqrt(C(V-2,k-1)) is the probability off the support; zero iff q >= (V-k)/V.",
         source="setting: Zhao, Behnia, Vakilian, Thrampoulidis 2024, Implicit geometry of next-token prediction, arXiv 2408.15417; "
         "closed form derived",
-        assumes=(has_loss("ce"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN),
+        assumes=(has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN),
         predict=predict,
         measure=measure,
         geometry_tolerance=1e-5,  # the curvature vanishes at the threshold, and with the ridge

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
+from ufm.losses import CE
 from ufm.objective import Params, column_weights, data_term
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -94,7 +95,7 @@ THEOREMS = (
         source="setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
         "2402.06171; closed form derived",
         assumes=(
-            has_loss("ce"),
+            has_loss(CE),
             has_bias("none"),
             Assumption("a fixed simplex classifier, no trained weights", _fixed_simplex),
             MIXES_TWO,

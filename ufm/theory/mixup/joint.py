@@ -21,6 +21,7 @@ import numpy as np
 
 from ufm.checks import check_count, check_positive, check_shape, common_float_dtype, is_traced
 from ufm.frames import helmert
+from ufm.losses import CE
 from ufm.objective import column_weights, data_term
 from ufm.problem import Problem
 from ufm.reduce import split_columns
@@ -184,7 +185,7 @@ THEOREMS = (
         source="derived; setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's influence on neural collapse, arXiv "
         "2402.06171, where the simplex is assumed",
         assumes=(
-            has_loss("ce"),
+            has_loss(CE),
             has_bias("none", "free", "ridge"),
             PLAIN,
             PENALISED,

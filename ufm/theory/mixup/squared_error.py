@@ -19,6 +19,7 @@ import numpy as np
 
 from ufm.checks import array_module, is_traced
 from ufm.frames import helmert
+from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
@@ -101,7 +102,7 @@ _MINIMUM = minimum_theorem(
     source="derived (soft thresholding of singular values); setting: Fisher, Meng, Papyan 2024, Pushing boundaries: mixup's "
     "influence on neural collapse, arXiv 2402.06171",
     assumes=(
-        has_loss("mse"),
+        has_loss(MSE),
         has_bias("none", "free"),
         PLAIN,
         PENALISED,

@@ -7,6 +7,7 @@ bias takes the mean direction away and leaves the simplex; a ridge on the bias f
 import jax.numpy as jnp
 
 from ufm.frames import helmert
+from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.theory.assumptions import BALANCED, DEEP, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem
@@ -59,7 +60,7 @@ def _spread(problem: Problem, basis, gamma, gap) -> Prediction:
 
 _DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
 _ZHOU = "Zhou, Li, Ding, You, Qu, Zhu 2022, On the optimization landscape of neural collapse under MSE loss, arXiv 2203.01238"
-_SHARED = (has_loss("mse"), BALANCED, PLAIN, PENALISED)
+_SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED)
 
 THEOREMS = (
     minimum_theorem(

@@ -8,6 +8,7 @@ diag(n) - n n^T / N, and b = n/N always.
 import jax
 import jax.numpy as jnp
 
+from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.theory.assumptions import ONE_HOT, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem
@@ -62,7 +63,7 @@ def _no_tie_at_the_cut(mu: jax.Array, rank: int, alive: jax.Array) -> jax.Array:
 
 
 _DANG = "Dang, Tran, Tran, Dinh, Ho, Nguyen 2023, Neural collapse in deep linear networks, arXiv 2301.00437"
-_SHARED = (has_loss("mse"), ONE_HOT, PLAIN, PENALISED)
+_SHARED = (has_loss(MSE), ONE_HOT, PLAIN, PENALISED)
 
 THEOREMS = (
     minimum_theorem(

@@ -8,6 +8,7 @@ so that l2_W = lW/K and l2_H = lH/(Kn) here. Their c is K sqrt(n) times the geom
 import jax.numpy as jnp
 
 from ufm.frames import helmert
+from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.reduce import split_columns
 from ufm.roots import increasing_root
@@ -91,7 +92,7 @@ def _problem_at(B: float) -> Problem:
 
 
 _SOURCE = "Tirer and Bruna 2022, Extended unconstrained features model for exploring deep neural collapse, arXiv 2202.08087"
-_SHARED = (has_loss("mse"), BALANCED, PLAIN, PENALISED, is_wide(0))
+_SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED, is_wide(0))
 
 THEOREMS = (
     minimum_theorem(

@@ -19,35 +19,30 @@ import numpy as np
 
 from ufm.frames import simplex_etf
 from ufm.losses import comp_sum, gce, mae
+from ufm.losses.probability import CompSum
 from ufm.problem import Problem
 from ufm.roots import increasing_root
-from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias
+from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.other_losses.measured import (
     cases_of,
     certified,
     collapse_theorem,
     descend,
     draw_of,
-    has_kind,
     measure,
     problem_at,
     random_factors,
 )
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Theorem, agreement
 
 _LOWEST_ODDS = -800.0
 
 
-def tau_of(loss) -> float:
-    """tau of a comp-sum loss by any of its names."""
-    return {"comp_sum": lambda tau: tau, "gce": lambda q: 1 + q, "mae": lambda: 2.0}[loss.kind](*loss.parameters)
-
-
 def predict(problem: Problem) -> Prediction:
     """The larger root of s - tau softplus(s) = log(c (K-1)) in a = log(K-1) - s, or zero where that is lower."""
-    K, c, tau = problem.classes, price_of(problem), tau_of(problem.loss)
+    K, c, tau = problem.classes, price_of(problem), problem.loss.value.tau
     at_zero = jnp.log(K - 1.0)
 
     def slope(s: jax.Array, c: jax.Array) -> jax.Array:
@@ -120,11 +115,9 @@ def draw_hysteresis(rng: np.random.Generator) -> Problem:
 
 
 _ZHANG = "Zhang and Sabuncu 2018, arXiv 1805.07836; Mao, Mohri, Zhong 2023, arXiv 2304.07288"
-_SUM_EXPONENTIAL = Assumption("tau = 0", lambda p: p.loss.kind == "comp_sum" and p.loss.parameters == (0.0,))
-
 THEOREMS = (
     collapse_theorem(
-        has_kind("gce", "comp_sum", "mae"),
+        has_loss(CompSum, name="gce or comp_sum or mae"),
         missing=1,
         id="gce",
         status="holds",
@@ -136,8 +129,7 @@ THEOREMS = (
         draw=draw_of((gce(0.7), comp_sum(1.5)), 1e-3, 0.06),
     ),
     collapse_theorem(
-        _SUM_EXPONENTIAL,
-        has_kind("comp_sum"),
+        has_loss(comp_sum(0.0)),
         missing=1,
         id="comp-sum-exp",
         status="holds",
@@ -159,6 +151,6 @@ THEOREMS = (
         evidence=agreement(1e-9),
         cases=hysteresis_cases,
         draw=draw_hysteresis,
-        assumes=(has_kind("mae"), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")),
+        assumes=(has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")),
     ),
 )

@@ -9,20 +9,22 @@ attained by the simplex a (I - J). Every decreasing function of the softmax prob
 scalar problem may have several minima; zero is always a candidate.
 """
 
+from dataclasses import astuple
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.losses import focal, poly1, z_loss
+from ufm.losses import focal, is_loss, poly1, z_loss
+from ufm.losses.normalised import ZLoss
 from ufm.problem import Problem
+from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.measured import (
     cases_of,
     collapse_theorem,
     descend,
     draw_of,
-    has_kind,
     problem_at,
     random_factors,
     value_and_gradient,
@@ -46,7 +48,7 @@ def predict(problem: Problem) -> Prediction:
 def predict_z_score(problem: Problem) -> Prediction:
     """The same with the z-score a (1 - 1/K)/sqrt(a^2 (K-1)/K^2 + eps) of the true logit in closed form."""
     K, c = problem.classes, price_of(problem)
-    slope, offset, eps = problem.loss.parameters
+    slope, offset, eps = astuple(problem.loss.value)
 
     def F(a: jax.Array, c: jax.Array) -> jax.Array:
         score = a * (1 - 1 / K) / jnp.sqrt(a**2 * (K - 1) / K**2 + eps)
@@ -64,7 +66,7 @@ class Descent(NamedTuple):
 
 def predict_infimum(problem: Problem) -> jax.Array:
     """softplus(A (B - sqrt(K-1)))/A, the loss at the largest z-score of any column: approached as the logits go to zero."""
-    slope, offset, _ = problem.loss.parameters
+    slope, offset, _ = astuple(problem.loss.value)
     return jax.nn.softplus(slope * (offset - jnp.sqrt(problem.classes - 1.0))) / slope
 
 
@@ -95,11 +97,16 @@ def infimum_cases() -> dict[str, Problem]:
     return {f"c={c}": problem_at(z_loss(1.0, 0.0, 0.0), c) for c in (0.001, 0.1)}
 
 
+def _is_contrastive(problem: Problem) -> bool:
+    loss = problem.loss
+    return loss.contrastive and loss.symmetric and loss.shift_invariant
+
+
 _SOURCE = "Zhou, You, Li, Liu, Liu, Qu, Zhu 2022, Are all losses created equal, arXiv 2210.02192; with ridges derived"
 
 THEOREMS = (
     collapse_theorem(
-        Assumption("a contrastive loss that does not see shifts", lambda p: p.loss.contrastive and p.loss.shift_invariant),
+        Assumption("a contrastive loss, alike for all classes, that does not see shifts", _is_contrastive),
         missing=1,
         id="p-loss-1d",
         status="holds",
@@ -113,8 +120,8 @@ THEOREMS = (
         notes="Other global minimisers may exist where the scalar problem has several; with one, the geometry is unique.",
     ),
     collapse_theorem(
-        has_kind("z_loss"),
-        Assumption("eps above 0", lambda p: p.loss.contrastive),
+        has_loss(ZLoss, name="z_loss"),
+        Assumption("eps above 0", lambda p: is_loss(p.loss, ZLoss) and p.loss.value.eps > 0),
         missing=1,
         id="z-score-loss",
         status="holds",

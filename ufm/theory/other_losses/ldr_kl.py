@@ -10,8 +10,10 @@ It is convex and contrastive. With p = 1 - (K-1) c the weight of the true class,
 import jax.numpy as jnp
 
 from ufm.losses import ldr_kl
+from ufm.losses.margin import LdrKl
 from ufm.problem import Problem
-from ufm.theory.other_losses.measured import cases_of, certified, collapse_theorem, draw_of, has_kind
+from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.measured import cases_of, certified, collapse_theorem, draw_of
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 
@@ -21,7 +23,7 @@ _LOSSES = (ldr_kl(1.0, 0.5),)
 def predict(problem: Problem) -> Prediction:
     """a = max(0, m + T log(1/c - K + 1)); f* is T log[(1 + (K-1) exp((m-a)/T))/K] + c (K-1) a."""
     K, c = problem.classes, price_of(problem)
-    m, T = problem.loss.parameters
+    m, T = problem.loss.value.margin, problem.loss.value.temperature
     threshold = 1 / (K - 1 + jnp.exp(-m / T))
     alive = c < threshold
     a = jnp.where(alive, m + T * jnp.log(1 / jnp.where(alive, c, 0.5 / K) - (K - 1)), 0)
@@ -31,7 +33,7 @@ def predict(problem: Problem) -> Prediction:
 
 THEOREMS = (
     collapse_theorem(
-        has_kind("ldr_kl"),
+        has_loss(LdrKl, name="ldr_kl"),
         missing=1,
         id="ldr-kl",
         status="holds",

@@ -111,11 +111,6 @@ def certified(problem: Problem, predicted: Prediction, measured: Measured) -> li
     return [*evidence(problem, predicted, measured), Check("certificate", "gap", abs(float(gap)), 1e-6)]
 
 
-def has_kind(*kinds: str) -> Assumption:
-    """The loss was made by one of these functions of `ufm.losses`."""
-    return Assumption("the loss " + " or ".join(kinds), lambda p: (p.loss.kind or p.loss.name) in kinds)
-
-
 def collapse_theorem(*assumes: Assumption, missing: int, **fields: Any) -> Theorem:
     """A Theorem about the minimum for one loss in the balanced one-layer model of width at least K - missing."""
     shared = (BALANCED, PLAIN, PENALISED, has_bias("none"), ONE_LAYER, is_wide(missing))

@@ -16,9 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from ufm.losses import log_spherical, log_taylor
+from ufm.losses.spherical import LogSpherical
 from ufm.problem import Problem
 from ufm.roots import increasing_root
-from ufm.theory.other_losses.measured import cases_of, collapse_theorem, draw_of, has_kind, measure
+from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.measured import cases_of, collapse_theorem, draw_of, measure
 from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, reduced, symmetric_prediction
@@ -29,7 +31,7 @@ _SPHERICAL = (log_spherical(0.05),)
 def predict_spherical(problem: Problem) -> Prediction:
     """a = b = o, the lowest point of log((o^2 + K eps)/(o^2 + eps)) + c K o on o >= 0."""
     K, c = problem.classes, price_of(problem)
-    (eps,) = problem.loss.parameters
+    eps = problem.loss.value.eps
 
     def F(o: jax.Array, c: jax.Array) -> jax.Array:
         return jnp.log1p((K - 1) * eps / (o**2 + eps)) + c * K * o
@@ -72,7 +74,7 @@ def predict_taylor(problem: Problem) -> Prediction:
 
 THEOREMS = (
     collapse_theorem(
-        has_kind("log_spherical"),
+        has_loss(LogSpherical, name="log_spherical"),
         missing=0,
         id="log-spherical",
         status="holds",
@@ -85,7 +87,7 @@ THEOREMS = (
         draw=draw_of(_SPHERICAL, 1e-3, 0.3),
     ),
     collapse_theorem(
-        has_kind("log_taylor"),
+        has_loss(log_taylor()),
         missing=0,
         id="log-taylor",
         status="numerical",

@@ -14,9 +14,11 @@ Where b would not be below zero the simplex (b = 0) is the minimum, and where a 
 import jax.numpy as jnp
 from jax.scipy.special import logit
 
-from ufm.losses import ce_logsumexp, get_loss, stablemax
+from ufm.losses import LOGISTIC, ce_logsumexp, stablemax
+from ufm.losses.logsumexp import CrossEntropyLogsumexp
 from ufm.problem import Problem
-from ufm.theory.other_losses.measured import cases_of, certified, collapse_theorem, draw_of, has_kind
+from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.measured import cases_of, certified, collapse_theorem, draw_of
 from ufm.theory.other_losses.scalar import on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, reduced, symmetric_prediction
@@ -37,7 +39,7 @@ def predict_bce(problem: Problem) -> Prediction:
 def predict_logsumexp(problem: Problem) -> Prediction:
     """(a, b) from lse = c K/(2 zeta) and the softmax above for c < 1/K, the mean where c >= 1/K and 2 zeta log(K)/K > c."""
     K, c = problem.classes, price_of(problem)
-    (zeta,) = problem.loss.parameters
+    zeta = problem.loss.value.zeta
     inside = c < 1 / K
     safe = jnp.where(inside, c, 0.5 / K)
     lse = c * K / (2 * zeta)
@@ -67,11 +69,11 @@ def _best(problem: Problem, both: tuple, mean: tuple) -> Prediction:
     return symmetric_prediction(problem, a, b, value)
 
 
-_BCE = (get_loss("logistic"),)
+_BCE = (LOGISTIC,)
 
 THEOREMS = (
     collapse_theorem(
-        has_kind("logistic"),
+        has_loss(LOGISTIC),
         missing=0,
         id="bce",
         status="holds",
@@ -84,7 +86,7 @@ THEOREMS = (
         draw=draw_of(_BCE, 1e-3, 0.19),
     ),
     collapse_theorem(
-        has_kind("ce_logsumexp"),
+        has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),
         missing=0,
         id="ce-logsumexp",
         status="holds",
@@ -98,7 +100,7 @@ THEOREMS = (
         "higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, is not zero.",
     ),
     collapse_theorem(
-        has_kind("stablemax"),
+        has_loss(stablemax()),
         missing=0,
         id="stablemax",
         status="numerical",

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.solve import solve
@@ -99,7 +100,7 @@ def _is_collapsed(case: Perturbation) -> bool:
 
 def _is_one_layer_mse(case: Perturbation) -> bool:
     p = case.problem
-    return p.loss.name == "mse" and p.bias == "none" and len(p.widths) == 1 and p.widths[0] >= p.classes
+    return is_loss(p.loss, MSE) and p.bias == "none" and len(p.widths) == 1 and p.widths[0] >= p.classes
 
 
 THEOREMS = (

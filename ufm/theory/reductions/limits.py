@@ -17,6 +17,7 @@ from jax import lax
 
 from ufm.bartlett import draw_pooled
 from ufm.isotropic import gaussian_spread, isotropic_limit
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.reduce import pooled_problem
@@ -202,7 +203,7 @@ THEOREMS = (
         "large d is; beside that span they shrink by their ridge alone.",
         source="derived",
         assumes=(
-            Assumption("squared error with free features", lambda case: case.run.problem.loss.name == "mse"),
+            Assumption("squared error with free features", lambda case: is_loss(case.run.problem.loss, MSE)),
             Assumption("no proximity term", lambda case: case.run.problem.H0 is None),
         ),
         predict=predict_limit,

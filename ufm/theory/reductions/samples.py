@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.reduce import compress_columns, pool_samples
@@ -108,7 +109,7 @@ def draw_any_targets(rng: np.random.Generator) -> Run:
 
 _SQUARED = Assumption(
     "squared error with free features and one weight",
-    lambda run: run.problem.loss.name == "mse" and run.problem.features == "free" and np.ptp(run.problem.weight) == 0,
+    lambda run: is_loss(run.problem.loss, MSE) and run.problem.features == "free" and np.ptp(run.problem.weight) == 0,
 )
 
 THEOREMS = (

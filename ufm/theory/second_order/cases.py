@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_positive, refuse
+from ufm.losses import MSE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption
@@ -79,7 +80,7 @@ def random_point(rng: np.random.Generator) -> CriticalPoint:
 
 def _is_plain_balanced(case: CriticalPoint) -> bool:
     p = case.problem
-    plain = p.loss.name == "mse" and p.bias == "none" and len(p.widths) == 1 and p.features == "free" and p.classifier is None
+    plain = is_loss(p.loss, MSE) and p.bias == "none" and len(p.widths) == 1 and p.features == "free" and p.classifier is None
     if not plain or len(set(p.groups)) != 1 or p.columns % p.classes or bool(p.scale != 1):
         return False
     one_hot = np.repeat(np.eye(p.classes), p.columns // p.classes, axis=1)
