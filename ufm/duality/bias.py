@@ -1,6 +1,7 @@
 """The dual point under a free bias: b minimised out at the given features, then as little of a balanced point as it takes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax import lax
 from ufm.duality.bound import balance
 from ufm.duality.columns import Columns
 from ufm.duality.parts import parts_of
-from ufm.duality.rounding import product
+from ufm.duality.rounding import product, rounded_inwards
 
 _NEWTON, _CONJUGATE = 24, 100  # most steps of each
 
@@ -83,7 +84,7 @@ def _solve(curve: Callable, slope: jax.Array, shifts: bool) -> jax.Array:
     return lax.while_loop(proceed, advance, (none, slope, slope, jnp.sum(slope**2), jnp.zeros_like(target), 0))[0]
 
 
-def mixed_until_balanced(columns: Columns, dual: list) -> list:
+def mixed_until_balanced(columns: Columns, dual: list, dtype: Any) -> list:
     """The dual point with the least share 2^-e of a balanced one, mean target - target, that leaves room to balance exactly."""
     parts = parts_of(columns.loss)
     weights = columns.shares * columns.intercept
@@ -96,7 +97,8 @@ def mixed_until_balanced(columns: Columns, dual: list) -> list:
         centres.append(jnp.where(jnp.isfinite(centre), centre, jnp.zeros_like(t)))
 
     def mixed(share: jax.Array) -> list:
-        return [(1 - share) * t + share * centre for t, centre in zip(dual, centres, strict=True)]
+        both = zip(dual, centres, strict=True)
+        return [rounded_inwards((1 - share) * t + share * centre, dtype).astype(t.dtype) for t, centre in both]
 
     def crowded(share: jax.Array) -> jax.Array:
         return (share < 1) & ~balance(columns, mixed(share), margin=4.0)[1]

@@ -10,6 +10,7 @@ whatever point it comes from: here from the gradient of the loss at the logits o
 point is ours.)
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from ufm.duality.bound import BoundStatus, DualBound, completed, evaluate, gain,
 from ufm.duality.columns import Columns, columns_of, features_of_runs
 from ufm.duality.parts import parts_of
 from ufm.duality.plane import declared_bound, plane_bound
-from ufm.duality.rounding import rounded_down, unit, widened
+from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
 from ufm.losses import cross_entropy
 from ufm.objective import Params, along_domain, data_term, end_to_end, logits, penalty
 from ufm.problem import Problem
@@ -145,19 +146,19 @@ def certify(problem: Problem, params: Params) -> Certificate:
     # the kind of targets does not matter here, nor a missing bias: problems that differ in them alone share a program
     value, largest = _value(share_bias(problem), point_with_bias(problem, params))
     z = _mean_logits(problem, params)
-    found = _certify(columns_of(problem), z, value, largest)
     dtype = problem.dtype
+    found = _certify(columns_of(problem), z, value, largest, dtype)
     exact = value.astype(dtype)
     lower = rounded_down(found.bound.lower, dtype)
     gap = exact - lower
     ratio = found.ratio.astype(dtype)
-    allowance = (
-        (found.bound.allowance + (found.bound.lower - lower)).astype(dtype) if dtype != value.dtype else found.bound.allowance
-    )
+    allowance = (found.bound.allowance + jnp.maximum(found.bound.lower - lower, 0)).astype(dtype)
     return Certificate(exact, lower, gap, gap / jnp.abs(exact), ratio, allowance, found.bound.status, found.dual.astype(dtype))
 
 
 class _Found(NamedTuple):
+    """A bound, |G|_2 / c at the point that it comes from, and the dual point."""
+
     bound: DualBound
     ratio: jax.Array
     dual: jax.Array
@@ -183,8 +184,9 @@ def _mean_logits(problem: Problem, params: Params) -> jax.Array:
         return z if params.b is None else z + params.b[:, None] * merged.intercept[None, :]
 
 
-@jax.jit
-def _certify(columns: Columns, z: jax.Array, value: jax.Array, largest: jax.Array) -> _Found:
+@partial(jax.jit, static_argnames="dtype")
+def _certify(columns: Columns, z: jax.Array, value: jax.Array, largest: jax.Array, dtype: Any) -> _Found:
+    """The bound at logits z, of a dual point in `dtype`; value, largest: f at the point, and its largest logit."""
     infimum = infimum_below(columns)
     steps = (z.shape[0] + z.shape[1]) * (1 + largest)
     blur = 64 * unit(z) * steps * (jnp.abs(value) + jnp.abs(infimum))  # how far rounding may have moved the value
@@ -194,29 +196,30 @@ def _certify(columns: Columns, z: jax.Array, value: jax.Array, largest: jax.Arra
     if parts_of(columns.loss) is None:
         found = _of_own_loss(columns, z, c, value + blur)
     else:
-        found = _of_parts(columns, z, c)
+        found = _of_parts(columns, z, c, dtype)
     lower = jnp.where(found.bound.status == int(BoundStatus.BOUNDED), jnp.maximum(found.bound.lower, infimum), -jnp.inf)
     lower = jnp.where(lower <= value + blur, jnp.minimum(lower, value), lower)
     return found._replace(bound=found.bound._replace(lower=lower))
 
 
-def _of_parts(columns: Columns, z: jax.Array, c: jax.Array) -> _Found:
+def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Found:
     """The dual point of a loss of this package at logits z, scaled until the ridges pay for it, and its bound."""
     parts, y, t = parts_of(columns.loss), columns.targets, columns.teacher
     dual = [part.atom.point(part.scaled(z, y, t), part.about(y, t)) for part in parts]
     norm = _norm(columns, dual)
     if columns.free:
-        dual = lax.stop_gradient(mixed_until_balanced(columns, dual))
+        dual = lax.stop_gradient(mixed_until_balanced(columns, dual, dtype))
 
     def bounded(dual: list) -> tuple[DualBound, jax.Array]:
-        fixed = jnp.stack([part.atom.clip(x, part.about(y, t)) for part, x in zip(parts, dual, strict=True)])
+        inside = jnp.stack([part.atom.clip(x, part.about(y, t)) for part, x in zip(parts, dual, strict=True)])
+        fixed = rounded_inwards(inside, dtype).astype(z.dtype)
         return evaluate(columns, fixed, c), fixed
 
     if columns.trainable == 0 or columns.features == "sphere":
         found, fixed = bounded(dual)
-        return _Found(found, norm if columns.trainable == 0 or columns.features == "sphere" else norm / c, fixed)
+        return _Found(found, norm, fixed)
     n = min(z.shape)
-    margin = 1 - unit(z) * (32 * n + 64)
+    margin = 1 - unit(z) * (32 * n + 64) - 4 * n**0.5 * float(jnp.finfo(dtype).eps)
     tau = margin * _share(c, _norm(columns, dual) if columns.free else norm)
     found, fixed = bounded([tau * x for x in dual])
     again = _share(c, found.norm) * (1 - unit(z) * 4096 * n)

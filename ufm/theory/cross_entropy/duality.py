@@ -148,8 +148,8 @@ THEOREMS = (
         id="duality-certificate",
         status="holds",
         claim="With one trained layer (or a fixed classifier), free features and a convex loss of known conjugate, any targets, "
-        "weights and bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to shifts) "
-        "or the number of different columns (less 1 under a free bias).",
+        "weights and bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to "
+        "shifts) or the number of different columns (less 1 under a free bias).",
         notes="Below that width the bound remains one, and may be loose; losses of several parts have a dual point a part.",
         source="Derived; optimality conditions in Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238",
         predict=predict_certified,
