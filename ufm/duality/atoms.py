@@ -94,7 +94,7 @@ class Entropy:
         s_radius = (1 + 8 * eps) * jnp.sum(r, axis=0) + (K + 2) * eps * jnp.sum(jnp.abs(q), axis=0)
         inside = jnp.all(q - r >= 0, axis=0) & (s + s_radius <= 1)
         value = jnp.sum(ends(entropy_term, q, r), axis=0) + ends(rest_term, s, s_radius)
-        return Below(value, (2 * K + 4 * LIBRARY) * eps * jnp.abs(value), inside)
+        return Below(value, (K + LIBRARY + 4) * eps * jnp.abs(value), inside)
 
     def _blur(self, y: jax.Array) -> jax.Array:
         """What the stored target of the true class may differ by from 1 minus the others."""
@@ -182,7 +182,7 @@ class Bernoulli:
         whole = radius + 4 * eps * jnp.abs(high) + blurred
         inside = jnp.all((low * (1 - 2 * eps) - radius >= 0) & ((high - whole >= 0) | (t + radius <= 0) & (y <= 1)), axis=0)
         value = jnp.sum(ends(lambda p: entropy_term(p) + rest_term(p), p, r), axis=0)
-        return Below(value, (2 * K + 4 * LIBRARY) * eps * jnp.abs(value), inside)
+        return Below(value, (K + LIBRARY + 4) * eps * jnp.abs(value), inside)
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def _part_below(columns: Columns, part: Part, t: jax.Array, radius: jax.Array) -
     eps = unit(t)
     below = part.atom.below(t, radius, part.about(columns.targets, columns.teacher))
     value = part.weight * below.value
-    allowance = part.weight * below.allowance * (1 + 8 * eps) + 4 * eps * jnp.abs(value)
+    allowance = part.weight * below.allowance * (1 + 8 * eps) + 2 * eps * jnp.abs(value)
     if part.shift is not None:
         shift = part.shift(columns.targets, columns.teacher)
         mid, r = completed(columns, part, t, radius)
@@ -233,7 +233,7 @@ def _part_below(columns: Columns, part: Part, t: jax.Array, radius: jax.Array) -
         constant = part.log_classes * jnp.log(jnp.asarray(1.0 * t.shape[0], t.dtype))
         value = value + constant
         allowance += 4 * LIBRARY * eps * jnp.abs(constant)
-    return value, allowance + 8 * eps * jnp.abs(value), below.inside
+    return value, allowance + 2 * eps * jnp.abs(value), below.inside
 
 
 def _nothing(columns: Columns, part: Part) -> jax.Array:

@@ -41,7 +41,7 @@ def measure(problem: Problem, key: jax.Array) -> Certified:
 def evidence(problem: Problem, predicted: float, measured: Certified) -> list[Check]:
     """Gap and dual norm to 1e-7."""
     del problem
-    gap = measured.gap - predicted
+    gap = abs(measured.gap - predicted)
     return [Check("certificate", "gap", gap, 1e-7), Check("certificate", "|G|/c - 1", measured.excess, 1e-7)]
 
 
