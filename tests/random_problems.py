@@ -158,10 +158,14 @@ def batch(name: str, bias: str, kind: str, size: int, seed: int, dtype: str = "f
             H = jnp.maximum(H, 0) if first.features == "nonnegative" else H
             aligned = aligned._replace(H=jnp.zeros_like(aligned.H).at[: H.shape[0]].set(H.astype(dtype)))
             points += [jax.tree.map(lambda x, s=s: s * x, aligned) for s in (0.0, 0.3, 2.0, 6.0, 30.0)]
-        found = [ufm.certify(problem, p) for p in points]
         wide = jax.tree.map(lambda x: x.astype(float), problem)
-        values = [ufm.objective(wide, along_domain(wide, jax.tree.map(lambda x: x.astype(float), p))) for p in points]
-        return jnp.stack(values), jnp.stack([c.lower_bound.astype(float) for c in found]), jnp.stack([c.gap for c in found])
+
+        def one(p: Params):
+            certificate = ufm.certify(problem, p)
+            value = ufm.objective(wide, along_domain(wide, jax.tree.map(lambda x: x.astype(float), p)))
+            return value, certificate.lower_bound.astype(float), certificate.gap
+
+        return jax.vmap(one)(jax.tree.map(lambda *x: jnp.stack(x), *points))
 
     values, bounds, gaps = (np.asarray(x) for x in jax.vmap(tried)(stacked, keys))
     lowest = np.nanmin(np.where(np.isfinite(values), values, np.inf), axis=1, keepdims=True)

@@ -52,7 +52,7 @@ def test_a_saturated_point_under_a_free_bias_gets_a_balanced_dual_point():
 
 def test_an_unbalanced_dual_point_has_no_bound_and_a_reason():
     problem = Problem.imbalanced((3, 1), 2, loss="ce", l2_W=0.1, l2_H=0.1, bias="free")
-    found = dual_bound(problem, jnp.asarray([[[-1e-3, 1e-3], [1e-3, -1e-3]]]))
+    found = dual_bound(problem, jnp.asarray([[[-1e-6, 0.9], [1e-6, -0.9]]]))
     assert found.lower == -jnp.inf and found.status == BoundStatus.UNBALANCED
     assert "do not sum to zero" in BoundStatus(int(found.status)).text
     balanced = dual_bound(problem, jnp.asarray([[[-1e-3, 3e-3], [1e-3, -3e-3]]]))
