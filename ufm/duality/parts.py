@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.duality.atoms import Bernoulli, Entropy, Hinge, Quadratic, TeacherBernoulli, TeacherEntropy, true_class
+from ufm.duality.atoms import Bernoulli, Entropy, Hinge, Quadratic, true_class
 from ufm.duality.odds import Odds
+from ufm.duality.teachers import TeacherBernoulli, TeacherEntropy
 from ufm.losses import Loss, cross_entropy, one_vs_all_logistic, squared_error, squared_hinge
 from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
 from ufm.losses.margin import LdrKl
