@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 import ufm
 from tests.numpy_problem import numpy_problem
 from ufm import Loss, Params, Problem, certify
-from ufm.certify import KINDS, certificate_kind, escape_direction
+from ufm.duality import KINDS, certificate_kind, escape_direction
 from ufm.losses import LOSSES
 from ufm.losses.loss import proved
 
@@ -173,9 +173,9 @@ def test_no_bound_from_any_point_exceeds_the_best_value_known(name):
     problem, slack = EVERY[name], 1e-12 * (1 + abs(best))
     for params in points(name):
         certificate = certify(problem, params)
-        assert certificate.lower_bound <= best + slack
+        assert certificate.lower_bound <= best
         assert certificate.value >= best - slack, "a sharper minimum than SciPy's would make the test vacuous"
-        assert certificate.gap == certificate.value - certificate.lower_bound
+        assert certificate.gap == certificate.value - certificate.lower_bound >= 0
 
 
 @pytest.mark.parametrize("name", list(TIGHT))
@@ -183,7 +183,7 @@ def test_the_bound_of_one_layer_meets_the_minimum(name):
     best, params = minimum(name)
     certificate = certify(TIGHT[name], params)
     np.testing.assert_allclose(certificate.value, best, rtol=1e-12)
-    assert abs(certificate.relative_gap) < 1e-7
+    assert 0 <= certificate.relative_gap < 1e-7
     if TIGHT[name].trainable:
         assert certificate.spectral_ratio <= 1 + 1e-6
 
@@ -205,7 +205,7 @@ def test_where_everything_vanishes_the_ratio_is_below_one_and_the_gap_is_zero():
     problem = TIGHT["vanishing"]
     zero = jax.tree.map(jnp.zeros_like, ufm.initialize(problem, jax.random.key(0)))
     certificate = certify(problem, zero)
-    assert certificate.spectral_ratio < 1 and abs(certificate.gap) < 1e-14
+    assert certificate.spectral_ratio < 1 and 0 <= certificate.gap < 1e-14
     np.testing.assert_allclose(certificate.value, np.log(3), rtol=1e-15)
 
 
@@ -314,5 +314,6 @@ def test_certificates_pass_through_jit_vmap_and_grad_and_keep_float32():
     np.testing.assert_allclose(batch[0], plain.lower_bound, rtol=1e-12)
     single = jax.tree.map(lambda x: x.astype(jnp.float32), (problem, params))
     certificate = certify(*single)
-    assert {x.dtype for x in jax.tree.leaves(certificate)} == {jnp.dtype("float32")}
+    floats = {x.dtype for x in jax.tree.leaves(certificate) if jnp.issubdtype(x.dtype, jnp.floating)}
+    assert floats == {jnp.dtype("float32")} and jnp.issubdtype(certificate.status.dtype, jnp.integer)
     np.testing.assert_allclose(certificate.lower_bound, plain.lower_bound, rtol=1e-4)

@@ -343,9 +343,9 @@ def test_a_student_of_a_teacher_is_solved_and_certified_by_either_certificate():
     soft = single.replace(targets=mixed, loss="ce", teacher=None)
     found = ufm.solve(single, jax.random.key(0))
     np.testing.assert_allclose(found.value, objective(soft, found.params) - entropy, rtol=1e-13)
-    assert ufm.certify(single, found.params).relative_gap < 1e-8
+    assert 0 <= ufm.certify(single, found.params).relative_gap < 1e-8
     plane = ufm.certify(single.replace(loss=kd(0.7, 0.3, 1.0 + 1e-9)), found.params)
-    assert plane.relative_gap < 1e-6
+    assert 0 <= plane.relative_gap < 1e-6
 
 
 def test_heads_of_unequal_ridges_are_one_problem_of_one_ridge():

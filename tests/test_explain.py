@@ -13,7 +13,7 @@ import pytest
 
 import ufm
 from ufm.card import Card, Fact, shown
-from ufm.certify import Certificate
+from ufm.duality import Certificate
 from ufm.explanations import describe, explain
 from ufm.explanations.theorems import VERDICTS
 from ufm.flow import FlowStatus

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = (
     "checks", "card", "command", "losses", "problem", "objective", "roots", "quasi_newton", "minimise", "frames",
     "metrics", "equivalent", "central_path", "solve", "flow",
-    "descent", "log_domain", "lion", "perp_grad", "max_margin", "conventions", "settings", "certify", "theory", "recognition",
+    "descent", "log_domain", "lion", "perp_grad", "max_margin", "conventions", "settings", "duality", "theory", "recognition",
     "atlas", "real", "canary", "environment", "report", "sweeps", "verify", "explanations", "plot", "cli", "__main__",
     "__init__",
 )  # fmt: skip

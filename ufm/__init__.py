@@ -28,8 +28,8 @@ from ufm import (
     settings,
     sweeps,
 )
-from ufm.certify import Certificate, certify, escape_direction
 from ufm.descent import Descent, descend
+from ufm.duality import Certificate, certify, escape_direction
 from ufm.explanations import explain
 from ufm.flow import Trajectory, flow
 from ufm.losses import Loss

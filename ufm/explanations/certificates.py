@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from ufm.card import Card, Fact, lanes, numbers, shown
-from ufm.certify import Certificate
+from ufm.duality import BoundStatus, Certificate
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import TRACED, tally
 from ufm.theory.references import spelled_out
@@ -30,10 +30,11 @@ _TEXTS = {
     Proof.NEAR: "the global minimum is at most {relative:.2g} of the value lower: a smaller tolerance of ufm.solve closes the rest "
     "where the bound is tight (print the problem to see)",
     Proof.OPEN: "not certified, the global minimum may be up to {relative:.2g} of the value lower: either the point is not a "
-    "global minimum, or the bound is loose (chord with M >= 2 trained layers, proximity term, or a loss without a known "
-    "conjugate; print the problem to see)",
-    Proof.NO_BOUND: "no bound: the dual point lies outside the domain of the loss's conjugate; certify a point nearer the minimum",
-    Proof.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, or its `least`, is wrong",
+    "global minimum, or the bound is loose (chord with M >= 2 trained layers, proximity term, too small a width, or a loss without "
+    "a known conjugate; print the problem to see)",
+    Proof.NO_BOUND: "{reason}; certify a point nearer the minimum",
+    Proof.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, its `least` or its convexity "
+    "is not what it declares",
     Proof.NO_VALUE: "the value is infinite or NaN at the point: see the status of the run that it comes from",
 }
 
@@ -47,6 +48,7 @@ def certificate_card(certificate: Certificate) -> Card:
         Fact("gap", shown(certificate.gap, 2), "value - lower bound"),
         Fact("relative gap", shown(certificate.relative_gap, 2), "gap / value"),
         Fact("spectral ratio", shown(certificate.spectral_ratio, 8), "at most 1 at a global minimum of one trained layer"),
+        Fact("allowance", shown(certificate.allowance, 2), "what the bound gave up for rounding: no smaller gap can be seen"),
     )
     title = "Certificate: a lower bound on every value" + lanes(np.shape(certificate.value))
     found = proofs(certificate)
@@ -56,7 +58,7 @@ def certificate_card(certificate: Certificate) -> Card:
 
 def proofs(certificate: Certificate) -> np.ndarray | None:
     """The `Proof` of every lane; None where numbers are traced."""
-    known = [numbers(x) for x in certificate]
+    known = [numbers(x) for x in certificate[:5]]
     if any(x is None for x in known):
         return None
     value, bound, gap, relative, _ = known
@@ -65,7 +67,7 @@ def proofs(certificate: Certificate) -> np.ndarray | None:
     tests = {
         Proof.NO_VALUE: ~np.isfinite(value),
         Proof.NO_BOUND: ~np.isfinite(bound),
-        Proof.CONTRADICTION: gap < -close * np.abs(value),
+        Proof.CONTRADICTION: gap < 0,
         Proof.GLOBAL: relative <= close,
         Proof.NEAR: relative <= _FAR,
     }
@@ -76,15 +78,29 @@ def _words(certificate: Certificate, found: np.ndarray, proof: int) -> str:
     """The sentence of one kind of lanes, with the numbers of the one lane, or the worst of many."""
     here = found == proof
     fixed = certificate._replace(relative_gap=_without_zero_over_zero(certificate.gap, certificate.relative_gap))
-    value, _, gap, relative, ratio = (float(np.max(np.asarray(x)[here])) for x in fixed)
-    gap, relative = max(gap, 0.0), max(relative, 0.0)
+    value, _, gap, relative, ratio = (float(np.max(np.asarray(x)[here])) for x in fixed[:5])
     if proof != Proof.GLOBAL:
         lower = proof == Proof.OPEN and found.ndim == 0 and ratio > 1
         escape = ". With one trained layer a spectral ratio above 1 says the former: ufm.escape_direction leads lower"
-        return _TEXTS[Proof(proof)].format(relative=relative) + (escape if lower else "")
+        return _TEXTS[Proof(proof)].format(relative=relative, reason=_reason(certificate, here)) + (escape if lower else "")
+    dtype = fixed.value.dtype
+    unseen = f" ({dtype} cannot see less than {_unseen(fixed, here):.1g} of it)" if dtype != np.float64 else ""
     if found.ndim:
-        return f"global minima to relative {relative:.2g} or better"
-    return f"global minimum to relative {relative:.2g}: no parameters have a lower value than {value:.6g} - {gap:.2g}"
+        return f"global minima to relative {relative:.2g} or better{unseen}"
+    return f"global minimum to relative {relative:.2g}: no parameters have a lower value than {value:.6g} - {gap:.2g}{unseen}"
+
+
+def _unseen(certificate: Certificate, here: np.ndarray) -> float:
+    """The largest share of the value that rounding hides, at least that of one rounding."""
+    value = np.abs(np.broadcast_to(np.asarray(certificate.value), here.shape)[here])
+    allowance = np.broadcast_to(np.asarray(certificate.allowance), here.shape)[here]
+    return float(np.max(np.where(value > 0, allowance / np.where(value > 0, value, 1), 0)) + np.finfo(certificate.value.dtype).eps)
+
+
+def _reason(certificate: Certificate, here: np.ndarray) -> str:
+    """Why there is no bound: the first reason of the lanes in question."""
+    status = int(np.broadcast_to(np.asarray(certificate.status), here.shape)[here][0])
+    return "no bound: it is not a finite number" if status == BoundStatus.BOUNDED else BoundStatus(status).text
 
 
 def _without_zero_over_zero(gap: np.ndarray, relative: np.ndarray) -> np.ndarray:

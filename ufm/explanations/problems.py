@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, shown
-from ufm.certify import KINDS, certificate_kind
 from ufm.checks import brief
+from ufm.duality import bound_in_words
 from ufm.explanations.describe import describe
 from ufm.problem import Classes, EqualClasses, Problem
 from ufm.theory.catalogue import applicable
@@ -65,7 +65,7 @@ def _closed_form(theorems: list[Theorem]) -> str:
 
 def _certificate(problem: Problem) -> str:
     try:
-        return f"ufm.certify bounds it from below ({KINDS[certificate_kind(problem)]})."
+        return f"ufm.certify bounds it from below ({bound_in_words(problem)})."
     except ValueError as refusal:
         return f"ufm.certify has no bound for it: {refusal}."
 

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import certify
 from ufm.checks import check_choice, check_count, check_positive, refuse
 from ufm.command import add_json, carry_out
+from ufm.duality import certify
 from ufm.objective import Params, logits
 from ufm.problem import Problem, is_balanced
 from ufm.real.long_tail_report import ClassFigures, LongTailReport

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm import metrics
-from ufm.certify import certify
 from ufm.checks import check_count, check_non_negative, check_positive, refuse
 from ufm.command import add_json, carry_out
+from ufm.duality import certify
 from ufm.equivalent.columns import split_columns
 from ufm.objective import Params
 from ufm.problem import Problem

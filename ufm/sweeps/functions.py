@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ufm.certify import certify
 from ufm.checks import refuse
+from ufm.duality import certify
 from ufm.equivalent.canonical import canonical, merges
 from ufm.flow import flow
 from ufm.losses import Loss

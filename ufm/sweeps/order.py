@@ -6,7 +6,7 @@ A batch of searches lasts as long as its slowest lane, and the last chunks of a 
 import jax
 import jax.numpy as jnp
 
-from ufm.certify import loss_gradients, scaled_gradient
+from ufm.duality import loss_gradients, scaled_gradient
 from ufm.problem import Problem
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.certify import Certificate, certificate_kind, certify
 from ufm.checks import refuse
+from ufm.duality import Certificate, certificate_kind, certify
 from ufm.equivalent.columns import split_columns
 from ufm.equivalent.standard import padded_point, point_with_bias, resize, share_bias
 from ufm.equivalent.widths import spanned_width

@@ -97,8 +97,8 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[
         Check("agreement", "geometry", float(max(errors)), 1e-5),
         Check("stationarity", "value", abs(expected.value - p) / abs(p), 1e-11),
         Check("stationarity", "gradient", float(expected.gradient_norm), 1e-11),
-        Check("certificate", "of the prediction", float(expected.gap), 1e-9),
-        Check("certificate", "gap", float(measured.gap), 1e-6),
+        Check("certificate", "of the prediction", abs(float(expected.gap)), 1e-9),
+        Check("certificate", "gap", abs(float(measured.gap)), 1e-6),
     ]
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.losses import CE
 from ufm.objective import column_weights, logits
 from ufm.problem import Problem
@@ -55,7 +55,7 @@ def measure(problem: Problem, key: jax.Array) -> Fitted:
     for multiple in _MULTIPLES:
         at = problem.replace(l2_W=multiple * problem.l2_W, l2_H=multiple * problem.l2_H)
         solution = solve(at, key, columns="raw", tolerance=1e-13)
-        gaps.append(float(certify(at, solution.params).relative_gap))
+        gaps.append(abs(float(certify(at, solution.params).relative_gap)))
         z = np.asarray(logits(at, solution.params))
         found.append(z - z.mean(axis=0))
     powers = (_MULTIPLES * float(problem.c))[:, None] ** np.arange(4)

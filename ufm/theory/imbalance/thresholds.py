@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.objective import logits

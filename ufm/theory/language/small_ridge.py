@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import Certificate, certify
+from ufm.duality import Certificate, certify
 from ufm.equivalent.columns import split_columns
 from ufm.equivalent.standard import padded_point
 from ufm.max_margin import max_margin
@@ -72,7 +72,7 @@ def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]
     value = float(predicted.value)
     moved = np.abs(np.asarray(_in_support(measured.logits, p)) - np.asarray(predicted.in_support)).max(axis=0)
     checks = [
-        Check("certificate", "gap", float(measured.certificate.relative_gap), 1e-7),
+        Check("certificate", "gap", abs(float(measured.certificate.relative_gap)), 1e-7),
         Check("agreement", "probabilities", max(float(np.max(np.abs(q - p) * prior)) / tau - 1, 0.0), 1e-6),
         Check("agreement", "in-support logits", float(np.max(np.maximum(moved - slack, 0))), 1e-9),
         Check("agreement", "off-support mass above |L_mm|_*", max(off / value - 1, 0.0), 1e-6),

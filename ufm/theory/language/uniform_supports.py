@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.certify import certify
 from ufm.checks import array_module, is_traced
+from ufm.duality import certify
 from ufm.equivalent.standard import padded_point
 from ufm.frames import helmert
 from ufm.losses import CE

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.certify import escape_direction
+from ufm.duality import escape_direction
 from ufm.objective import Params, gradient_norm, objective
 from ufm.problem import Problem
 from ufm.solve import solve

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.certify import certify
+from ufm.duality import certify
 from ufm.losses import Loss
 from ufm.objective import Params, objective
 from ufm.problem import Problem

@@ -1,0 +1,28 @@
+"""Duality: lower bounds that are never above the minimum, rounding counted, and what they say of a point.
+
+    ufm.certify(problem, params)                    value, lower bound, gap, and the dual point behind it
+    ufm.duality.dual_bound(problem, dual)           the bound anew, from the problem and the dual point alone
+    ufm.escape_direction(problem, params)           where to go from a critical point that is not global
+
+The conjugates of this package's losses are put together from atoms (`ufm.duality.atoms`, `ufm.duality.odds`), each evaluated from
+below.
+"""
+
+from ufm.duality.bound import BoundStatus, DualBound, dual_bound
+from ufm.duality.certificate import KINDS, Certificate, bound_in_words, certificate_kind, certify, is_tight
+from ufm.duality.escape import escape_direction, loss_gradients, scaled_gradient
+
+__all__ = [
+    "KINDS",
+    "BoundStatus",
+    "Certificate",
+    "DualBound",
+    "bound_in_words",
+    "certificate_kind",
+    "certify",
+    "dual_bound",
+    "escape_direction",
+    "is_tight",
+    "loss_gradients",
+    "scaled_gradient",
+]

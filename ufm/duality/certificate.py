@@ -1,0 +1,253 @@
+"""Lower bounds from convex duality: `value - lower_bound` proves how far from global any point can be.
+
+With X the K x C matrix of scaled logits W_M...W_1 H, one trained layer costs c |X|_* (nuclear norm), so that every dual point
+theta in the domain of the conjugate with |A^T G(theta)|_2 <= c (and G_b = 0 under a free bias) gives
+
+    f >= - sum_c (w_c m_c / N) loss*(theta_c, y_c) - |G_b|^2 / (2 l2_b),    G_b = sum_c (w_c m_c a_c / N) theta_c
+
+whatever point it comes from: here from the gradient of the loss at the logits of the class means, scaled by tau until its norm fits
+(`ufm.duality.bound` counts the rounding). (Zhu et al. 2021 and Zhou et al. 2022 use the optimality conditions; the bound at any
+point is ours.)
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ufm.card import card_of
+from ufm.checks import is_traced, refuse
+from ufm.duality.bias import best_free_bias, loss_gradients, mixed_until_balanced
+from ufm.duality.bound import BoundStatus, DualBound, completed, evaluate, gain, infimum_below, scaled_enclosure, slope
+from ufm.duality.columns import Columns, columns_of, features_of_runs
+from ufm.duality.parts import parts_of
+from ufm.duality.plane import declared_bound, plane_bound
+from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
+from ufm.equivalent.standard import point_with_bias, share_bias
+from ufm.losses import cross_entropy
+from ufm.objective import Params, along_domain, data_term, end_to_end, logits, penalty
+from ufm.problem import Problem
+
+KINDS = {
+    "duality": "convex duality",
+    "orthant": "convex duality over non-negative features",
+    "subgradient": "supporting plane of a loss whose conjugate is unknown: weaker than duality away from the optimum",
+    "chord": "chord of the Schatten quasi-norm under the level set: valid and loose (M >= 2)",
+    "relaxation": "duality without the proximity term: valid, may be loose",
+}
+
+
+class Certificate(NamedTuple):
+    """A lower bound on the global minimum and what it says of a point.
+
+    value: f at the point. lower_bound: no params have a lower value, rounding counted; minus infinity where there is no bound, and
+    `status` (a `BoundStatus`) says why. gap = value - lower_bound, at least 0 for losses that are what they declare, and
+    relative_gap = gap / |value|. spectral_ratio: |G|_2 / c at the point, at most 1 at a global minimum (one layer). allowance: what
+    the bound gave up for rounding. dual: (parts, rows, runs) the dual point, from which `ufm.duality.dual_bound` computes the bound
+    anew; one part, and rows = K, for most losses.
+    """
+
+    value: jax.Array
+    lower_bound: jax.Array
+    gap: jax.Array
+    relative_gap: jax.Array
+    spectral_ratio: jax.Array
+    allowance: Any = 0.0
+    status: Any = int(BoundStatus.BOUNDED)
+    dual: Any = None
+
+    def __str__(self) -> str:
+        return card_of(self).text()
+
+    def _repr_html_(self) -> str:
+        return card_of(self).html()
+
+
+def certificate_kind(problem: Problem) -> str:
+    """Which bound `certify` gives for the problem: a key of `KINDS`.
+
+    Raises:
+      ValueError: where no bound is known, saying why.
+    """
+    if not problem.loss.convex:
+        refuse("loss", problem.loss.name, "convex to be certified (declare it with ufm.Loss(..., convex=True))")
+    known = parts_of(problem.loss) is not None or problem.loss.conjugate is not None
+    if not known and problem.bias == "free":
+        refuse("bias", "free", "'none' or 'ridge' to certify a loss without a known conjugate")
+    if problem.trainable >= 2:
+        return "chord"
+    if problem.H0 is not None:
+        return "relaxation"
+    if problem.features == "nonnegative" and known and problem.trainable == 1:
+        return "orthant"
+    return "duality" if known else "subgradient"
+
+
+def is_tight(problem: Problem) -> bool:
+    """Whether the bound of a global minimum equals its value up to rounding, by what is known of the problem.
+
+    Duality over free features is tight once the widths hold the rank of every candidate minimiser: at most K (K - 1 under a loss
+    that is blind to shifts) and the number of different columns (less 1 under a free bias). Over non-negative features it is for
+    cross-entropy of one-hot classes without bias and d >= K, whose dual columns of different classes repel. On the sphere it is no
+    more than a relaxation.
+    """
+    kind = certificate_kind(problem)
+    targets = problem.targets
+    if kind == "orthant":
+        one_hot = not is_traced(targets) and bool(np.all((np.asarray(targets) == 0) | (np.asarray(targets) == 1)))
+        return problem.loss.value is cross_entropy and problem.bias == "none" and one_hot and min(problem.widths) >= problem.classes
+    if kind != "duality" or problem.features == "sphere":
+        return False
+    rank = min(problem.classes - problem.loss.shift_invariant, len(problem.groups) - (problem.bias == "free"))
+    return problem.trainable == 0 or min(problem.widths) >= rank
+
+
+def bound_in_words(problem: Problem) -> str:
+    """Which bound `certify` gives, when it is tight, what it trusts that was only declared, and what the dtype hides.
+
+    Raises:
+      ValueError: where no bound is known, saying why.
+    """
+    kind = certificate_kind(problem)
+    words = [KINDS[kind]]
+    if kind in ("duality", "orthant"):
+        tight = "tight at the optimum" if is_tight(problem) else "may be loose: nothing makes it tight for this problem"
+        words.append(f"rounding counted, {tight}")
+    if parts_of(problem.loss) is None:
+        declared = "convex" if problem.loss.conjugate is None else "convex with the conjugate"
+        words.append(f"valid if the loss is {declared}, as declared")
+    if problem.dtype == np.float32:
+        words.append("in float32 no gap below about 1e-6 of the value can be seen")
+    return "; ".join(words)
+
+
+def certify(problem: Problem, params: Params) -> Certificate:
+    """A rigorous lower bound on the global minimum of the problem, from any params.
+
+    Tight for one trained layer of sufficient width (or a fixed classifier) and every convex loss with a known conjugate, with any
+    class sizes, weights and bias mode (`is_tight`); `certificate_kind` names the weaker bounds used elsewhere. The nearer the
+    params to the optimum the smaller the gap, which is of first order in their error. Equal columns are merged for the bound,
+    whose cost is that of the classes, and float32 problems are bounded in float64 where JAX has it.
+
+    Args:
+      problem: the problem; the loss must be convex.
+      params: any point of it.
+
+    Returns:
+      Certificate, floats in the problem's dtype.
+
+    Raises:
+      ValueError: for a loss that is not convex, or (free bias) has no known conjugate.
+    """
+    certificate_kind(problem)
+    # the kind of targets does not matter here, nor a missing bias: problems that differ in them alone share a program
+    value, largest = _value(share_bias(problem), point_with_bias(problem, params))
+    z = _mean_logits(problem, params)
+    dtype = problem.dtype
+    found = _certify(columns_of(problem), z, value, largest, dtype)
+    exact = value.astype(dtype)
+    lower = rounded_down(found.bound.lower, dtype)
+    gap = exact - lower
+    ratio = found.ratio.astype(dtype)
+    allowance = (found.bound.allowance + jnp.maximum(found.bound.lower - lower, 0)).astype(dtype)
+    return Certificate(exact, lower, gap, gap / jnp.abs(exact), ratio, allowance, found.bound.status, found.dual.astype(dtype))
+
+
+class _Found(NamedTuple):
+    """A bound, |G|_2 / c at the point that it comes from, and the dual point."""
+
+    bound: DualBound
+    ratio: jax.Array
+    dual: jax.Array
+
+
+@jax.jit
+def _value(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
+    """(f at the point, the largest logit), in the widest floats."""
+    with jax.default_matmul_precision("highest"):
+        problem, params = widened((problem, params))
+        params = along_domain(problem, params)
+        z = logits(problem, params)
+        return data_term(problem, z) + penalty(problem, params), jnp.max(jnp.abs(z))
+
+
+@jax.jit
+def _mean_logits(problem: Problem, params: Params) -> jax.Array:
+    """(K, runs) logits of the mean features of each run of equal columns."""
+    with jax.default_matmul_precision("highest"):
+        problem, params = widened((problem, along_domain(problem, params)))
+        merged = problem.collapsed()
+        z = end_to_end(problem, params.weights) @ (features_of_runs(problem, params.H) / jnp.sqrt(merged.multiplicity)[None, :])
+        return z if params.b is None else z + params.b[:, None] * merged.intercept[None, :]
+
+
+@partial(jax.jit, static_argnames="dtype")
+def _certify(columns: Columns, z: jax.Array, value: jax.Array, largest: jax.Array, dtype: Any) -> _Found:
+    """The bound at logits z, of a dual point in `dtype`; value, largest: f at the point, and its largest logit."""
+    infimum = infimum_below(columns)
+    steps = (z.shape[0] + z.shape[1]) * (1 + largest)
+    blur = 64 * unit(z) * steps * (jnp.abs(value) + jnp.abs(infimum))  # how far rounding may have moved the value
+    c = slope(columns, value + blur)
+    if columns.free:
+        z = z + lax.stop_gradient(best_free_bias(columns, z))[:, None] * columns.intercept[None, :]
+    if parts_of(columns.loss) is None:
+        found = _of_own_loss(columns, z, c, value + blur)
+    else:
+        found = _of_parts(columns, z, c, dtype)
+    lower = jnp.where(found.bound.status == int(BoundStatus.BOUNDED), jnp.maximum(found.bound.lower, infimum), -jnp.inf)
+    lower = jnp.where(lower <= value + blur, jnp.minimum(lower, value), lower)
+    return found._replace(bound=found.bound._replace(lower=lower))
+
+
+def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Found:
+    """The dual point of a loss of this package at logits z, scaled until the ridges pay for it, and its bound."""
+    parts, y, t = parts_of(columns.loss), columns.targets, columns.teacher
+    dual = [part.atom.point(part.scaled(z, y, t), part.about(y, t)) for part in parts]
+    norm = _norm(columns, dual)
+    if columns.free:
+        dual = lax.stop_gradient(mixed_until_balanced(columns, dual, dtype))
+
+    def bounded(dual: list) -> tuple[DualBound, jax.Array]:
+        inside = jnp.stack([part.atom.clip(x, part.about(y, t)) for part, x in zip(parts, dual, strict=True)])
+        fixed = rounded_inwards(inside, dtype).astype(z.dtype)
+        return evaluate(columns, fixed, c), fixed
+
+    if columns.trainable == 0 or columns.features == "sphere":
+        found, fixed = bounded(dual)
+        return _Found(found, norm, fixed)
+    n = min(z.shape)
+    margin = 1 - unit(z) * (32 * n + 64) - 4 * n**0.5 * float(jnp.finfo(dtype).eps)
+    tau = margin * _share(c, _norm(columns, dual) if columns.free else norm)
+    found, fixed = bounded([tau * x for x in dual])
+    again = _share(c, found.norm) * (1 - unit(z) * 4096 * n)
+    found, fixed = lax.cond(
+        found.status == int(BoundStatus.NOT_BELOW_RIDGES), lambda x: bounded(list(again * x)), lambda x: (found, x), fixed
+    )
+    return _Found(found, norm / c, fixed)
+
+
+def _share(c: jax.Array, norm: jax.Array) -> jax.Array:
+    """min(1, c / norm)."""
+    return jnp.where(norm > c, c / jnp.where(norm > c, norm, 1), 1)
+
+
+def _norm(columns: Columns, dual: list) -> jax.Array:
+    theta = jnp.zeros_like(columns.targets)
+    for part, t in zip(parts_of(columns.loss), dual, strict=True):
+        whole = completed(columns, part, t, jnp.zeros_like(t))[0]
+        theta = theta.at[part.rows(theta.shape[0])].add(part.weight / part.temperature * whole)
+    return gain(columns, *scaled_enclosure(columns, theta, jnp.zeros_like(theta)))
+
+
+def _of_own_loss(columns: Columns, z: jax.Array, c: jax.Array, value: jax.Array) -> _Found:
+    """The bound of a loss of the user's own: its conjugate as declared, or its supporting plane."""
+    theta = loss_gradients(columns, z)
+    norm = gain(columns, *scaled_enclosure(columns, theta, jnp.zeros_like(theta)))
+    ratio = norm / c if columns.trainable and columns.features != "sphere" else norm
+    if columns.loss.conjugate is None:
+        return _Found(plane_bound(columns, z, theta, c, value), ratio, theta[None])
+    tau = _share(c, norm) * (1 - unit(z) * (256 * min(z.shape) + 64)) if columns.trainable and columns.features != "sphere" else 1.0
+    return _Found(declared_bound(columns, z, tau * theta, c), ratio, (tau * theta)[None])
