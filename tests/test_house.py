@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # a module may import only from modules named before it; the theory's families come last but for what reports on them
 ORDER = (
     "checks", "card", "command", "losses", "validation", "problem", "objective", "roots", "quasi_newton", "minimise", "frames",
+    "programs",
     "metrics", "equivariance", "reduce", "narrow", "isotropic", "bartlett", "central_path", "standard_form", "solve", "flow",
     "descent", "log_domain", "lion", "perp_grad", "max_margin", "conventions", "settings", "certify", "theory", "recognition",
     "atlas", "real", "canary", "environment", "report", "sweeps", "verify", "explanations", "plot", "cli", "__main__",

@@ -20,6 +20,7 @@ from ufm.card import card_of
 from ufm.checks import refuse
 from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 from ufm.standard_form import point_with_bias, share_bias
 
 KINDS = {
@@ -89,6 +90,7 @@ def certify(problem: Problem, params: Params) -> Certificate:
       ValueError: for a loss that is not convex, or (free bias) has no known conjugate.
     """
     certificate_kind(problem)
+    make_room_for(problem, params)
     # the kind of targets does not matter here, nor an absent bias: problems that differ in them alone share a program
     shared = problem if problem.bias == "free" else share_bias(problem)
     general = dataclasses.replace(shared, design="general", groups=(1,) * problem.columns)

@@ -18,6 +18,7 @@ from ufm.card import card_of
 from ufm.checks import check_count, refuse
 from ufm.objective import Params, check_params, objective
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 
 _REPORTS = 50
 
@@ -105,6 +106,7 @@ def descend(
     if steps % every:
         refuse("every", every, f"a divisor of steps ({steps})")
     check_params(problem, params)
+    make_room_for(problem, params)
     state = optimizer.init(params) if state is None else state
     records = steps // every
     block = records if progress is None else max(1, records // _REPORTS)

@@ -24,6 +24,7 @@ from ufm.central_path import check_renormalisable, least_squares_point, reduced_
 from ufm.checks import check_choice, check_count, check_tolerance, is_traced, refuse
 from ufm.objective import Params, check_params, objective
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 
 KINDS = ("gradient", "central-path", "renormalised", "rewhitened")
 _HIGH_ORDER_BELOW = 1e-8
@@ -120,6 +121,7 @@ def flow(
     check_choice("kind", kind, KINDS)
     check_count("max_steps", max_steps, 1)
     check_params(problem, params)
+    make_room_for(problem, params, ts)
     if kind in ("renormalised", "rewhitened"):
         check_renormalisable(problem)
     ts = _times(ts, problem.dtype)

@@ -16,6 +16,7 @@ from ufm.checks import check_choice, check_count, check_tolerance
 from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 from ufm.standard_form import random_standard_starts, standard_point
 
 _ROUNDS = 5  # of lifting non-negative features off zero
@@ -87,6 +88,7 @@ def solve(
     if tolerance is None:
         tolerance = 1e-10 if problem.dtype == jnp.float64 else 1e-4
     check_tolerance(tolerance, problem.dtype)
+    make_room_for(problem, start)
     given = isinstance(start, Params)
     low_rank = problem.loss.name == "mse" and problem.classifier is None  # its local minima are global at every width
     wide = problem.trainable == 0 or min(problem.widths) >= problem.classes or low_rank

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ufm.checks import check_count
 from ufm.environment import describe_environment
+from ufm.programs import make_room
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import catalogue, select
 from ufm.theory.theorem import Check, Theorem, key_of
@@ -115,6 +116,7 @@ def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]
 
 def _result(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
     start = time.perf_counter()
+    make_room()
     try:
         measured = theorem.measure(case, key_of(seed, theorem.id, label))
         checks = theorem.evidence(case, closed_form(case), measured)

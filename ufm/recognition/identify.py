@@ -59,7 +59,8 @@ def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, 
         (class means, classifier).
       problem: needed with Params.
       counts: (K,) class sizes for SELI, with Gram matrices; a problem brings its own.
-      tolerance: distance up to which a geometry is recognised, see `ufm.recognition.shapes`.
+      tolerance: distance up to which a geometry is recognised, see `ufm.recognition.shapes`; a theorem agrees with a point whose
+        value and logits are as close to what it predicts, relatively.
 
     Returns:
       Identification; print it.
@@ -136,7 +137,7 @@ def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match,
             same_value = abs(float(prediction.value) - value) <= tolerance * max(abs(value), np.finfo(float).tiny)
             expected = _spectrum(problem, prediction.params)
             apart = np.linalg.norm(expected - found) / max(np.linalg.norm(expected), 1e-2)
-            matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= 10 * tolerance)))
+            matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= tolerance)))
     return tuple(matches)
 
 

@@ -14,6 +14,7 @@ import jax
 import ufm.theory
 from ufm.checks import refuse
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import STATUSES, Theorem
 
@@ -99,6 +100,7 @@ def predict(problem: Problem) -> Prediction:
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
     best = found[0]
+    make_room_for(problem)
     prediction = _program(best.id)(problem)
     label = prediction.label if best.status == "holds" or prediction.label == "best-known" else best.status
     return prediction.named(best.id, label)
