@@ -209,7 +209,7 @@ def test_singular_values_of_a_flow_lie_on_the_closed_form(logistic):
 
 def test_a_recorded_descent_draws_the_same_singular_values(logistic):
     problem, path, _ = logistic
-    start = jax.tree.map(lambda x: x[0], path.params)
+    start = jax.tree.map(lambda x: x[0], path.path)
     run = ufm.descend(problem, start, 4, optax.sgd(0.1), every=2, record=plot.logit_singular_values)
     ax = plot.singular_values(problem, run)
     np.testing.assert_allclose([line.get_ydata() for line in ax.lines], run.metrics.T)

@@ -78,8 +78,8 @@ def _chi(degrees: jax.Array, normal: jax.Array, uniform: jax.Array) -> jax.Array
 
 
 def draw_pooled(
-    key: jax.Array,
     problem: Problem,
+    key: jax.Array,
     means: Any,
     sigma: Any,
     *,
@@ -89,10 +89,10 @@ def draw_pooled(
     """The pooled problem and a Gaussian start of all its samples, in law that of `pool_samples` from explicit ones.
 
     Args:
-      key: a random key.
       problem: squared error with one weight and one column a class, column k of multiplicity n_k: 10^12 samples in 4
         classes are `Problem.from_targets(jnp.eye(4), widths, multiplicity=2.5e11)`. Without a proximity term, or with one
         whose H0 `prior` replaces.
+      key: a random key.
       means: (d, K) means of the classes' features, zeros for a plain random start.
       sigma: a number, or the (d, d) matrix A.
       prior: (means, sigma) of an independent Gaussian H0, for the proximity term.
@@ -126,7 +126,7 @@ def draw_pooled(
     return pooled_problem(problem, L.shape[1], H0=drawn[1] if prior is not None else None), drawn[0]
 
 
-def lift_samples(key: jax.Array, problem: Problem, H: jax.Array, labels: Any) -> jax.Array:
+def lift_samples(problem: Problem, key: jax.Array, H: jax.Array, labels: Any) -> jax.Array:
     """Features of m chosen samples at any time of a pooled run, drawn afterwards: exact in law, jointly over time.
 
     The rows that samples have in the residual basis are those of a Haar matrix independent of the start: with
@@ -135,8 +135,8 @@ def lift_samples(key: jax.Array, problem: Problem, H: jax.Array, labels: Any) ->
         q = C^(1/2) G T^-1,    h_i = x_(y_i) / sqrt(n_(y_i)) + R(t) q_i^T.
 
     Args:
-      key: the same key chooses the same samples: at other times, or of H0 in the place of H.
       problem: the one given to `draw_pooled`, of one column a class.
+      key: the same key chooses the same samples: at other times, or of H0 in the place of H.
       H: (d, K + r) pooled columns at some time.
       labels: (m,) classes of the samples; m is at most N - K, and at most n_k for class k.
 

@@ -18,7 +18,7 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.checks import refuse
-from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
+from ufm.objective import Params, along_domain, check_point, column_weights, data_term, logits, objective
 from ufm.problem import Problem
 from ufm.programs import make_room_for
 from ufm.standard_form import point_with_bias, share_bias
@@ -89,6 +89,7 @@ def certify(problem: Problem, params: Params) -> Certificate:
     Raises:
       ValueError: for a loss that is not convex, or (free bias) has no known conjugate.
     """
+    check_point(problem, params)
     certificate_kind(problem)
     make_room_for(problem, params)
     # the kind of targets does not matter here, nor an absent bias: problems that differ in them alone share a program
@@ -135,6 +136,7 @@ def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Arra
     Raises:
       ValueError: for other depths or constrained features.
     """
+    check_point(problem, params)
     if problem.trainable != 1 or len(problem.widths) != 1 or problem.features != "free":
         refuse("problem", problem, "one trained layer with free features to give an escape direction")
     if problem.H0 is not None:

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from ufm.card import card_of
 from ufm.checks import check_choice, check_count, check_tolerance
 from ufm.minimise import Minimum, Status, minimise
-from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
+from ufm.objective import Params, check_order, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
 from ufm.programs import make_room_for
 from ufm.standard_form import random_standard_starts, standard_point
@@ -83,6 +83,8 @@ def solve(
     Raises:
       ValueError: naming the argument, the value and what is allowed; a tolerance that the dtype cannot reach.
     """
+    if isinstance(start, Params) or not isinstance(problem, Problem):
+        check_order(problem, start)
     check_choice("columns", columns, ("merged", "raw"))
     check_count("max_steps", max_steps, 1)
     if tolerance is None:

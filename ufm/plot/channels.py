@@ -39,6 +39,7 @@ def mixup_features(problem: Problem, point: Any, *, predicted: Any = None, ax: A
 
     Source: after the figures of Fisher, Meng and Papyan (2024), arXiv 2402.06171.
     """
+    check_params(problem, params_of("point", point))
     targets = np.asarray(problem.targets)
     if problem.classes != 3:
         refuse("problem.classes", problem.classes, "3, which fit into the plane")

@@ -46,6 +46,8 @@ def params_of(name: str, point: Any) -> Params:
     Raises:
       ValueError: for anything else.
     """
+    if isinstance(point, Problem):
+        raise ValueError(f"problem and {name} are swapped: the order is (problem, {name})")
     params = point if isinstance(point, Params) else getattr(point, "params", None)
     if not isinstance(params, Params):
         refuse(name, point, "Params, or what carries them: a Solution, a Prediction, a Descent")

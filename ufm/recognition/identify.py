@@ -51,13 +51,13 @@ class Identification(NamedTuple):
         return card_of(self).html()
 
 
-def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
+def identify(problem: Any, params: Params | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
     """Which known geometry this is, with the distance to each, the symmetry among classes, and the theorems that predict it.
 
     Args:
-      point: Params of the problem; or a Gram matrix (K, K), taken as that of class means; or a pair of Gram matrices
-        (class means, classifier).
-      problem: needed with Params.
+      problem: the Problem that params are a point of; or, alone, a Gram matrix (K, K), taken as that of class means, or a pair
+        of Gram matrices (class means, classifier).
+      params: a point of the problem.
       counts: (K,) class sizes for SELI, with Gram matrices; a problem brings its own.
       tolerance: distance up to which a geometry is recognised, see `ufm.recognition.shapes`; a theorem agrees with a point whose
         value and logits are as close to what it predicts, relatively.
@@ -66,23 +66,25 @@ def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, 
       Identification; print it.
 
     Raises:
-      ValueError: for params without a problem or of other shapes, a matrix that is not a Gram matrix, counts of another length.
+      ValueError: for one of problem and params without the other, or in the other order; params of other shapes, a matrix that is
+        not a Gram matrix, counts of another length.
     """
     check_positive("tolerance", tolerance)
-    if isinstance(point, Params):
-        if problem is None:
-            refuse("problem", None, "the Problem that the params belong to")
-        return _of_params(point, problem, tolerance)
-    if problem is not None:
-        refuse("point", type(point).__name__, "Params where a problem is given")
-    pair = point if isinstance(point, tuple | list) else (point, None)
+    if isinstance(problem, Problem) or isinstance(params, Problem):
+        check_params(problem, params)
+        return _of_params(problem, params, tolerance)
+    if isinstance(problem, Params):
+        refuse("problem", "Params", "a Problem, with params after it, or Gram matrices")
+    if params is not None:
+        refuse("params", type(params).__name__, "None beside Gram matrices")
+    pair = problem if isinstance(problem, tuple | list) else (problem, None)
     if len(pair) != 2:
-        refuse("point", len(pair), "Params, one Gram matrix, or a pair of Gram matrices (class means, classifier)")
+        refuse("problem", len(pair), "a Problem, one Gram matrix, or a pair of Gram matrices (class means, classifier)")
     names = ("class means", "classifier")
     grams = [None if G is None else _checked_gram(f"Gram matrix of {name}", G) for G, name in zip(pair, names, strict=True)]
     given = [G for G in grams if G is not None]
     if not given or len({len(G) for G in given}) != 1:
-        refuse("point", [None if G is None else G.shape for G in grams], "Gram matrices of one number of classes")
+        refuse("problem", [None if G is None else G.shape for G in grams], "Gram matrices of one number of classes")
     if counts is not None:
         check_positive("counts", counts)
         counts = np.asarray(counts, float)
@@ -99,8 +101,7 @@ def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, 
     return Identification(means, classifier, nan, nan, symmetry(given, tolerance), matches)
 
 
-def _of_params(params: Params, problem: Problem, tolerance: float) -> Identification:
-    check_params(problem, params)
+def _of_params(problem: Problem, params: Params, tolerance: float) -> Identification:
     G = len(problem.groups)
     labels = np.asarray(problem.labels)
     features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
