@@ -266,9 +266,10 @@ def test_the_gap_is_the_value_above_the_minimum_and_falls_at_its_rate():
 def test_steps_and_logarithms_of_time_are_axes_too():
     steps = jnp.arange(0, 30, 10)
     one = jnp.ones(3)
-    run = Descent(steps, one, one, {"nc1": one}, None, None, jnp.asarray(0))
+    run = Descent(steps[-1], steps, one, one, {"nc1": one}, None, None, jnp.asarray(0))
     assert plot.metrics_in_time(run).get_xlabel() == "steps"
-    log = ufm.log_domain.LogDescent(steps, jnp.log(jnp.array([1.0, 1e10, 1e300])), one, one, one, {"nc1": one}, None, one)
+    times = jnp.log(jnp.array([1.0, 1e10, 1e300]))
+    log = ufm.log_domain.LogDescent(steps[-1], steps, times, one, one, one, {"nc1": one}, None, one)
     ax = plot.metrics_in_time(log)
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [0, 10, 300])
     assert ax.get_xlabel() == r"$\log_{10} t$"

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_shape, is_traced, refuse
+from ufm.checks import check_count, check_key, check_shape, is_traced, refuse
 from ufm.problem import Problem
 from ufm.reduce import pooled_problem
 
@@ -36,6 +36,7 @@ def wishart_factor(key: jax.Array, degrees: Any, dim: int, columns: int | None =
     Raises:
       ValueError: if dim is no count, nu is traced without `columns`, or `columns` is not min(d, nu).
     """
+    check_key("key", key)
     check_count("dim", dim, 1)
     if columns is None and is_traced(degrees):
         refuse("columns", columns, "given where degrees is traced: it is min(dim, degrees)")
@@ -105,6 +106,7 @@ def draw_pooled(
       ValueError: for another loss or features, fractional class sizes, traced ones without `residuals`, or shapes that do
         not fit.
     """
+    check_key("key", key)
     d, classes = problem.widths[0], problem.columns
     degrees = _degrees(problem)
     laws = [("means", "sigma", means, sigma)]
@@ -146,6 +148,7 @@ def lift_samples(problem: Problem, key: jax.Array, H: jax.Array, labels: Any) ->
     Raises:
       ValueError: for more samples than there are, classes that are none, or a shape of H that does not fit.
     """
+    check_key("key", key)
     if is_traced(problem.multiplicity):
         refuse("multiplicity", "traced values", "known class sizes")
     degrees, classes = _degrees(problem), problem.columns

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_non_negative, check_positive, check_shape, is_traced, refuse
+from ufm.checks import check_key, check_non_negative, check_positive, check_shape, is_traced, refuse
 from ufm.problem import Problem
 
 
@@ -105,6 +105,7 @@ def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:
     Raises:
       ValueError: if scale is not above 0.
     """
+    check_key("key", key)
     check_positive("scale", scale)
     shapes = (*weight_shapes(problem), (problem.widths[0], problem.columns))
     keys = jax.random.split(key, len(shapes) + 1)

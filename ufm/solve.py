@@ -12,7 +12,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
-from ufm.checks import check_choice, check_count, check_tolerance
+from ufm.checks import MANY, check_choice, check_count, check_key, check_tolerance
 from ufm.minimise import Minimum, Status, minimise
 from ufm.objective import Params, check_order, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
@@ -85,6 +85,8 @@ def solve(
     """
     if isinstance(start, Params) or not isinstance(problem, Problem):
         check_order(problem, start)
+    else:
+        check_key("start", start, ", or Params to start from")
     check_choice("columns", columns, ("merged", "raw"))
     check_count("max_steps", max_steps, 1)
     if tolerance is None:
@@ -97,7 +99,7 @@ def solve(
     benign = problem.loss.convex and problem.features == "free" and problem.trainable <= 1 and wide
     if starts is None:
         starts = 1 if benign or given else 8
-    check_count("starts", starts, 1)
+    check_count("starts", starts, 1, MANY)
     if given:
         check_params(problem, start)
         small, points, lift = standard_point(problem, start)

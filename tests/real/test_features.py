@@ -240,9 +240,9 @@ def test_the_command_prints_the_report_and_writes_its_numbers(layer_file, tmp_pa
     assert run(parser.parse_args(["--features", str(layer_file), "--json", str(file)])) == 0
     printed, numbers = capsys.readouterr().out, json.loads(file.read_text())
     assert "Effective ridge" in printed and "NC1 of the next layer is predicted" in printed
-    assert numbers["steps"][0]["layer"] == "H0" and numbers["ridge"]["bias"] == "none"
+    assert numbers["transitions"][0]["layer"] == "H0" and numbers["ridge"]["bias"] == "none"
     assert numbers["comparison"]["source"] == "mse-balanced-deep"
-    (step,) = numbers["steps"]
+    (step,) = numbers["transitions"]
     assert numbers["ridge"]["c"] == pytest.approx(6 * (step["l2_W"] * step["l2_H"]) ** 0.5, rel=1e-9)
     with pytest.raises(ValueError, match="--json must name a file in a folder that exists"):
         run(parser.parse_args(["--json", str(tmp_path / "no" / "out.json")]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.checks import optional, refuse
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -24,11 +24,7 @@ def pyplot() -> Any:
     Raises:
       ValueError: where matplotlib is not installed.
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        raise ValueError("figures are drawn with matplotlib: pip install 'ufm[plot]'") from None
-    return plt
+    return optional("matplotlib.pyplot", "plot")
 
 
 def axes_for(ax: Any, *, solid: bool = False, size: tuple[float, float] | None = None) -> Any:

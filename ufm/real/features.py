@@ -138,9 +138,19 @@ def _regression(H: jax.Array, labels: jax.Array, ridge: float, classes: int) -> 
     return jnp.linalg.solve(gram, H @ Y).T
 
 
+_SAVE = "numpy.savez('features.npz', features=features, labels=labels, W=W, b=b), features of shape (N, d)"
+_WRITTEN_BY = {
+    ".pt": "PyTorch", ".pth": "PyTorch", ".ckpt": "PyTorch", ".bin": "PyTorch", ".safetensors": "safetensors",
+    ".pkl": "pickle", ".pickle": "pickle", ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "Matlab", ".csv": "text", ".parquet": "Parquet",
+}  # fmt: skip
+
+
 def opened(path: Path, read: Callable[[str, Any], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `read` makes of an open .npz file, with one sentence for each way in which it may be none."""
+    written = _WRITTEN_BY.get(Path(path).suffix.lower())
     path = str(path)
+    if written is not None:
+        raise ValueError(f"the features must be in a .npz file, got {path!r}, a file of {written}: write one with {_SAVE}")
     damaged = f"the features must be in a .npz file, got {path!r}, which is damaged or of another kind"
     try:
         with open(path, "rb") as stream:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.certify import certify
-from ufm.checks import check_choice, check_count, check_positive, refuse
+from ufm.checks import check_choice, check_positive, check_seed, refuse
 from ufm.command import add_json, carry_out
 from ufm.objective import Params, logits
 from ufm.problem import Problem
@@ -67,7 +67,7 @@ def long_tail(
     """
     counts = check_counts(counts)
     check_choice("features", features, ("free", "nonnegative"))
-    check_count("seed", seed, 0)
+    check_seed("seed", seed)
     if (l2_W is None) != (l2_H is None):
         refuse("l2_W and l2_H", (l2_W, l2_H), "both given or both left out")
     if l2_W is None:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ufm.card import card_of
-from ufm.checks import check_positive, refuse
+from ufm.checks import check_positive, refuse, refuse_traced
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
 from ufm.objective import Params, check_params, end_to_end, logits, objective
 from ufm.problem import Problem
@@ -69,6 +69,7 @@ def identify(problem: Any, params: Params | None = None, *, counts: Any = None, 
       ValueError: for one of problem and params without the other, or in the other order; params of other shapes, a matrix that is
         not a Gram matrix, counts of another length.
     """
+    refuse_traced("problem and params", problem, params)
     check_positive("tolerance", tolerance)
     if isinstance(problem, Problem) or isinstance(params, Problem):
         check_params(problem, params)
