@@ -4,7 +4,7 @@ Values under a JAX transformation are not known yet: they skip the value checks 
 """
 
 import importlib
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def array_module(*values: Any) -> Any:
     return jnp if is_traced(*values) else np
 
 
-def refuse(name: str, value: Any, allowed: str) -> None:
+def refuse(name: str, value: Any, allowed: str) -> NoReturn:
     """Raise the ValueError that every refusal of ufm is: argument, what is allowed, value given."""
     if is_traced(value):
         shown = "a traced value"

@@ -43,9 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt as interrupt:
         return _ended(": ".join(["interrupted", *map(str, interrupt.args)]), 130)
-    except (ValueError, OSError) as error:
-        named = f"{error.filename}: " if getattr(error, "filename", None) is not None else ""
-        return _ended(f"{named}{getattr(error, 'strerror', None) or error}", 2)
+    except ValueError as error:
+        return _ended(str(error), 2)
+    except OSError as error:
+        named = "" if error.filename is None else f"{error.filename}: "
+        return _ended(f"{named}{error.strerror or error}", 2)
     except (MemoryError, OverflowError) as error:
         return _ended(f"the sizes asked for are too large for this machine ({str(error) or 'no memory'})", 2)
     except jax.errors.JaxRuntimeError as error:
@@ -117,7 +119,7 @@ def _theorems(options: argparse.Namespace) -> int:
     from ufm.theory.catalogue import select
     from ufm.theory.listing import catalogue_table
 
-    show(catalogue_table() if options.name is None else explain(*select((options.name,))))
+    show(catalogue_table() if options.name is None else explain(select((options.name,))[0]))
     return 0
 
 

@@ -83,7 +83,7 @@ def _try(file: Path) -> None:
             finally:
                 os.truncate(stream.fileno(), size)
     except OSError as error:
-        raise ValueError(f"--json must name a file that can be written, got {str(file)!r}: {os.strerror(error.errno)}") from None
+        raise ValueError(f"--json must name a file that can be written, got {str(file)!r}: {error.strerror}") from None
 
 
 def _fill(file: Path, content: str) -> None:

@@ -12,7 +12,7 @@ from ufm.checks import optional, refuse
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-PREDICTED = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4}
+PREDICTED: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4}
 SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 DECADE = 10.0  # positive numbers that span more have a logarithmic axis

@@ -77,7 +77,7 @@ def mixup_features(problem: Problem, point: Any, *, predicted: Any = None, ax: A
 def _legend(ax: Any, unit: float, predicted: bool) -> None:
     from matplotlib.lines import Line2D
 
-    marks = {"linestyle": "none", "markeredgecolor": "black"}
+    marks: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "black"}
     handles = [Line2D([], [], **marks, marker="*", markersize=12, color=_PURE, label="one class")]
     for (first, second), marker in EDGES.items():
         handles.append(Line2D([], [], **marks, marker=marker, color="white", label=f"{first + 1} with {second + 1}"))

@@ -148,17 +148,17 @@ _WRITTEN_BY = {
 def opened(path: Path, read: Callable[[str, Any], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `read` makes of an open .npz file, with one sentence for each way in which it may be none."""
     written = _WRITTEN_BY.get(Path(path).suffix.lower())
-    path = str(path)
+    name = str(path)
     if written is not None:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}, a file of {written}: write one with {_SAVE}")
-    damaged = f"the features must be in a .npz file, got {path!r}, which is damaged or of another kind"
+        raise ValueError(f"the features must be in a .npz file, got {name!r}, a file of {written}: write one with {_SAVE}")
+    damaged = f"the features must be in a .npz file, got {name!r}, which is damaged or of another kind"
     try:
-        with open(path, "rb") as stream:
-            return read(path, np.load(stream, allow_pickle=False))
+        with open(name, "rb") as stream:
+            return read(name, np.load(stream, allow_pickle=False))
     except FileNotFoundError:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}, which does not exist") from None
+        raise ValueError(f"the features must be in a .npz file, got {name!r}, which does not exist") from None
     except OSError as error:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}: {error.strerror or error}") from None
+        raise ValueError(f"the features must be in a .npz file, got {name!r}: {error.strerror or error}") from None
     except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError):
         raise ValueError(damaged) from None
     except ValueError as error:

@@ -156,9 +156,9 @@ def _search(problem: Problem, prediction: Any, seed: int) -> tuple[Params | None
     different = len(set(np.asarray(problem.counts).tolist()))
     if different > _SIZES_UP_TO:
         return None, 0, "", (f"not measured: {different} different class sizes, of which at most {_SIZES_UP_TO} are searched",)
-    run = solve_grouped(problem, key, max_steps=_STEPS)
-    note = f"searched in the exact reduction of {K} classes to their {different} different sizes"
-    return run.params, int(run.steps), Status(int(run.status)).text, (note,)
+    grouped = solve_grouped(problem, key, max_steps=_STEPS)
+    said = f"searched in the exact reduction of {K} classes to their {different} different sizes"
+    return grouped.params, int(grouped.steps), Status(int(grouped.status)).text, (said,)
 
 
 def read_counts(path: Path) -> tuple[int, ...]:

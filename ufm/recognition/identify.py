@@ -17,6 +17,8 @@ from ufm.recognition.shapes import Shape, recognise
 from ufm.recognition.symmetry import Symmetry, symmetry
 from ufm.theory.catalogue import catalogue
 
+_ROLES = ("means", "classifier")
+
 
 class Match(NamedTuple):
     """A theorem of the catalogue that applies: its id, its status, and whether the point is where it says."""
@@ -93,10 +95,10 @@ def identify(problem: Any, params: Params | None = None, *, counts: Any = None, 
             raise ValueError(f"counts must have shape {given[0].shape[:1]}, got {counts.shape}")
     means, classifier = (
         None if G is None else recognise(G, tolerance, counts, role)
-        for G, role in zip(grams, ("means", "classifier"), strict=True)
+        for G, role in zip(grams, _ROLES, strict=True)
     )
-    names = {shape.name for shape in (means, classifier) if shape is not None} - {"none"}
-    spoken = [t for t in catalogue().values() if any(name in t.claim for name in names) and t.status != "refuted"]
+    shapes = {shape.name for shape in (means, classifier) if shape is not None} - {"none"}
+    spoken = [t for t in catalogue().values() if any(name in t.claim for name in shapes) and t.status != "refuted"]
     matches = tuple(Match(t.id, t.status, True) for t in spoken)
     nan = float("nan")
     return Identification(means, classifier, nan, nan, symmetry(given, tolerance), matches)
@@ -112,14 +114,15 @@ def _of_params(problem: Problem, params: Params, tolerance: float) -> Identifica
     counts = np.asarray(problem.counts) if square else None
     last = problem.l2_W[-1] if problem.trainable else None
     grams = [_or_zero(means.T @ means, problem.l2_H, problem), _or_zero(W @ W.T, last, problem)]
-    shapes = tuple(recognise(G, tolerance, counts, role) for G, role in zip(grams, ("means", "classifier"), strict=True))
+    of_means, of_classifier = (recognise(G, tolerance, counts, role) for G, role in zip(grams, _ROLES, strict=True))
     z = W @ means
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
     matrices = [means.T @ means, W @ W.T, z] if square else [W @ W.T]
     alignment = float(nc3_alignment(W, features, labels, G, problem.multiplicity, centred=False)) if square else float("nan")
     nc1 = float(nc1_trace_ratio(features, labels, G, problem.multiplicity))
-    return Identification(*shapes, alignment, nc1, symmetry(matrices, tolerance), _matches(problem, params, tolerance))
+    matches = _matches(problem, params, tolerance)
+    return Identification(of_means, of_classifier, alignment, nc1, symmetry(matrices, tolerance), matches)
 
 
 def _or_zero(gram: np.ndarray, ridge: Any, problem: Problem) -> np.ndarray:
