@@ -85,7 +85,7 @@ solution = ufm.solve(problem, jax.random.key(0), columns="raw")
 solution
 
 # %%
-found = ufm.identify(solution.params, problem)
+found = ufm.identify(problem, solution.params)
 print(found)
 
 # %% [markdown]

@@ -186,17 +186,17 @@ if n > 1:
 # %%
 report = perturb(loss=loss, epochs=epochs)
 print(report.source, *report.notes, sep="\n")
-for step_ in report.steps:
+for step_ in report.transitions:
     print(f"{step_.layer:>9} to {step_.following}: NC1 {step_.nc1:.3g} -> {step_.nc1_next:.3g}, predicted {step_.predicted:.3g}")
 print(report.summary)
 
 # %%
-if report.steps:
+if report.transitions:
     figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    names = [report.steps[0].layer] + [x.following for x in report.steps]
-    ax.plot(names, [report.steps[0].nc1] + [x.nc1_next for x in report.steps], "o-", color="#0072B2", label="trained network")
-    ax.plot(names[1:], [x.predicted for x in report.steps], "s", color="#D55E00", label="proximity model")
-    ax.plot(names[1:], [x.near_collapse for x in report.steps], "^", color="#009E73", label="near collapse")
+    names = [report.transitions[0].layer] + [x.following for x in report.transitions]
+    ax.plot(names, [report.transitions[0].nc1] + [x.nc1_next for x in report.transitions], "o-", color="#0072B2", label="trained network")
+    ax.plot(names[1:], [x.predicted for x in report.transitions], "s", color="#D55E00", label="proximity model")
+    ax.plot(names[1:], [x.near_collapse for x in report.transitions], "^", color="#009E73", label="near collapse")
     ax.set(yscale="log", xlabel="layer", ylabel=r"NC1 = tr $\Sigma_W$ / tr $\Sigma_B$")
     ax.legend(bbox_to_anchor=(1.02, 1), loc="upper left", frameon=False)
     plt.show()
@@ -211,7 +211,7 @@ if report.steps:
 # %%
 images, labels, *_ = digits(per_class=100)
 pixels, classes, samples = images.reshape(len(images), -1).T, 10, len(images)
-ridges = (report.steps[0].l2_W, report.steps[0].l2_H) if report.steps else (1e-2, 1e-6)
+ridges = (report.transitions[0].l2_W, report.transitions[0].l2_H) if report.transitions else (1e-2, 1e-6)
 unit = np.sqrt(samples * ridges[1] / (classes * ridges[0])) / samples  # beta of N beta = s
 betas = unit * np.geomspace(1e-2, 1e3, 6)
 before = float(ufm.metrics.nc1_trace_ratio(jnp.asarray(pixels), labels, classes))

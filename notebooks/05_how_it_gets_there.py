@@ -70,7 +70,7 @@ problem = ufm.Problem.balanced(K, n, d, l2_W=ridge, l2_H=ridge)
 start = ufm.initialize(problem, jax.random.key(0), 0.5)
 rates = theorems["mse-flow-rates"].predict(CriticalPoint(problem, start, jnp.asarray(K)))  # of the minimum: W has rank K there
 path = ufm.flow(problem, start, np.linspace(0, 18 / float(rates.gradient), 73))
-W, H = np.asarray(path.params.weights[0]), np.asarray(path.params.H)
+W, H = np.asarray(path.path.weights[0]), np.asarray(path.path.H)
 D = H - np.repeat(H.reshape(-1, d, K, n).mean(axis=3), n, axis=2)
 span = np.linalg.svd(W[-1])[2][:K]  # of the rows of the classifier at the end
 courses = {
@@ -120,7 +120,7 @@ learning = ufm.flow(tail, small, times, rtol=1e-8)
 modes = theorems["two-factor-logistic"].predict(SpectralStart(tail, small, jnp.asarray(times))).p
 ufm.plot.singular_values(tail, learning, closed_form=modes)
 plt.show()
-found = np.linalg.svd(np.asarray(learning.params.weights[0] @ learning.params.H), compute_uv=False)
+found = np.linalg.svd(np.asarray(learning.path.weights[0] @ learning.path.H), compute_uv=False)
 mode_error = np.max(np.abs(found - -np.sort(-np.asarray(modes), axis=1))) / np.max(found)
 fates = [f"{size} samples: " + (f"ends at {q:.3g}" if q > 0 else "dies") for size, q in zip(sizes, targets, strict=True)]
 print(", ".join(fates))
@@ -151,7 +151,7 @@ def signal(features):
     return np.linalg.svd(np.asarray(features).reshape(-1, d, K, n).mean(axis=3), compute_uv=False)[:, : K - 1]
 
 
-omega, closed = signal(central.params.H), signal(law.H)
+omega, closed = signal(central.path.H), signal(law.H)
 omega_error = np.max(np.abs(omega / closed - 1))
 print(f"largest relative deviation of a singular value from its law: {omega_error:.1e}")
 
@@ -229,11 +229,11 @@ def nc1_path(count, limit=False):
     else:
         X = draw(jax.random.key(4), merged, means)
     course = ufm.flow(pooled, ufm.Params((jnp.zeros((K, d)),), X, None), count * clock, kind="central-path", rtol=1e-8)
-    M, R = np.asarray(course.params.H[:, :, :K]) / np.sqrt(count / K), np.asarray(course.params.H[:, :, K:])
+    M, R = np.asarray(course.path.H[:, :, :K]) / np.sqrt(count / K), np.asarray(course.path.H[:, :, K:])
     return np.sum(R**2, axis=(1, 2)) / count / np.mean(np.sum((M - M.mean(axis=2, keepdims=True)) ** 2, axis=1), axis=1)
 
 
-draw = jax.jit(lambda key, merged, means: ufm.equivalent.draw_pooled(key, merged, means, 1.0, residuals=d)[1])
+draw = jax.jit(lambda key, merged, means: ufm.equivalent.draw_pooled(merged, key, means, 1.0, residuals=d)[1])
 clock = np.linspace(0, 40, 21)
 limit = nc1_path(K * round(samples / K), limit=True)
 deviations = {}

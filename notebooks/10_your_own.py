@@ -161,7 +161,7 @@ if certificates:
 # of classes that leave the point as it is.
 
 # %%
-found = ufm.identify(solution.params, problem)
+found = ufm.identify(problem, solution.params)
 print(found)
 
 # %% [markdown]
@@ -284,7 +284,7 @@ if report.ridge is not None:
         f"effective ridges: l2_W = {r.l2_W:.6f}, l2_H = {r.l2_H:.2e}, c = {r.c:.4f}; residuals {r.residual_W:.2g}, {r.residual_H:.2g}"
     )
     print(f"against {near.source}: value {near.value:.4g}, minimum {near.minimum:.4g}, class-mean logits off by {near.logits:.2%}")
-for x in report.steps:
+for x in report.transitions:
     after = "" if x.following is None else f", of {x.following}: {x.nc1_next:.4g}"
     print(f"NC1 of {x.layer}: {x.nc1:.4g}{after}, predicted {x.predicted:.4g} at N beta/s = {x.strength:.3g}")
 print(*report.notes, report.summary, sep="\n")

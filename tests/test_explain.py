@@ -71,7 +71,7 @@ def values():
         "Certificate": ufm.certify(PROBLEM, solution.params),
         "Trajectory": ufm.flow(PROBLEM, START, [0.0, 1.0, 5.0]),
         "Descent": ufm.descend(PROBLEM, START, 4, optax.sgd(0.1), every=2, record=ufm.objective),
-        "Identification": ufm.identify(solution.params, PROBLEM),
+        "Identification": ufm.identify(PROBLEM, solution.params),
         "Minimum": ufm.minimise(lambda x: jnp.sum((x - 1) ** 2) + 1, jnp.zeros(2)),
         "Theorem": ufm.catalogue()["mse-balanced-deep"],
     }
@@ -328,7 +328,7 @@ def test_an_identification_tells_agreement_from_speaking_of(values):
     assert "predicted by: mse-balanced-deep (holds)" in str(found) and "symmetry: S_3 (order 6)" in str(found)
     assert "as mse-balanced-deep says (holds" in explain(found).verdict
     assert "claims of it" in facts(ufm.identify(np.eye(3))) and "alignment" not in facts(ufm.identify(np.eye(3)))
-    astray = ufm.identify(START, PROBLEM)
+    astray = ufm.identify(PROBLEM, START)
     assert "at odds with: mse-balanced-deep" in str(astray) and "place the minimum elsewhere" in explain(astray).verdict
 
 

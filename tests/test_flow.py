@@ -26,7 +26,7 @@ def decaying():
 def test_the_flow_starts_at_the_given_point_and_descends(decaying):
     _, start, path = decaying
     assert FlowStatus(int(path.status)) is FlowStatus.COMPLETED
-    for given, first in zip(jax.tree.leaves(start), jax.tree.leaves(path.params), strict=True):
+    for given, first in zip(jax.tree.leaves(start), jax.tree.leaves(path.path), strict=True):
         np.testing.assert_array_equal(given, first[0])
     assert np.all(np.diff(path.value) < 0)
 
@@ -39,7 +39,7 @@ def test_the_value_falls_at_the_squared_gradient_norm(decaying):
 
 def test_the_imbalance_of_two_layers_decays_at_twice_their_common_ridge(decaying):
     _, _, path = decaying
-    W, H = path.params.weights[0], path.params.H
+    W, H = path.path.weights[0], path.path.H
     imbalance = np.asarray(jnp.swapaxes(W, 1, 2) @ W - H @ jnp.swapaxes(H, 1, 2))
     expected = np.exp(-2 * 0.05 * TS)[:, None, None] * imbalance[:1]
     np.testing.assert_allclose(imbalance, expected, atol=1e-9)
@@ -60,10 +60,10 @@ def test_the_flow_of_weighted_columns_is_the_flow_of_their_samples():
     x0 = np.concatenate([np.ravel(raw.weights[0]), np.ravel(raw.H)])
     reference = solve_ivp(right_hand_side, (0, 5), x0, method="DOP853", rtol=1e-11, atol=1e-13).y[:, -1]
     path = flow(merged, start, [5.0])
-    np.testing.assert_allclose(np.ravel(path.params.weights[0]), reference[:6], atol=1e-9)
-    samples = np.asarray(path.params.H[0])[:, [0, 0, 0, 1, 1]] * share
+    np.testing.assert_allclose(np.ravel(path.path.weights[0]), reference[:6], atol=1e-9)
+    samples = np.asarray(path.path.H[0])[:, [0, 0, 0, 1, 1]] * share
     np.testing.assert_allclose(samples, reference[6:].reshape(3, 5), atol=1e-9)
-    np.testing.assert_array_equal(flow(merged, start, [0.0]).params.H[0], start.H)
+    np.testing.assert_array_equal(flow(merged, start, [0.0]).params.H, start.H)
 
 
 def test_a_flow_that_stops_early_says_why():
@@ -118,7 +118,7 @@ def test_the_central_path_keeps_its_balance_its_charge_and_its_dissipation(l2_W,
     start = initialize(problem, jax.random.key(2))
     path = flow(problem, start, GAUSS, kind="central-path", record=trace_ratio, **CLOSE)
     assert FlowStatus(int(path.status)) is FlowStatus.COMPLETED
-    H, W = np.asarray(path.params.H), np.asarray(path.params.weights[0])
+    H, W = np.asarray(path.path.H), np.asarray(path.path.weights[0])
     N, lW, lH = K * PER_CLASS, K * l2_W, K * PER_CLASS * l2_H
 
     def integral(x):
@@ -149,7 +149,7 @@ def test_renormalised_flows_stay_on_their_set_and_only_the_projected_one_is_a_gr
     problem = Problem.imbalanced(**UNEQUAL)
     start = initialize(problem, jax.random.key(3))
     path = flow(problem, start, 5 * GAUSS, kind=kind, **CLOSE)
-    H = np.asarray(path.params.H)
+    H = np.asarray(path.path.H)
     means = np.stack([H[:, :, :2].mean(2), H[:, :, 2:5].mean(2), H[:, :, 5:].mean(2)], axis=2)
     D = H - means[:, :, problem.labels]
     np.testing.assert_allclose(D @ np.swapaxes(D, 1, 2) / 9, np.broadcast_to(np.eye(DIM), (26, DIM, DIM)), atol=1e-10)
@@ -174,7 +174,7 @@ def pulled():
 
 def test_the_central_path_of_the_proximity_model_rests_where_its_features_are_stationary(pulled):
     problem, _, path = pulled
-    end = jax.tree.map(lambda x: x[-1], path.params)
+    end = path.params
     gradient = jax.jit(jax.grad(objective, argnums=1))(problem, end)
     for g in jax.tree.leaves(gradient):
         np.testing.assert_allclose(g, 0, atol=1e-9)
@@ -192,12 +192,12 @@ def test_the_central_path_of_the_proximity_model_rests_where_its_features_are_st
 def test_a_flow_is_continued_from_its_last_params_and_reports_its_progress(pulled):
     problem, start, path = pulled
     first = flow(problem, start, [0.25, 0.5, 1.0], **PATH)
-    later = flow(problem, jax.tree.map(lambda x: x[-1], first.params), [1.0, 2.0, 199.0], **PATH)
-    np.testing.assert_allclose(later.params.H[1:], path.params.H[1:], atol=1e-8)
+    later = flow(problem, first.params, [1.0, 2.0, 199.0], **PATH)
+    np.testing.assert_allclose(later.path.H[1:], path.path.H[1:], atol=1e-8)
     calls = []
     watched = flow(problem, start, [1.0, 3.0, 200.0], **PATH, progress=lambda *done: calls.append(done))
     assert calls == [(1, 3), (2, 3), (3, 3)]
-    np.testing.assert_allclose(watched.params.H, path.params.H, atol=1e-8)
+    np.testing.assert_allclose(watched.path.H, path.path.H, atol=1e-8)
     calls.clear()
     short = flow(problem, start, [1e-3, 1e6, 2e6], **PATH, progress=lambda *done: calls.append(done))
     assert FlowStatus(int(short.status)) is FlowStatus.MAX_STEPS and calls == [(1, 3), (2, 3)]

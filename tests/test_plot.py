@@ -209,7 +209,7 @@ def test_singular_values_of_a_flow_lie_on_the_closed_form(logistic):
 
 def test_a_recorded_descent_draws_the_same_singular_values(logistic):
     problem, path, _ = logistic
-    start = jax.tree.map(lambda x: x[0], path.params)
+    start = jax.tree.map(lambda x: x[0], path.path)
     run = ufm.descend(problem, start, 4, optax.sgd(0.1), every=2, record=plot.logit_singular_values)
     ax = plot.singular_values(problem, run)
     np.testing.assert_allclose([line.get_ydata() for line in ax.lines], run.metrics.T)
@@ -266,9 +266,10 @@ def test_the_gap_is_the_value_above_the_minimum_and_falls_at_its_rate():
 def test_steps_and_logarithms_of_time_are_axes_too():
     steps = jnp.arange(0, 30, 10)
     one = jnp.ones(3)
-    run = Descent(steps, one, one, {"nc1": one}, None, None, jnp.asarray(0))
+    run = Descent(steps[-1], steps, one, one, {"nc1": one}, None, None, jnp.asarray(0))
     assert plot.metrics_in_time(run).get_xlabel() == "steps"
-    log = ufm.log_domain.LogDescent(steps, jnp.log(jnp.array([1.0, 1e10, 1e300])), one, one, one, {"nc1": one}, None, one)
+    times = jnp.log(jnp.array([1.0, 1e10, 1e300]))
+    log = ufm.log_domain.LogDescent(steps[-1], steps, times, one, one, one, {"nc1": one}, None, one)
     ax = plot.metrics_in_time(log)
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [0, 10, 300])
     assert ax.get_xlabel() == r"$\log_{10} t$"

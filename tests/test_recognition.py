@@ -150,25 +150,31 @@ def test_a_solved_problem_is_read_off_with_the_theorem_that_predicts_it(name):
     choices, group, theorem = SOLVED[name]
     problem = ufm.Problem.balanced(4, 5, 6, l2_W=1e-3, l2_H=1e-3, **choices)
     params = ufm.solve(problem, jax.random.key(0)).params
-    found = identify(params, problem)
+    found = identify(problem, params)
     assert found.means.name == found.classifier.name == name
     assert found.alignment < 1e-6 and found.nc1 < 1e-12
     assert {match.theorem for match in found.theorems if match.agrees} >= {theorem}
     assert f"symmetry: {group}" in str(found) and theorem in str(found)
-    off = params._replace(H=1.01 * params.H)
-    assert not any(match.agrees for match in identify(off, problem).theorems)
-    assert "at odds with: " in str(identify(off, problem))
+    for factor, agrees in ((1.0005, True), (1.002, False), (1.01, False)):  # the tolerance is 1e-3, on both sides
+        moved = identify(problem, params._replace(H=factor * params.H))
+        assert {match.agrees for match in moved.theorems} == {agrees}
+        assert ("at odds with: " in str(moved)) is not agrees
 
 
 def test_minority_collapse_is_seen_as_merged_classes():
     problem = ufm.Problem.imbalanced((50, 50, 50, 5, 5), 6, loss="ce", l2_W=1.4e-2, l2_H=1.4e-2)
-    found = identify(ufm.solve(problem, jax.random.key(0)).params, problem)
+    found = identify(problem, ufm.solve(problem, jax.random.key(0)).params)
     assert found.means.groups == ((3, 4),) and found.symmetry.name == "S_3 x S_2"
 
 
 GRAM = np.eye(3)
+PROBLEM = ufm.Problem.balanced(3, 1, 3)
 REFUSALS = [
-    ((ufm.Params((), np.eye(3), None),), {}, "problem must be the Problem that the params belong to"),
+    ((ufm.Params((), np.eye(3), None),), {}, "problem must be a Problem, with params after it, or Gram matrices, got 'Params'"),
+    ((ufm.Params((), GRAM, None), PROBLEM), {}, r"problem and params are swapped: the order is \(problem, params\)"),
+    ((PROBLEM,), {}, "params must be Params of the problem, got None"),
+    ((PROBLEM, GRAM), {}, "params must be Params of the problem, got 'ndarray'"),
+    ((GRAM, GRAM), {}, "params must be None beside Gram matrices"),
     ((np.ones((2, 3)),), {}, r"Gram matrix of class means must have shape \(K, K\)"),
     ((np.triu(np.ones((3, 3))),), {}, "must be symmetric"),
     ((-GRAM,), {}, "must be positive semi-definite, got an eigenvalue of -1"),
@@ -176,7 +182,6 @@ REFUSALS = [
     ((GRAM,), {"tolerance": 0.0}, "tolerance must be finite and above 0"),
     ((GRAM,), {"counts": [1, 2]}, r"counts must have shape \(3,\), got \(2,\)"),
     (((GRAM, np.eye(4)),), {}, "Gram matrices of one number of classes"),
-    ((GRAM, ufm.Problem.balanced(3, 1, 3)), {}, "point must be Params where a problem is given"),
 ]
 
 
@@ -190,5 +195,5 @@ def test_wrong_arguments_are_refused_by_name(number):
 def test_a_point_that_has_collapsed_to_rounding_is_zero_and_one_above_the_threshold_is_not():
     for l2, name in ((0.5, "zero"), (0.24, "orthogonal")):  # everything vanishes from l2 = 1/4 on
         problem = ufm.Problem.balanced(4, 1, 6, l2_W=l2, l2_H=l2)
-        found = ufm.identify(ufm.solve(problem, jax.random.key(0)).params, problem)
+        found = ufm.identify(problem, ufm.solve(problem, jax.random.key(0)).params)
         assert found.means.name == found.classifier.name == name

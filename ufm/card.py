@@ -153,5 +153,5 @@ def _number(value: Any, digits: int) -> str:
 
 
 def _wrapped(line: str, indent: int) -> list[str]:
-    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * indent}
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * indent}
     return textwrap.wrap(line, _WIDTH, **options)

@@ -3,11 +3,14 @@
 Values under a JAX transformation are not known yet: they skip the value checks here, never the shape checks.
 """
 
-from typing import Any
+import importlib
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+MANY = 10**6  # of what a call does one after another: cases, starts, epochs; more is a slip of the hand
 
 
 def is_traced(*values: Any) -> bool:
@@ -20,7 +23,7 @@ def array_module(*values: Any) -> Any:
     return jnp if is_traced(*values) else np
 
 
-def refuse(name: str, value: Any, allowed: str) -> None:
+def refuse(name: str, value: Any, allowed: str) -> NoReturn:
     """Raise the ValueError that every refusal of ufm is: argument, what is allowed, value given."""
     if is_traced(value):
         shown = "a traced value"
@@ -37,10 +40,40 @@ def check_choice(name: str, value: Any, allowed: tuple) -> None:
         refuse(name, value, "one of " + ", ".join(repr(choice) for choice in allowed))
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Refuse anything but a whole number of at least `least`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        refuse(name, value, f"a whole number of at least {least}")
+def check_count(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Refuse anything but a whole number of at least `least`, and at most `most` where there is one."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        refuse(name, value, f"a whole number of at least {least}" + ("" if most is None else f" and at most {most}"))
+
+
+def check_seed(name: str, value: Any) -> None:
+    """Refuse anything but a whole number that random keys of 32 bits tell from all others."""
+    check_count(name, value, 0, 2**32 - 1)
+
+
+def check_key(name: str, value: Any, other: str = "") -> None:
+    """Refuse anything but one random key of JAX, typed or raw; `other` is what else may be in its place."""
+    dtype = getattr(value, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and value.ndim == 0
+    if not typed and not (dtype == np.uint32 and value.ndim == 1):
+        refuse(name, value, f"a random key, such as jax.random.key(0){other}")
+
+
+def optional(module: str, extra: str) -> Any:
+    """A module that only some of ufm needs, or a refusal that names the extra to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if (error.name or "").split(".")[0] != module.split(".")[0]:  # it is there, but broken
+            raise
+        raise ValueError(f"{module.split('.')[0]} is not installed: pip install 'ufm[{extra}]'") from None
+
+
+def refuse_traced(name: str, *values: Any) -> None:
+    """Refuse values whose numbers are not known yet, where work is done in NumPy."""
+    if is_traced(values):
+        raise ValueError(f"{name} must be known numbers, got traced ones: call it outside jit, vmap and grad")
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -24,19 +24,51 @@ _COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; exit code 0 for success, 1 for a failed verification, 2 for input that was refused."""
+    """Run a command.
+
+    Returns:
+      The exit code: 0 for success, 1 for a failed verification, 2 for what was refused or has no room, 130 where it was
+      interrupted, 141 where nobody reads what it prints.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called
+            setattr(sys, name, open(os.devnull, "w"))
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its exit
+        return 141
+    except KeyboardInterrupt as interrupt:
+        return _ended(": ".join(["interrupted", *map(str, interrupt.args)]), 130)
+    except ValueError as error:
+        return _ended(str(error), 2)
+    except OSError as error:
+        named = "" if error.filename is None else f"{error.filename}: "
+        return _ended(f"{named}{error.strerror or error}", 2)
+    except (MemoryError, OverflowError) as error:
+        return _ended(f"the sizes asked for are too large for this machine ({str(error) or 'no memory'})", 2)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return _ended(f"the sizes asked for are too large for this device ({str(error).splitlines()[0]})", 2)
+
+
+def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["bench"]:  # a program of its own, with its own arguments and threads
         return _bench(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     prefer_quick_compilation()
     jax.config.update("jax_enable_x64", True)
-    try:
-        return options.run(options)
-    except ValueError as error:
-        print(f"ufm: {error}", file=sys.stderr)
-        return 2
+    return options.run(options)
+
+
+def _ended(sentence: str, code: int) -> int:
+    print(f"ufm: {sentence}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +119,7 @@ def _theorems(options: argparse.Namespace) -> int:
     from ufm.theory.catalogue import select
     from ufm.theory.listing import catalogue_table
 
-    show(catalogue_table() if options.name is None else explain(*select((options.name,))))
+    show(catalogue_table() if options.name is None else explain(select((options.name,))[0]))
     return 0
 
 

@@ -16,8 +16,9 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.checks import check_count, refuse
-from ufm.objective import Params, check_params, objective
+from ufm.objective import Params, check_order, check_params, objective
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 
 _REPORTS = 50
 
@@ -43,11 +44,13 @@ _TEXTS = {
 class Descent(NamedTuple):
     """A run of a discrete optimiser, seen at T of its steps.
 
-    steps: (T,) step counts, 0 first. value, gradient_norm: (T,) of f and |grad f|. metrics: what `record` gave, stacked.
-    params: the last point. state: the optimiser's; with params it continues the run. status: a `DescentStatus`.
+    steps: taken. recorded: (T,) how many were taken at each record, 0 first. value, gradient_norm: (T,) of f and |grad f|.
+    metrics: what `record` gave, stacked. params: the last point. state: the optimiser's; with params it continues the run.
+    status: a `DescentStatus`.
     """
 
     steps: jax.Array
+    recorded: jax.Array
     value: jax.Array
     gradient_norm: jax.Array
     metrics: Any
@@ -97,6 +100,7 @@ def descend(
       >>> print(descend(p, start, 200, optax.sgd(0.5, momentum=0.5), every=100).value.round(3))
       [0.331 0.18  0.18 ]
     """
+    check_order(problem, params)
     if problem.features != "free":
         refuse("features", problem.features, "'free': a step leaves the domain")
     check_count("steps", steps, 1)
@@ -105,6 +109,7 @@ def descend(
     if steps % every:
         refuse("every", every, f"a divisor of steps ({steps})")
     check_params(problem, params)
+    make_room_for(problem, params)
     state = optimizer.init(params) if state is None else state
     records = steps // every
     block = records if progress is None else max(1, records // _REPORTS)
@@ -120,7 +125,7 @@ def descend(
             progress(done * every, steps)
     value, norm, metrics = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
     status = jnp.where(jnp.isfinite(value[-1]), int(DescentStatus.COMPLETED), int(DescentStatus.NON_FINITE))
-    return Descent(jnp.arange(records + 1) * every, value, norm, metrics, params, state, status)
+    return Descent(jnp.asarray(steps), jnp.arange(records + 1) * every, value, norm, metrics, params, state, status)
 
 
 @partial(jax.jit, static_argnums=2)

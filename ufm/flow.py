@@ -22,8 +22,9 @@ import numpy as np
 from ufm.card import card_of
 from ufm.central_path import check_renormalisable, least_squares_point, reduced_objective, renormalise, renormalised_velocity
 from ufm.checks import check_choice, check_count, check_tolerance, is_traced, refuse
-from ufm.objective import Params, check_params, objective
+from ufm.objective import Params, check_order, check_params, objective
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 
 KINDS = ("gradient", "central-path", "renormalised", "rewhitened")
 _HIGH_ORDER_BELOW = 1e-8
@@ -54,17 +55,23 @@ _TEXTS = {
 class Trajectory(NamedTuple):
     """A flow at T times.
 
-    ts: (T,). params: every leaf with a leading axis T; on the central path W*(H) and b*(H). value, gradient_norm: (T,) of f
-    and of the speed, |grad f| or its part along the flow's set. status: a `FlowStatus`; times that were not reached hold
-    NaN. metrics: what `record` gave, stacked.
+    ts: (T,). path: the points, every leaf with a leading axis T; on the central path W*(H) and b*(H). params: the last of them,
+    from which the flow goes on. value, gradient_norm: (T,) of f and of the speed, |grad f| or its part along the flow's set.
+    status: a `FlowStatus`; times that were not reached hold NaN. metrics: what `record` gave, stacked.
     """
 
     ts: jax.Array
-    params: Params
+    path: Params
     value: jax.Array
     gradient_norm: jax.Array
     status: jax.Array
     metrics: Any = ()
+
+    @property
+    def params(self) -> Params:
+        """The point at the last time."""
+        weights, H, b = self.path  # under vmap time is not the first axis
+        return Params(tuple(W[..., -1, :, :] for W in weights), H[..., -1, :, :], None if b is None else b[..., -1, :])
 
     def __str__(self) -> str:
         return card_of(self).text()
@@ -116,10 +123,12 @@ def flow(
       >>> print(flow(p, start, [0.0, 3.0, 30.0], kind="central-path").value.round(3))
       [0.477 0.194 0.18 ]
     """
+    check_order(problem, params)
     check_choice("features", problem.features, ("free",))
     check_choice("kind", kind, KINDS)
     check_count("max_steps", max_steps, 1)
     check_params(problem, params)
+    make_room_for(problem, params, ts)
     if kind in ("renormalised", "rewhitened"):
         check_renormalisable(problem)
     ts = _times(ts, problem.dtype)

@@ -24,7 +24,7 @@ from jax import lax
 
 from ufm.checks import check_choice, check_count, check_positive, is_traced, refuse
 from ufm.losses import CE, check_loss
-from ufm.objective import Params, check_params, column_weights, logits
+from ufm.objective import Params, check_params, check_point, column_weights, logits
 from ufm.problem import Problem
 
 
@@ -51,12 +51,13 @@ _TEXTS = {
 class LogDescent(NamedTuple):
     """A run in the log domain, seen at T of its steps.
 
-    steps: (T,) step counts, 0 first. log_time, log_value: (T,) of log t and log f. margin: (T,) least of z_y - z_k over
-    columns and k != y. smoothed_margin: (T,), see `smoothed_margin`. metrics: what `record` gave, stacked. params: the last
-    point; with log_time[-1] it continues the run. status: a `LogStatus`.
+    steps: taken. recorded: (T,) how many were taken at each record, 0 first. log_time, log_value: (T,) of log t and log f.
+    margin: (T,) least of z_y - z_k over columns and k != y. smoothed_margin: (T,), see `smoothed_margin`. metrics: what `record`
+    gave, stacked. params: the last point; with log_time[-1] it continues the run. status: a `LogStatus`.
     """
 
     steps: jax.Array
+    recorded: jax.Array
     log_time: jax.Array
     log_value: jax.Array
     margin: jax.Array
@@ -103,6 +104,7 @@ def descend_log(
       >>> print(LogStatus(int(run.status)).name, bool(run.log_value[-1] < -1000))
       SEPARATED True
     """
+    check_point(problem, params)
     check_separable_form(problem)
     check_params(problem, params)
     check_count("steps", steps, 1)
@@ -113,7 +115,7 @@ def descend_log(
     check_positive("step", step)
     start = (params, jnp.asarray(log_time, problem.dtype))
     path, (params, _), status = _run(problem, start, jnp.asarray(step, problem.dtype), record, every, steps // every)
-    return LogDescent(np.arange(steps // every + 1) * every, *path, params, status)
+    return LogDescent(jnp.asarray(steps), np.arange(steps // every + 1) * every, *path, params, status)
 
 
 def log_objective(problem: Problem, params: Params) -> jax.Array:
@@ -125,11 +127,13 @@ def log_objective(problem: Problem, params: Params) -> jax.Array:
     Returns:
       log f, a scalar.
     """
+    check_point(problem, params)
     return _log_value(problem, logits(problem, params))[0]
 
 
 def margin(problem: Problem, params: Params) -> jax.Array:
     """The least margin, min over columns and k != y of z_y - z_k: a scalar."""
+    check_point(problem, params)
     z = logits(problem, params)
     true = problem.targets == 1
     return jnp.min(jnp.sum(jnp.where(true, z, 0), axis=0) - jnp.max(jnp.where(true, -jnp.inf, z), axis=0))

@@ -21,6 +21,7 @@ from jax import lax
 
 from ufm.checks import check_count, check_positive, check_tolerance, is_traced, refuse
 from ufm.minimise import Status
+from ufm.programs import make_room_for
 
 _BETWEEN_CHECKS = 10
 
@@ -69,6 +70,7 @@ def max_margin(supports: Any, *, tolerance: float | None = None, max_steps: int 
     check_tolerance(tolerance, dtype)
     check_count("max_steps", max_steps, 1)
     check_positive("step", step)
+    make_room_for(S)
     return _douglas_rachford(S > 0, *(jnp.asarray(np.asarray(x, dtype)) for x in (tolerance, step)), jnp.asarray(max_steps))
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_non_negative, check_positive, check_shape, is_traced
+from ufm.checks import check_key, check_non_negative, check_positive, check_shape, is_traced, refuse
 from ufm.problem import Problem, check_memory, each_column
 
 
@@ -39,6 +39,7 @@ def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
 
 def logits(problem: Problem, params: Params) -> jax.Array:
     """Logits of every column, z_c = scale * W_M ... W_1 h_c / sqrt(m_c) + a_c b, of shape (K, C)."""
+    check_order(problem, params)
     z = end_to_end(problem, params.weights) @ (params.H / jnp.sqrt(problem.multiplicity)[None, :])
     if params.b is None:
         return z
@@ -57,6 +58,7 @@ def data_term(problem: Problem, z: jax.Array) -> jax.Array:
 
 def penalty(problem: Problem, params: Params) -> jax.Array:
     """sum_m l2_W[m]/2 |W_m|^2 + l2_H/2 |H|^2 + l2_b/2 |b|^2 + beta/2 |H - H0|^2."""
+    check_order(problem, params)
     total = 0.5 * problem.l2_H * jnp.sum(params.H**2)
     for l2, W in zip(problem.l2_W, params.weights, strict=True):
         total += 0.5 * l2 * jnp.sum(W**2)
@@ -77,6 +79,7 @@ def objective(problem: Problem, params: Params) -> jax.Array:
     Returns:
       f, in the problem's dtype.
     """
+    check_point(problem, params)
     return data_term(problem, logits(problem, params)) + penalty(problem, params)
 
 
@@ -86,6 +89,7 @@ def gradient_norm(problem: Problem, params: Params) -> jax.Array:
     The gradient g where features are free, its tangential part on the sphere, and min(H, g_H) in the place of g_H where
     features are non-negative: g_H = 0 where H > 0, and g_H >= 0 where H = 0.
     """
+    check_order(problem, params)
     gradient = jax.grad(lambda p: objective(problem, along_domain(problem, p)))(params)
     if problem.features == "nonnegative":
         gradient = gradient._replace(H=jnp.minimum(params.H, gradient.H))
@@ -100,6 +104,7 @@ def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:
     Raises:
       ValueError: if scale is not above 0, or a column a sample would not fit into memory.
     """
+    check_key("key", key)
     check_positive("scale", scale)
     check_memory(problem)
     shapes = (*weight_shapes(problem), (problem.widths[0], problem.columns))
@@ -111,11 +116,13 @@ def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:
 
 def along_domain(problem: Problem, params: Params) -> Params:
     """Params retracted to the sphere where features live on one: derivatives of f after it are those along the sphere."""
+    check_order(problem, params)
     return to_domain(problem, params) if problem.features == "sphere" else params
 
 
 def to_domain(problem: Problem, params: Params) -> Params:
     """The nearest direction of params inside the domain: normalised on the sphere, |H| where non-negative."""
+    check_order(problem, params)
     if problem.features == "nonnegative":
         return params._replace(H=jnp.abs(params.H))
     if problem.features == "sphere":
@@ -125,14 +132,35 @@ def to_domain(problem: Problem, params: Params) -> Params:
     return params
 
 
-def check_params(problem: Problem, params: Params) -> None:
+def check_order(problem: Problem, params: Params) -> None:
+    """Refuse anything but (problem, params), and say so where the two are swapped."""
+    if isinstance(params, Problem):
+        raise ValueError("problem and params are swapped: the order is (problem, params)")
+    if not isinstance(problem, Problem):
+        refuse("problem", type(problem).__name__, "a Problem")
+    if not isinstance(params, Params):
+        refuse("params", None if params is None else type(params).__name__, "Params of the problem")
+
+
+def check_point(problem: Problem, params: Params) -> None:
     """Refuse params whose shapes are not those of the problem, naming the one that differs."""
+    check_order(problem, params)
     shapes = weight_shapes(problem)
     if len(params.weights) != len(shapes):
         raise ValueError(f"params.weights must hold {len(shapes)} matrices, got {len(params.weights)}")
     for i, (W, shape) in enumerate(zip(params.weights, shapes, strict=True)):
-        check_shape(f"params.weights[{i}]", W, shape)
-    check_shape("params.H", params.H, (problem.widths[0], problem.columns))
+        _check_matrix(f"params.weights[{i}]", W, shape)
+    _check_matrix("params.H", params.H, (problem.widths[0], problem.columns))
+    if (params.b is None) != (problem.bias == "none"):
+        expected = "None" if problem.bias == "none" else f"an array of shape ({problem.classes},)"
+        raise ValueError(f'params.b must be {expected} where bias="{problem.bias}"')
+    if params.b is not None:
+        check_shape("params.b", params.b, (problem.classes,))
+
+
+def check_params(problem: Problem, params: Params) -> None:
+    """Refuse params whose shapes, dtype or domain are not those of the problem, naming the one that differs."""
+    check_point(problem, params)
     dtypes = {jnp.result_type(x) for x in jax.tree.leaves(params)}
     if dtypes != {problem.dtype}:
         others = ", ".join(sorted(str(dtype) for dtype in dtypes - {problem.dtype}))
@@ -144,8 +172,9 @@ def check_params(problem: Problem, params: Params) -> None:
         for name, x in {"column of params.H": params.H.T, **rows}.items():
             if not is_traced(x) and not np.all(np.any(np.asarray(x) != 0, axis=1)):
                 raise ValueError(f"every {name} must have a direction on the sphere, got a zero vector")
-    if params.b is not None:
-        check_shape("params.b", params.b, (problem.classes,))
-    if (params.b is None) != (problem.bias == "none"):
-        expected = "None" if problem.bias == "none" else f"an array of shape ({problem.classes},)"
-        raise ValueError(f'params.b must be {expected} where bias="{problem.bias}"')
+
+
+def _check_matrix(name: str, matrix: Any, shape: tuple[int, int]) -> None:
+    if np.shape(matrix) == shape[::-1] != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {np.shape(matrix)}: is it transposed?")
+    check_shape(name, matrix, shape)

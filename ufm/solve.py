@@ -12,13 +12,14 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
-from ufm.checks import check_choice, check_count, check_tolerance
+from ufm.checks import MANY, check_choice, check_count, check_key, check_tolerance
 from ufm.equivalent.canonical import merges
 from ufm.equivalent.standard import random_standard_starts, standard_point
 from ufm.losses import MSE, is_loss
 from ufm.minimise import Minimum, Status, minimise
-from ufm.objective import Params, check_params, end_to_end, gradient_norm, objective, to_domain
+from ufm.objective import Params, check_order, check_params, end_to_end, gradient_norm, objective, to_domain
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 
 _ROUNDS = 5  # of lifting non-negative features off zero
 
@@ -84,18 +85,23 @@ def solve(
     Raises:
       ValueError: naming the argument, the value and what is allowed; a tolerance that the dtype cannot reach.
     """
+    if isinstance(start, Params) or not isinstance(problem, Problem):
+        check_order(problem, start)
+    else:
+        check_key("start", start, ", or Params to start from")
     check_choice("columns", columns, ("merged", "raw"))
     check_count("max_steps", max_steps, 1)
     if tolerance is None:
         tolerance = 1e-10 if problem.dtype == jnp.float64 else 1e-4
     check_tolerance(tolerance, problem.dtype)
+    make_room_for(problem, start)
     given = isinstance(start, Params)
     low_rank = is_loss(problem.loss, MSE) and problem.classifier is None  # its local minima are global at every width
     wide = problem.trainable == 0 or min(problem.widths) >= problem.classes or low_rank
     benign = problem.loss.convex and problem.features == "free" and problem.trainable <= 1 and wide
     if starts is None:
         starts = 1 if benign or given else 8
-    check_count("starts", starts, 1)
+    check_count("starts", starts, 1, MANY)
     if given:
         check_params(problem, start)
         small, points, lift = standard_point(problem, start)

@@ -2,20 +2,23 @@
 
 import gc
 import os
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
-from multiprocessing import get_context
+from contextlib import ExitStack, contextmanager
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ufm.checks import check_count
+from ufm.checks import MANY, check_count, check_seed
 from ufm.environment import describe_environment
+from ufm.programs import make_room
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import catalogue, select
 from ufm.theory.theorem import Check, Theorem, key_of
@@ -47,8 +50,8 @@ def verify(
       ValueError: for an unknown theorem or family, or a negative number of cases.
     """
     theorems = select(names, family)
-    check_count("cases", cases, 0)
-    check_count("seed", seed, 0)
+    check_count("cases", cases, 0, MANY)
+    check_seed("seed", seed)
     start = time.perf_counter()
     with jax.enable_x64(True):
         environment = describe_environment()
@@ -62,16 +65,23 @@ def verify(
     else:
         makers, task = [lambda: ThreadPoolExecutor(1)] * several, _results
         jobs = {theorem.id: (theorem, cases, seed) for theorem in theorems}
+    others = set(active_children())
     with ExitStack() as stack:
-        results = _from_both_ends([stack.enter_context(make()) for make in makers], task, jobs, progress)
+        workers = [stack.enter_context(make()) for make in makers]
+        with _deaf_to_interrupts():
+            for worker in workers:
+                worker.submit(int)  # the first task starts the process
+        own = set(active_children()) - others
+        results = _from_both_ends(workers, task, jobs, progress, own)
     entries = tuple(Entry(theorem, results[theorem.id]) for theorem in theorems)
     return Report(entries, environment, time.perf_counter() - start)
 
 
-def _from_both_ends(workers: list[Executor], task: Callable, jobs: dict[str, tuple], progress: Callable | None) -> dict:
+def _from_both_ends(workers: list[Executor], task: Callable, jobs: dict[str, tuple], progress: Callable | None, own: set) -> dict:
     """Results of all jobs, of which one worker takes the first left and the other the last.
 
-    Neighbours in the catalogue share compiled programs, so each worker compiles its own end of it.
+    Neighbours in the catalogue share compiled programs, so each worker compiles its own end of it. An interrupt ends the
+    workers' own processes; threads end with the theorem that they are at.
     """
     waiting, results = deque(jobs), {}
 
@@ -83,8 +93,29 @@ def _from_both_ends(workers: list[Executor], task: Callable, jobs: dict[str, tup
                 progress(name, len(results), len(jobs))
 
     with ThreadPoolExecutor(len(workers)) as servers:
-        list(servers.map(serve, workers, (waiting.popleft, waiting.pop)))
+        served = [servers.submit(serve, *each) for each in zip(workers, (waiting.popleft, waiting.pop), strict=False)]
+        try:
+            for future in served:
+                future.result()
+        except BaseException:
+            waiting.clear()  # nobody takes another one
+            for process in own:
+                process.terminate()
+            raise
     return results
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes begun meanwhile do not hear Ctrl-C, which a terminal sends to all: they are ended by the one that began them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _collect_rarely() -> None:
@@ -119,6 +150,7 @@ def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]
 
 def _result(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
     start = time.perf_counter()
+    make_room()
     try:
         measured = theorem.measure(case, key_of(seed, theorem.id, label))
         checks = theorem.evidence(case, closed_form(case), measured)

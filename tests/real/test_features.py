@@ -227,7 +227,7 @@ def layer_file(tmp_path_factory):
 
 def test_the_model_predicts_the_collapse_of_a_layer_that_follows_it(layer_file):
     report = perturb(layer_file, **PLAIN)
-    (step,) = report.steps
+    (step,) = report.transitions
     assert step.matched and step.beta == pytest.approx(0.02, rel=1e-4)
     assert step.predicted == pytest.approx(step.nc1_next, rel=1e-4) and step.nc1_next < 0.9 * step.nc1
     assert "factor 1.00" in report.summary
@@ -240,11 +240,11 @@ def test_the_command_prints_the_report_and_writes_its_numbers(layer_file, tmp_pa
     assert run(parser.parse_args(["--features", str(layer_file), "--json", str(file)])) == 0
     printed, numbers = capsys.readouterr().out, json.loads(file.read_text())
     assert "Effective ridge" in printed and "NC1 of the next layer is predicted" in printed
-    assert numbers["steps"][0]["layer"] == "H0" and numbers["ridge"]["bias"] == "none"
+    assert numbers["transitions"][0]["layer"] == "H0" and numbers["ridge"]["bias"] == "none"
     assert numbers["comparison"]["source"] == "mse-balanced-deep"
-    (step,) = numbers["steps"]
+    (step,) = numbers["transitions"]
     assert numbers["ridge"]["c"] == pytest.approx(6 * (step["l2_W"] * step["l2_H"]) ** 0.5, rel=1e-9)
-    with pytest.raises(ValueError, match="--json must name a file in a folder that exists"):
+    with pytest.raises(ValueError, match="--json must name a file that can be written"):
         run(parser.parse_args(["--json", str(tmp_path / "no" / "out.json")]))
     with pytest.raises(ValueError, match="beta must be finite and above 0"):
         run(parser.parse_args(["--features", str(layer_file), "--beta", "-1"]))
@@ -252,11 +252,11 @@ def test_the_command_prints_the_report_and_writes_its_numbers(layer_file, tmp_pa
 
 def test_a_single_layer_without_a_classifier_is_taken_as_far_as_it_goes():
     own = check_features(**GOOD)
-    assert not perturb(own).steps and "both l2_W and l2_H" in perturb(own).notes[0]
-    steps = perturb(own, **PLAIN).steps
+    assert not perturb(own).transitions and "both l2_W and l2_H" in perturb(own).notes[0]
+    steps = perturb(own, **PLAIN).transitions
     assert [round(step.strength, 9) for step in steps] == [10, 1, 0.1]
     assert steps[0].nc1 > steps[0].predicted > steps[1].predicted > steps[2].predicted
-    (step,) = perturb(own, **PLAIN, beta=0.3).steps
+    (step,) = perturb(own, **PLAIN, beta=0.3).transitions
     assert (step.beta, step.matched, step.nc1_next) == (0.3, None, None)
     assert "no next layer" in str(perturb(own, **PLAIN))
 
@@ -265,7 +265,7 @@ def test_a_trained_network_is_compared_layer_by_layer(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("flax")
     report = perturb(epochs=3, store=tmp_path, beta=1e-4)
-    assert [step.following for step in report.steps] == [f"hidden {i}" for i in range(1, 6)]
+    assert [step.following for step in report.transitions] == [f"hidden {i}" for i in range(1, 6)]
     assert {x.epoch for x in report.layers} == {0, 1, 3} and len(report.layers) == 18 and len(list(tmp_path.iterdir())) == 1
-    assert all(step.gradient_norm < 1e-9 for step in report.steps)
+    assert all(step.gradient_norm < 1e-9 for step in report.transitions)
     assert "epoch by epoch" in str(report) and report.comparison.source == "mse-balanced-deep"

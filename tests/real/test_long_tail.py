@@ -106,7 +106,7 @@ def test_the_profiles_of_the_command(tmp_path):
         (("--l2-W", 0.1), "l2_W and l2_H must be both given or both left out"),
         (("--l2-W", -1, "--l2-H", 1), "l2_W must be finite and above 0"),
         (("--seed", -1), "seed must be a whole number of at least 0"),
-        (("--json", "/no/such/folder/x.json"), "--json must name a file in a folder that exists"),
+        (("--json", "/no/such/folder/x.json"), "--json must name a file that can be written"),
         (("--ratio", 0.1), "ratio must be from 1"),
     ],
 )

@@ -95,7 +95,7 @@ def test_the_command_prints_the_table_and_writes_its_numbers(one, tmp_path, caps
     for metric in report.metrics:
         assert f"{metric.name} " in printed and f"{metric.value:.5g}" in printed
     assert "at collapse" in str(report) and "40 samples, d = 6" in str(report)
-    with pytest.raises(ValueError, match="--json must name a file in a folder that exists"):
+    with pytest.raises(ValueError, match="--json must name a file that can be written"):
         run(parser.parse_args([str(one[0]), "--json", str(tmp_path / "no" / "out.json")]))
 
 

@@ -129,7 +129,7 @@ def test_flows_start_from_samples_that_differ_and_collapse():
     found = swept(partial(FUNCTIONS["flowed"], time=20.0), problem, {"l2_H": [0.05, 0.1]}, seeds=[5])
     path = ufm.flow(problem, ufm.initialize(problem, jax.random.key(5), 0.1), [20.0])
     np.testing.assert_allclose(found.value[0, 0], path.value[-1], rtol=1e-9)
-    samples = path.params.H[-1].reshape(3, 2, 3)
+    samples = path.params.H.reshape(3, 2, 3)
     means = samples.mean(2, keepdims=True)
     np.testing.assert_allclose(found.nc1[0, 0], jnp.sum((samples - means) ** 2) / (3 * jnp.sum(means**2)), rtol=1e-6)
 

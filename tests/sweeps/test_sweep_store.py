@@ -98,10 +98,24 @@ def test_a_chunk_is_claimed_once_and_not_when_it_is_finished(store):
 
 
 def test_what_a_kill_left_half_written_is_swept_up(store):
-    part = store.folder / "chunks" / ".000001.99999.1"
-    part.write_bytes(b"half")
+    parts = [store.folder / "chunks" / name for name in (".000001.part", ".000001.99999.1", ".000000.part")]
+    store.claim(0)
+    store.put(0, RESULTS)
+    for part in parts:
+        part.write_bytes(b"half")
     Store.create(store.folder, CONFIGURATION, ORDER).close()
-    assert not part.exists()
+    assert not any(part.exists() for part in parts)
+
+
+def test_who_inherits_a_chunk_writes_over_what_the_killed_one_had_begun(store, monkeypatch):
+    assert store.claim(0)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(KeyboardInterrupt))  # killed in mid-write
+        store.put(0, RESULTS)
+    assert len(os.listdir(store.folder / "chunks")) == 1 and not store.finished()
+    assert store.claim(0)
+    store.put(0, RESULTS)  # no opening in between
+    assert os.listdir(store.folder / "chunks") == ["000000"]
 
 
 def test_a_store_of_another_version_is_refused_with_both_named(store):

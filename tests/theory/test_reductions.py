@@ -345,9 +345,9 @@ def test_lifted_samples_are_independent_gaussians_again():
     means = np.arange(6.0).reshape(2, 3)
 
     def features(key, other):
-        pooled, H = draw_pooled(key, problem, means, 1.0)
+        pooled, H = draw_pooled(problem, key, means, 1.0)
         assert pooled.columns == 3 + 2
-        return lift_samples(other, problem, H, labels)
+        return lift_samples(problem, other, H, labels)
 
     keys = jax.random.split(jax.random.key(0), (2, draws))
     flat = np.asarray(jax.jit(jax.vmap(features))(*keys) - means[None][:, :, labels]).reshape(draws, -1)
@@ -359,7 +359,7 @@ def test_ten_to_the_twelve_samples_are_few_columns():
     sigma = np.array([[1.0, 0.0], [1.0, 2.0]])
     problem = huge((5e11, 4e11, 1e11), 2, beta=0.1, H0=np.zeros((2, 3)))
     prior = (np.zeros((2, 3)), 3.0)
-    pooled, H = jax.jit(lambda key: draw_pooled(key, problem, np.ones((2, 3)), sigma, prior=prior))(jax.random.key(0))
+    pooled, H = jax.jit(lambda key: draw_pooled(problem, key, np.ones((2, 3)), sigma, prior=prior))(jax.random.key(0))
     assert pooled.columns == 3 + 4 and pooled.samples == 1e12 and pooled.H0.shape == (2, 7)
     R, R0 = np.asarray(H)[:, 3:], np.asarray(pooled.H0)[:, 3:]
     np.testing.assert_allclose(R @ R.T / 1e12, sigma @ sigma.T, rtol=2e-5)
@@ -367,7 +367,7 @@ def test_ten_to_the_twelve_samples_are_few_columns():
     np.testing.assert_allclose(R @ R0.T / 1e12, 0, atol=1e-4)
     assert np.abs(R @ R0.T).max() > 1e3  # independent, not orthogonal
     np.testing.assert_allclose(np.asarray(H)[:, :3] / np.sqrt(problem.multiplicity), 1, atol=1e-4)
-    later_of = jax.jit(lambda x: lift_samples(jax.random.key(1), problem, x, [0, 2]))
+    later_of = jax.jit(lambda x: lift_samples(problem, jax.random.key(1), x, [0, 2]))
     again, later = later_of(H), later_of(2 * H)
     np.testing.assert_array_equal(2 * again, later)
     np.testing.assert_allclose(gaussian_spread(problem, 2.0), 2e6, rtol=1e-10)
@@ -389,12 +389,12 @@ REFUSALS = [
     (lambda: wishart_factor(jax.random.key(0), 2.5, 3), "degrees must be a whole number of at least 0, got 2.5"),
     (lambda: wishart_factor(jax.random.key(0), 2, 3, 3), r"columns must be min\(dim, degrees\), 2, got 3"),
     (lambda: jax.jit(lambda n: wishart_factor(jax.random.key(0), n, 3))(5.0), "columns must be given where degrees is traced"),
-    (lambda: draw_pooled(jax.random.key(0), plain[0], jnp.zeros((4, 5)), 1.0), "groups must be one column a class"),
-    (lambda: draw_pooled(jax.random.key(0), huge((1.5, 2), 2), jnp.zeros((2, 2)), 1.0), "multiplicity must be whole class sizes"),
-    (lambda: draw_pooled(jax.random.key(0), huge(COUNTS, 2), jnp.zeros((2, 2)), 1.0), r"means must have shape \(2, 3\)"),
-    (lambda: lift_samples(jax.random.key(0), huge(COUNTS, 2), jnp.ones((2, 5)), [1, 1, 1]), "labels must be at most N - K = 6"),
-    (lambda: lift_samples(jax.random.key(0), huge(COUNTS, 2), jnp.ones((2, 5)), [3]), "labels must be a list of classes"),
-    (lambda: lift_samples(jax.random.key(0), huge(COUNTS, 2), jnp.ones((2, 3)), [0]), r"H must have shape \(2, 3 \+ residuals\)"),
+    (lambda: draw_pooled(plain[0], jax.random.key(0), jnp.zeros((4, 5)), 1.0), "groups must be one column a class"),
+    (lambda: draw_pooled(huge((1.5, 2), 2), jax.random.key(0), jnp.zeros((2, 2)), 1.0), "multiplicity must be whole class sizes"),
+    (lambda: draw_pooled(huge(COUNTS, 2), jax.random.key(0), jnp.zeros((2, 2)), 1.0), r"means must have shape \(2, 3\)"),
+    (lambda: lift_samples(huge(COUNTS, 2), jax.random.key(0), jnp.ones((2, 5)), [1, 1, 1]), "labels must be at most N - K = 6"),
+    (lambda: lift_samples(huge(COUNTS, 2), jax.random.key(0), jnp.ones((2, 5)), [3]), "labels must be a list of classes"),
+    (lambda: lift_samples(huge(COUNTS, 2), jax.random.key(0), jnp.ones((2, 3)), [0]), r"H must have shape \(2, 3 \+ residuals\)"),
 ]
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ufm import losses
 from ufm.atlas.report import AtlasReport, Row
-from ufm.checks import check_count, check_positive, refuse
+from ufm.checks import check_count, check_positive, check_seed, refuse
 from ufm.command import add_json, carry_out
 from ufm.losses import Loss
 from ufm.losses.precision import float32_margin
@@ -75,7 +75,7 @@ def atlas(
     """
     check_count("classes", classes, 2)
     check_positive("c", c)
-    check_count("seed", seed, 0)
+    check_seed("seed", seed)
     everything = [*zoo(), COSINE] if chosen is None else [_named(x) for x in chosen]
     rows: dict[int, Row] = {}
 

@@ -28,8 +28,9 @@ from ufm.duality.plane import declared_bound, plane_bound
 from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
 from ufm.equivalent.standard import point_with_bias, share_bias
 from ufm.losses import cross_entropy
-from ufm.objective import Params, along_domain, data_term, end_to_end, logits, penalty
+from ufm.objective import Params, along_domain, check_point, data_term, end_to_end, logits, penalty
 from ufm.problem import Problem
+from ufm.programs import make_room_for
 
 KINDS = {
     "duality": "convex duality",
@@ -142,7 +143,9 @@ def certify(problem: Problem, params: Params) -> Certificate:
     Raises:
       ValueError: for a loss that is not convex, or (free bias) has no known conjugate.
     """
+    check_point(problem, params)
     certificate_kind(problem)
+    make_room_for(problem, params)
     # the kind of targets does not matter here, nor a missing bias: problems that differ in them alone share a program
     value, largest = _value(share_bias(problem), point_with_bias(problem, params))
     z = _mean_logits(problem, params)

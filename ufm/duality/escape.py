@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm.checks import refuse
-from ufm.objective import Params, column_weights, logits
+from ufm.objective import Params, check_point, column_weights, logits
 from ufm.problem import Problem
 
 
@@ -29,6 +29,7 @@ def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Arra
     Raises:
       ValueError: for other depths or constrained features.
     """
+    check_point(problem, params)
     if problem.trainable != 1 or len(problem.widths) != 1 or problem.features != "free":
         refuse("problem", problem, "one trained layer with free features to give an escape direction")
     if problem.H0 is not None:

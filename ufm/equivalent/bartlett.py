@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_shape, is_traced, refuse
+from ufm.checks import check_count, check_key, check_shape, is_traced, refuse
 from ufm.equivalent.columns import pooled_problem
 from ufm.problem import Problem
 
@@ -36,6 +36,7 @@ def wishart_factor(key: jax.Array, degrees: Any, dim: int, columns: int | None =
     Raises:
       ValueError: if dim is no count, nu is traced without `columns`, or `columns` is not min(d, nu).
     """
+    check_key("key", key)
     check_count("dim", dim, 1)
     if columns is None and is_traced(degrees):
         refuse("columns", columns, "given where degrees is traced: it is min(dim, degrees)")
@@ -78,8 +79,8 @@ def _chi(degrees: jax.Array, normal: jax.Array, uniform: jax.Array) -> jax.Array
 
 
 def draw_pooled(
-    key: jax.Array,
     problem: Problem,
+    key: jax.Array,
     means: Any,
     sigma: Any,
     *,
@@ -89,10 +90,10 @@ def draw_pooled(
     """The pooled problem and a Gaussian start of all its samples, in law that of `pool_samples` from explicit ones.
 
     Args:
-      key: a random key.
       problem: squared error with one weight and one column a class, column k of multiplicity n_k: 10^12 samples in 4
         classes are `Problem.from_targets(jnp.eye(4), widths, multiplicity=2.5e11)`. Without a proximity term, or with one
         whose H0 `prior` replaces.
+      key: a random key.
       means: (d, K) means of the classes' features, zeros for a plain random start.
       sigma: a number, or the (d, d) matrix A.
       prior: (means, sigma) of an independent Gaussian H0, for the proximity term.
@@ -105,6 +106,7 @@ def draw_pooled(
       ValueError: for another loss or features, fractional class sizes, traced ones without `residuals`, or shapes that do
         not fit.
     """
+    check_key("key", key)
     d, classes = problem.widths[0], problem.columns
     degrees = _degrees(problem)
     laws = [("means", "sigma", means, sigma)]
@@ -126,7 +128,7 @@ def draw_pooled(
     return pooled_problem(problem, L.shape[1], H0=drawn[1] if prior is not None else None), drawn[0]
 
 
-def lift_samples(key: jax.Array, problem: Problem, H: jax.Array, labels: Any) -> jax.Array:
+def lift_samples(problem: Problem, key: jax.Array, H: jax.Array, labels: Any) -> jax.Array:
     """Features of m chosen samples at any time of a pooled run, drawn afterwards: exact in law, jointly over time.
 
     The rows that samples have in the residual basis are those of a Haar matrix independent of the start: with
@@ -135,8 +137,8 @@ def lift_samples(key: jax.Array, problem: Problem, H: jax.Array, labels: Any) ->
         q = C^(1/2) G T^-1,    h_i = x_(y_i) / sqrt(n_(y_i)) + R(t) q_i^T.
 
     Args:
-      key: the same key chooses the same samples: at other times, or of H0 in the place of H.
       problem: the one given to `draw_pooled`, of one column a class.
+      key: the same key chooses the same samples: at other times, or of H0 in the place of H.
       H: (d, K + r) pooled columns at some time.
       labels: (m,) classes of the samples; m is at most N - K, and at most n_k for class k.
 
@@ -146,6 +148,7 @@ def lift_samples(key: jax.Array, problem: Problem, H: jax.Array, labels: Any) ->
     Raises:
       ValueError: for more samples than there are, classes that are none, or a shape of H that does not fit.
     """
+    check_key("key", key)
     if is_traced(problem.multiplicity):
         refuse("multiplicity", "traced values", "known class sizes")
     degrees, classes = _degrees(problem), problem.columns

@@ -18,7 +18,7 @@ import optax
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
 from ufm.equivalent.equivariance import check_commutes
 from ufm.losses import MSE, check_loss
-from ufm.objective import Params
+from ufm.objective import Params, check_order
 from ufm.problem import Classes, GeneralColumns, Problem, constant, general
 
 
@@ -63,6 +63,7 @@ def merge_columns(
       ValueError: under a proximity term whose centres tell equal columns apart; for unequal columns where `exact`; for an
         optimiser that does not commute.
     """
+    check_order(problem, params)
     share = _shares(problem)
     if problem.H0 is not None and not exact:
         refuse("H0", "an array", "None: a proximity term tells equal columns apart")
@@ -81,6 +82,7 @@ def merge_columns(
 
 def spread_columns(problem: Problem, params: Params) -> Params:
     """A point of `problem.collapsed()` as one of the problem, with equal features in each run of equal columns."""
+    check_order(problem, params)
     return params._replace(H=params.H[:, problem.labels] * _shares(problem))
 
 
@@ -123,6 +125,7 @@ def pool_samples(
     Raises:
       ValueError: for another loss or features, or an optimiser that does not commute.
     """
+    check_order(problem, params)
     _require_squared_error(problem)
     share, labels, runs = _shares(problem), problem.labels, len(problem.groups)
 
@@ -197,6 +200,7 @@ def compress_columns(
     Raises:
       ValueError: for another loss or features, unequal column weights, or an optimiser that does not commute.
     """
+    check_order(problem, params)
     _require_squared_error(problem)
     _require_equal_weights(problem)
     root = jnp.sqrt(problem.multiplicity)

@@ -16,7 +16,7 @@ from ufm.checks import check_positive, check_shape, is_traced, refuse
 from ufm.equivalent.columns import Reduced, pooled_problem
 from ufm.equivalent.equivariance import check_commutes
 from ufm.equivalent.widths import feature_span, in_feature_span
-from ufm.objective import Params
+from ufm.objective import Params, check_order
 from ufm.problem import Problem
 
 
@@ -41,6 +41,7 @@ def isotropic_limit(
       ValueError: for another loss or features, a proximity term, a spread not above 0, or an optimiser that does not commute
         or does not let the rest decay on its own (normalised steps and polar factors under a ridge).
     """
+    check_order(problem, params)
     if problem.H0 is not None:
         refuse("H0", "an array", "None: the limit is taken without a proximity term")
     check_shape("params.H", params.H, (problem.widths[0], problem.columns))

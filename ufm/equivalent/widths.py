@@ -14,7 +14,7 @@ import optax
 from ufm.checks import check_positive, check_shape, is_traced, refuse
 from ufm.equivalent.columns import Reduced
 from ufm.equivalent.equivariance import check_commutes
-from ufm.objective import Params, check_params
+from ufm.objective import Params, check_order, check_params
 from ufm.problem import Problem
 
 
@@ -39,6 +39,7 @@ def narrow_features(
       ValueError: for features that are not free of sign constraints (a rotation leaves the orthant), or an optimiser that
         does not commute with rotations of the features.
     """
+    check_order(problem, params)
     if problem.features == "nonnegative":
         refuse("features", problem.features, "'free' or 'sphere' to be rotated")
     parts = [_bottom(problem, params).T, params.H] + ([] if problem.H0 is None else [problem.H0])
@@ -76,6 +77,7 @@ def in_feature_span(problem: Problem, params: Params, Q: jax.Array) -> Reduced:
 
 def feature_span(problem: Problem, params: Params) -> jax.Array:
     """Orthonormal basis (d, min(d, d_2 + C)) of span[W_1^T, H]."""
+    check_order(problem, params)
     return jnp.linalg.qr(jnp.concatenate([_bottom(problem, params).T, params.H], axis=1))[0]
 
 
@@ -110,6 +112,7 @@ def narrow_hidden(
       ValueError: for features that are not free, traced params, a point from which some layer never moves, or an optimiser
         that does not commute or does not let the rest decay on its own (normalised steps and polar factors under a ridge).
     """
+    check_order(problem, params)
     reduced, rest = in_subspaces(problem, params, invariant_subspaces(problem, params, tolerance=tolerance))
     zeros = np.zeros(problem.factors, problem.dtype)
     idle = jax.tree.map(jnp.zeros_like, params)._replace(weights=rest)
@@ -163,6 +166,7 @@ def invariant_subspaces(problem: Problem, params: Params, *, tolerance: float | 
     Returns:
       One (d_j, q_j) array a width, features first.
     """
+    check_order(problem, params)
     if problem.features != "free":
         refuse("features", problem.features, "'free' to be rotated")
     if is_traced(problem.H0, problem.classifier, params):

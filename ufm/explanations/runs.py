@@ -32,7 +32,7 @@ def trajectory_card(trajectory: Trajectory) -> Card:
 @describe.register
 def descent_card(descent: Descent) -> Card:
     """A run of a discrete optimiser."""
-    reached = ends(descent.value, descent.steps)[1]
+    reached = ends(descent.value, descent.recorded)[1]
     facts = (Fact("steps", shown(reached), "last record with a finite value"), *_course(descent))
     return _run("Descent: a run of an optimiser", descent, DescentStatus, facts, "")
 
@@ -41,7 +41,7 @@ def descent_card(descent: Descent) -> Card:
 def log_descent_card(descent: LogDescent) -> Card:
     """A run in the log domain."""
     facts = (
-        Fact("steps", shown(ends(descent.log_value, descent.steps)[1]), "last record with a finite value"),
+        Fact("steps", shown(ends(descent.log_value, descent.recorded)[1]), "last record with a finite value"),
         Fact("log t", _from_to(descent.log_time), "natural logarithm of the time"),
         Fact("log f", _from_to(descent.log_value), "natural logarithm of the value"),
         Fact("margin", _from_to(descent.margin), "least of z_y - z_k"),

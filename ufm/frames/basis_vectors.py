@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count, check_positive, is_traced, refuse
+from ufm.checks import check_count, check_key, check_positive, is_traced, refuse
 from ufm.frames.classical import orthogonal_frame
 from ufm.frames.figures import HIGHEST, coherence, line_bound, welch_bound
 from ufm.frames.frame import Frame
@@ -54,6 +54,7 @@ def equiangular_basis(
 
     Source: Shen, Sun and Wei (2023), Equiangular basis vectors, CVPR; step length: Polyak (1969).
     """
+    check_key("key", key)
     bound = line_bound(vectors, dim)
     check_count("vectors", vectors, 2)
     check_positive("tolerance", tolerance)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 
-from ufm.checks import check_count
+from ufm.checks import check_count, check_key
 from ufm.frames.figures import HIGHEST
 from ufm.frames.frame import Frame
 from ufm.minimise import minimise
@@ -102,6 +102,7 @@ def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Fra
 
     Source: Jiang, Zhou, Wang, Qu, Mixon, You, Zhu (2024), Generalized neural collapse for a large number of classes.
     """
+    check_key("key", key)
     check_count("vectors", vectors, 2)
     check_count("dim", dim, 2)
     check_count("starts", starts, 1)

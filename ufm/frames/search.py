@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count
+from ufm.checks import check_count, check_key
 from ufm.frames.classical import orthogonal_frame, simplex_etf
 from ufm.frames.figures import HIGHEST, coherence, line_bound, rankin_bound, signed_coherence
 from ufm.frames.frame import Frame
@@ -83,6 +83,7 @@ def grassmannian(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dty
 
     Source: Strohmer and Heath (2003) for the problem; search derived.
     """
+    check_key("key", key)
     bound = line_bound(vectors, dim)
     return _search(vectors, dim, key, starts, dtype, signed=False, bound=bound)
 
@@ -106,6 +107,7 @@ def spherical_code(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, d
 
     Source: Tammes (1930) for the problem; search derived.
     """
+    check_key("key", key)
     bound = rankin_bound(vectors, dim)
     return _search(vectors, dim, key, starts, dtype, signed=True, bound=bound)
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count, check_positive, is_traced, refuse
+from ufm.checks import check_count, check_key, check_positive, is_traced, refuse
 from ufm.frames.classical import simplex_etf
 from ufm.frames.figures import HIGHEST, coherence
 from ufm.frames.frame import Frame
@@ -52,6 +52,7 @@ def sparse_etf(
 
     Source: Xiao et al. (2024), FedLoGe: joint local and generic federated learning under long-tailed data, ICLR; exactness derived.
     """
+    check_key("key", key)
     check_count("classes", classes, 2)
     check_count("dim", dim, 1)
     check_positive("norm", norm)

@@ -7,7 +7,7 @@ from ufm.metrics.duality import duality_distance
 from ufm.metrics.geometry import orthogonal_distance, simplex_distance
 from ufm.metrics.samples import class_means, scatter
 from ufm.metrics.variability import scatter_traces
-from ufm.objective import Params, end_to_end
+from ufm.objective import Params, check_point, end_to_end
 from ufm.problem import Problem
 
 
@@ -30,6 +30,7 @@ def collapse(problem: Problem, params: Params) -> dict[str, jax.Array]:
 
     Source: Papyan, Han and Donoho (2020), with the normalised Gram matrices of Zhu et al. (2021).
     """
+    check_point(problem, params)
     K = problem.classes
     if len(problem.groups) != K:
         refuse("problem", problem, f"of one run of columns a class, {K} in all (it has {len(problem.groups)})")

@@ -19,6 +19,7 @@ from ufm.metrics.samples import Scatter
 from ufm.metrics.streaming import Decisions, Moments, centre_of, scatter_of
 from ufm.metrics.uniformity import cosines, equiangularity, equinorm, gnc2, log_equinorm
 from ufm.metrics.variability import ratio, scatter_cdnv, scatter_nc1, scatter_traces, scatter_vci
+from ufm.programs import make_room_for
 
 
 def _apart(K: int) -> float:
@@ -115,6 +116,7 @@ def summary(
         classifier = np.asarray(classifier, float)
     if bias is not None:
         check_shape("bias", bias, (K,))
+    make_room_for(state, classifier, bias)
     minority = state.counts < np.mean(state.counts)
     with jax.enable_x64(True):
         s = scatter_of(state, global_mean)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.checks import optional, refuse
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-PREDICTED = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4}
+PREDICTED: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.3, "zorder": 4}
 SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 DECADE = 10.0  # positive numbers that span more have a logarithmic axis
@@ -24,11 +24,7 @@ def pyplot() -> Any:
     Raises:
       ValueError: where matplotlib is not installed.
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        raise ValueError("figures are drawn with matplotlib: pip install 'ufm[plot]'") from None
-    return plt
+    return optional("matplotlib.pyplot", "plot")
 
 
 def axes_for(ax: Any, *, solid: bool = False, size: tuple[float, float] | None = None) -> Any:

@@ -7,10 +7,10 @@ import numpy as np
 from ufm.checks import refuse
 from ufm.plot.canvas import PREDICTED, SEQUENTIAL, axes_for, edges, legend_beside, number, spans_decades
 
-_FAILED = {"facecolor": "white", "edgecolor": "grey", "hatch": "xxx", "linewidth": 0.0}
+_FAILED: dict[str, Any] = {"facecolor": "white", "edgecolor": "grey", "hatch": "xxx", "linewidth": 0.0}
 _FEW = 8  # coordinates have a tick each up to so many
 _PHASES = ("viridis", 0.4, 1.0)  # the part of these colours that is light enough for a black line over it
-_BRACKET = {"color": "#333333", "linewidth": 2.0, "marker": "_", "markersize": 7}
+_BRACKET: dict[str, Any] = {"color": "#333333", "linewidth": 2.0, "marker": "_", "markersize": 7}
 
 
 def phase_diagram(dataset: Any, *, ax: Any = None) -> Any:
@@ -163,7 +163,7 @@ def _legend_of_phases(ax: Any, phase: Any, phases: np.ndarray, colours: Any, fai
     values, meanings = phase.attrs.get("flag_values", ()), str(phase.attrs.get("flag_meanings", "")).split()
     names = dict(zip(np.atleast_1d(values).tolist(), (m.replace("_", " ") for m in meanings), strict=False))
     title = phase.attrs.get("long_name", "phase")
-    handles = [Patch(color=colours(i), label=names.get(p, f"{title} = {number(p)}")) for i, p in enumerate(phases)]
+    handles: list[Any] = [Patch(color=colours(i), label=names.get(p, f"{title} = {number(p)}")) for i, p in enumerate(phases)]
     if failed:
         handles.append(Patch(**_FAILED, label="failed"))
     handles.append(Line2D([], [], **PREDICTED, label="predicted boundary"))

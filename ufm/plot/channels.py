@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ufm.checks import refuse
-from ufm.objective import check_params, end_to_end
+from ufm.objective import check_order, check_params, end_to_end
 from ufm.plot.arrows import arrow
 from ufm.plot.canvas import COLOURS, MARKERS, PREDICTED, SEQUENTIAL, axes_for, legend_beside, number
 from ufm.plot.points import longest, params_of
@@ -39,6 +39,7 @@ def mixup_features(problem: Problem, point: Any, *, predicted: Any = None, ax: A
 
     Source: after the figures of Fisher, Meng and Papyan (2024), arXiv 2402.06171.
     """
+    check_order(problem, params_of("point", point))
     targets = np.asarray(problem.targets)
     if problem.classes != 3:
         refuse("problem.classes", problem.classes, "3, which fit into the plane")
@@ -76,7 +77,7 @@ def mixup_features(problem: Problem, point: Any, *, predicted: Any = None, ax: A
 def _legend(ax: Any, unit: float, predicted: bool) -> None:
     from matplotlib.lines import Line2D
 
-    marks = {"linestyle": "none", "markeredgecolor": "black"}
+    marks: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "black"}
     handles = [Line2D([], [], **marks, marker="*", markersize=12, color=_PURE, label="one class")]
     for (first, second), marker in EDGES.items():
         handles.append(Line2D([], [], **marks, marker=marker, color="white", label=f"{first + 1} with {second + 1}"))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_finite, check_positive, refuse
-from ufm.objective import Params, end_to_end
+from ufm.flow import Trajectory
+from ufm.objective import Params, check_point, end_to_end
 from ufm.plot.canvas import PREDICTED, axes_for, legend_beside, series
 from ufm.problem import Problem
 
@@ -23,6 +24,7 @@ def logit_singular_values(problem: Problem, params: Params) -> jax.Array:
     Args:
       problem: any. params: a point of it.
     """
+    check_point(problem, params)
     return jnp.linalg.svd(end_to_end(problem, params.weights) @ params.H, compute_uv=False)
 
 
@@ -45,8 +47,8 @@ def singular_values(problem: Problem, path: Any, *, closed_form: Any = None, ax:
       ValueError: for a path without singular values, or a closed form of another shape.
     """
     times, label = _clock(path)
-    if isinstance(path.params, Params) and np.ndim(path.params.H) == 3:
-        found = np.linalg.svd(np.asarray(end_to_end(problem, path.params.weights)) @ np.asarray(path.params.H), compute_uv=False)
+    if isinstance(path, Trajectory):
+        found = np.linalg.svd(np.asarray(end_to_end(problem, path.path.weights)) @ np.asarray(path.path.H), compute_uv=False)
     else:
         found = np.asarray(path.metrics) if hasattr(path.metrics, "shape") else np.zeros(0)
         if found.ndim != 2 or found.shape[0] != times.size:
@@ -142,8 +144,8 @@ def _clock(path: Any) -> tuple[np.ndarray, str]:
         return np.asarray(path.log_time, float) / np.log(10), r"$\log_{10} t$"
     if hasattr(path, "ts"):
         return np.asarray(path.ts, float), "time $t$ of gradient flow"
-    if hasattr(path, "steps") and np.ndim(path.steps) == 1:
-        return np.asarray(path.steps, float), "steps"
+    if hasattr(path, "recorded"):
+        return np.asarray(path.recorded, float), "steps"
     return refuse("path", type(path).__name__, "a Trajectory, a Descent or a LogDescent")
 
 

@@ -33,10 +33,10 @@ def hessian_spectrum(problem: Problem, point: Any, *, predicted: Any = None, ax:
     Raises:
       ValueError: for params of other shapes, more entries, constrained features, or multiplicities of another sum.
     """
-    if problem.features != "free":
-        refuse("features", problem.features, "'free': a constrained point has a Hessian along its domain alone")
     params = params_of("point", point)
     check_params(problem, params)
+    if problem.features != "free":
+        refuse("features", problem.features, "'free': a constrained point has a Hessian along its domain alone")
     size = sum(x.size for x in jax.tree.leaves(params))
     if size > _LARGEST:
         refuse("point", f"{size} entries", f"of at most {_LARGEST} entries of weights, H and b")

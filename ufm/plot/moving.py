@@ -50,7 +50,7 @@ def animate(problem: Problem, trajectory: Trajectory, file: Any, *, seconds: flo
     reached = np.flatnonzero(np.isfinite(trajectory.value))
     if reached.size < 2:
         raise ValueError(f"trajectory must have reached at least 2 times, got {reached.size}")
-    views = [view_of(problem, jax.tree.map(lambda x, i=i: x[i], trajectory.params)) for i in reached]
+    views = [view_of(problem, jax.tree.map(lambda x, i=i: x[i], trajectory.path)) for i in reached]
     directions = principal_directions(views[-1], 3)
     units = longest(views[-1].means), longest(views[-1].rows.T)
     sizes = [max(longest(v.features) / units[0], longest(v.rows.T) / units[1], 1.0) for v in views]

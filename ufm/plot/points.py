@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.checks import refuse, refuse_traced
 from ufm.objective import Params, check_params, end_to_end
 from ufm.problem import Problem
 
@@ -46,6 +46,9 @@ def params_of(name: str, point: Any) -> Params:
     Raises:
       ValueError: for anything else.
     """
+    if isinstance(point, Problem):
+        raise ValueError(f"problem and {name} are swapped: the order is (problem, {name})")
+    refuse_traced(name, point)
     params = point if isinstance(point, Params) else getattr(point, "params", None)
     if not isinstance(params, Params):
         refuse(name, point, "Params, or what carries them: a Solution, a Prediction, a Descent")

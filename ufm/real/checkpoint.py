@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"the store must be a folder that can be written to, got {str(path.parent)!r}: {error}") from error
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays, **{_CHECKSUM: np.frombuffer(_digest(arrays), np.uint8)})
+            stored: dict[str, Any] = {**arrays, _CHECKSUM: np.frombuffer(_digest(arrays), np.uint8)}
+            np.savez(file, **stored)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -45,14 +45,14 @@ class Step(NamedTuple):
 class PerturbReport:
     """What was measured, step by step, and at the last layer. Prints as tables.
 
-    source: the features in words. layers: all measured layers and epochs. steps: between layers. ridge, comparison: of the last
-    layer, None without a classifier. notes: sentences on what is missing and why.
+    source: the features in words. layers: all measured layers and epochs. transitions: between layers. ridge, comparison: of the
+    last layer, None without a classifier. notes: sentences on what is missing and why.
     """
 
     source: str
     loss: str
     layers: tuple[LayerCollapse, ...]
-    steps: tuple[Step, ...]
+    transitions: tuple[Step, ...]
     ridge: EffectiveRidge | None
     comparison: Comparison | None
     notes: tuple[str, ...]
@@ -60,7 +60,7 @@ class PerturbReport:
     @property
     def summary(self) -> str:
         """One line: by which factor the predicted NC1 misses the next layer's, against its near-collapse formula and no change."""
-        known = [step for step in self.steps if step.nc1_next and min(step.predicted, step.near_collapse) > 0]
+        known = [step for step in self.transitions if step.nc1_next and min(step.predicted, step.near_collapse) > 0]
         if not known:
             return "no next layer to hold the prediction against"
         missed, near, unchanged = (
@@ -79,7 +79,7 @@ class PerturbReport:
             "loss": self.loss,
             "summary": self.summary,
             "layers": [{"layer": x.layer, "epoch": x.epoch} | _plain(x.collapse) for x in self.layers],
-            "steps": [_plain(x) for x in self.steps],
+            "transitions": [_plain(x) for x in self.transitions],
             "ridge": None if self.ridge is None else _plain(self.ridge),
             "comparison": None if self.comparison is None else _plain(self.comparison),
             "notes": list(self.notes),
@@ -88,16 +88,16 @@ class PerturbReport:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=130)
-        console.print(self)
-        return console.file.getvalue()
+        printed = io.StringIO()
+        Console(file=printed, width=130).print(self)
+        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group
         from rich.text import Text
 
         parts = [Text(self.source), self._epoch_table(), self._layer_table()]
-        if self.steps:
+        if self.transitions:
             parts.append(self._step_table())
         parts += [Text(line) for line in self._last_layer()]
         parts += [Text(note, style="yellow") for note in self.notes]
@@ -121,7 +121,7 @@ class PerturbReport:
         rows = [
             [x.layer, x.following or "", *map(_cell, (x.nc1, x.nc1_next, x.predicted, x.near_collapse, x.strength, x.beta))]
             + [_cell(x.l2_W), _cell(x.l2_H), {True: "distance", False: "end of range", None: "given"}[x.matched]]
-            for x in self.steps
+            for x in self.transitions
         ]
         names = ["layer", "next", "NC1", "next NC1", "predicted", "near collapse", "N beta/s", "beta", "l2_W", "l2_H", "beta from"]
         return _table("Proximity model: NC1 of the next layer", names, rows)

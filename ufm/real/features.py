@@ -138,17 +138,27 @@ def _regression(H: jax.Array, labels: jax.Array, ridge: float, classes: int) -> 
     return jnp.linalg.solve(gram, H @ Y).T
 
 
+_SAVE = "numpy.savez('features.npz', features=features, labels=labels, W=W, b=b), features of shape (N, d)"
+_WRITTEN_BY = {
+    ".pt": "PyTorch", ".pth": "PyTorch", ".ckpt": "PyTorch", ".bin": "PyTorch", ".safetensors": "safetensors",
+    ".pkl": "pickle", ".pickle": "pickle", ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "Matlab", ".csv": "text", ".parquet": "Parquet",
+}  # fmt: skip
+
+
 def opened(path: Path, read: Callable[[str, Any], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `read` makes of an open .npz file, with one sentence for each way in which it may be none."""
-    path = str(path)
-    damaged = f"the features must be in a .npz file, got {path!r}, which is damaged or of another kind"
+    written = _WRITTEN_BY.get(Path(path).suffix.lower())
+    name = str(path)
+    if written is not None:
+        raise ValueError(f"the features must be in a .npz file, got {name!r}, a file of {written}: write one with {_SAVE}")
+    damaged = f"the features must be in a .npz file, got {name!r}, which is damaged or of another kind"
     try:
-        with open(path, "rb") as stream:
-            return read(path, np.load(stream, allow_pickle=False))
+        with open(name, "rb") as stream:
+            return read(name, np.load(stream, allow_pickle=False))
     except FileNotFoundError:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}, which does not exist") from None
+        raise ValueError(f"the features must be in a .npz file, got {name!r}, which does not exist") from None
     except OSError as error:
-        raise ValueError(f"the features must be in a .npz file, got {path!r}: {error.strerror or error}") from None
+        raise ValueError(f"the features must be in a .npz file, got {name!r}: {error.strerror or error}") from None
     except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError):
         raise ValueError(damaged) from None
     except ValueError as error:

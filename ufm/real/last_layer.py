@@ -122,7 +122,7 @@ def compare(features: Features, ridge: EffectiveRidge, loss: str = "mse") -> Com
       Comparison.
     """
     K, d = features.classes, features.H.shape[0]
-    choices = {"loss": loss, "l2_W": ridge.l2_W, "l2_H": ridge.l2_H, "bias": ridge.bias, "l2_b": ridge.l2_b}
+    choices: dict[str, Any] = {"loss": loss, "l2_W": ridge.l2_W, "l2_H": ridge.l2_H, "bias": ridge.bias, "l2_b": ridge.l2_b}
     problem = Problem.from_targets(np.eye(K), d, multiplicity=features.counts.astype(float), **choices)
     try:
         prediction = predict(problem)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_count, check_positive, refuse
+from ufm.checks import check_choice, check_positive, check_seed, refuse
 from ufm.command import add_json, carry_out
 from ufm.duality import certify
 from ufm.objective import Params, logits
@@ -67,7 +67,7 @@ def long_tail(
     """
     counts = check_counts(counts)
     check_choice("features", features, ("free", "nonnegative"))
-    check_count("seed", seed, 0)
+    check_seed("seed", seed)
     if (l2_W is None) != (l2_H is None):
         refuse("l2_W and l2_H", (l2_W, l2_H), "both given or both left out")
     if l2_W is None:
@@ -156,9 +156,9 @@ def _search(problem: Problem, prediction: Any, seed: int) -> tuple[Params | None
     different = len(set(np.asarray(problem.counts).tolist()))
     if different > _SIZES_UP_TO:
         return None, 0, "", (f"not measured: {different} different class sizes, of which at most {_SIZES_UP_TO} are searched",)
-    run = solve_grouped(problem, key, max_steps=_STEPS)
-    note = f"searched in the exact reduction of {K} classes to their {different} different sizes"
-    return run.params, int(run.steps), Status(int(run.status)).text, (note,)
+    grouped = solve_grouped(problem, key, max_steps=_STEPS)
+    said = f"searched in the exact reduction of {K} classes to their {different} different sizes"
+    return grouped.params, int(grouped.steps), Status(int(grouped.status)).text, (said,)
 
 
 def read_counts(path: Path) -> tuple[int, ...]:

@@ -84,9 +84,9 @@ class LongTailReport:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=130)
-        console.print(self)
-        return console.file.getvalue()
+        printed = io.StringIO()
+        Console(file=printed, width=130).print(self)
+        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

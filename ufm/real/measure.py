@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ class MetricsReport:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=150)
-        console.print(self)
-        return console.file.getvalue()
+        printed = io.StringIO()
+        Console(file=printed, width=150).print(self)
+        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -119,18 +120,13 @@ def measure(
             if progress is not None:
                 progress(done, passes * len(shards))
 
-    state = None
-    for H, y in batches():
-        part = moments(H, y, kept.size)
-        state = part if state is None else merge(state, part)
+    state = reduce(merge, (moments(H, y, kept.size) for H, y in batches()))
     found = None
     if W is None:
         notes.append("without a classifier W there is no NC3, NC4 nor margin")
     else:
         W, b = W[kept], None if b is None else b[kept]
-        for H, y in batches():
-            part = decide(state, W, H, y, b, global_mean=global_mean)
-            found = part if found is None else merge_decisions(found, part)
+        found = reduce(merge_decisions, (decide(state, W, H, y, b, global_mean=global_mean) for H, y in batches()))
     metrics = summary(state, W, b, found, global_mean=global_mean, exponent=exponent, ddof=ddof)
     if kept.size > state.means.shape[0] + 1:
         notes.append(f"{kept.size} classes have no simplex in d = {state.means.shape[0]}: GNC2 tells how even they are")

@@ -23,13 +23,12 @@ import numpy as np
 import optax
 from jax import lax
 
-from ufm.checks import check_choice, check_count, check_non_negative, check_positive, refuse
+from ufm.checks import MANY, check_choice, check_count, check_non_negative, check_positive, check_seed, optional, refuse
 from ufm.losses import get_loss
 from ufm.real.checkpoint import load_arrays, save_arrays
 
 CLASSES = 10
 _SMALLEST_CLASS = 174
-_MISSING = "networks are trained with flax on scikit-learn's digits: pip install 'ufm[networks]'"
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ class Training:
         check_choice("loss", self.loss, ("mse", "ce"))
         check_choice("dtype", self.dtype, ("float32", "float64"))
         for name in ("epochs", "batch", "per_class", "width", "depth"):
-            check_count(name, getattr(self, name), 1)
-        check_count("seed", self.seed, 0)
+            check_count(name, getattr(self, name), 1, MANY)
+        check_seed("seed", self.seed)
         if self.per_class > _SMALLEST_CLASS - 1:
             refuse("per_class", self.per_class, f"at most {_SMALLEST_CLASS - 1}, so that every class keeps a sample for the test")
         if self.samples % self.batch:
@@ -129,12 +128,7 @@ def digits(per_class: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     Raises:
       ValueError: where scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ValueError(_MISSING) from None
-
-    images, labels = load_digits(return_X_y=True)
+    images, labels = optional("sklearn.datasets", "networks").load_digits(return_X_y=True)
     images, labels = images.reshape(-1, 8, 8, 1) / 16, labels.astype(np.int64)
     order = [np.flatnonzero(labels == k) for k in range(CLASSES)]
     first, others = (np.concatenate([part(own) for own in order]) for part in (lambda x: x[:per_class], lambda x: x[per_class:]))
@@ -270,11 +264,7 @@ def _epoch(training: Training, state: Any, images: jax.Array, targets: jax.Array
 @cache
 def _network(training: Training) -> Any:
     """A flax module from images (N, 8, 8, 1) to (logits (N, K), features of every hidden layer (N, d))."""
-    try:
-        from flax import linen as nn
-    except ImportError:
-        raise ValueError(_MISSING) from None
-
+    nn = optional("flax.linen", "networks")
     dtype = jnp.dtype(training.dtype)
     linear = partial(nn.Dense, dtype=dtype, param_dtype=dtype)
 

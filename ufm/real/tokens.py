@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm import metrics
-from ufm.checks import check_count, check_non_negative, check_positive, refuse
+from ufm.checks import check_count, check_non_negative, check_positive, check_seed, optional, refuse
 from ufm.command import add_json, carry_out
 from ufm.duality import certify
 from ufm.equivalent.columns import split_columns
@@ -29,7 +29,6 @@ from ufm.real.tokens_report import LanguageReport, Width
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import Solution, solve
 
-_MISSING = "the frequencies of words come from wordfreq: pip install 'ufm[language]' (or give an exponent for Zipf's law)"
 _TOLERANCES = {True: 1e-8, False: 1e-6}  # of the convex problem, whose bound is of first order in the error, and of searches
 _MAX_STEPS = 5000
 _DEAD = 1e-6  # of the longest vector
@@ -69,7 +68,7 @@ def language(
     check_count("contexts", contexts, 0)
     check_positive("ridge", ridge)
     check_count("starts", starts, 1)
-    check_count("seed", seed, 0)
+    check_seed("seed", seed)
     if exponent is not None:
         check_non_negative("exponent", exponent)
     widths = {V: [V, *sorted({d for d in dimensions if d < V})] for V in dict.fromkeys(vocabulary)}
@@ -108,10 +107,7 @@ def word_frequencies(language: str, words: int) -> tuple[str, np.ndarray]:
     Raises:
       ValueError: without wordfreq, for a language it has not, or for more words than it knows.
     """
-    try:
-        import wordfreq
-    except ImportError as error:
-        raise ValueError(_MISSING) from error
+    wordfreq = optional("wordfreq", "language")
     from importlib.metadata import version
 
     known = wordfreq.available_languages("small")

@@ -9,13 +9,15 @@ import jax
 import numpy as np
 
 from ufm.card import card_of
-from ufm.checks import check_positive, refuse
+from ufm.checks import check_positive, refuse, refuse_traced
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
 from ufm.objective import Params, check_params, end_to_end, logits, objective
 from ufm.problem import Problem
 from ufm.recognition.shapes import Shape, recognise
 from ufm.recognition.symmetry import Symmetry, symmetry
 from ufm.theory.catalogue import catalogue
+
+_ROLES = ("means", "classifier")
 
 
 class Match(NamedTuple):
@@ -51,37 +53,41 @@ class Identification(NamedTuple):
         return card_of(self).html()
 
 
-def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
+def identify(problem: Any, params: Params | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
     """Which known geometry this is, with the distance to each, the symmetry among classes, and the theorems that predict it.
 
     Args:
-      point: Params of the problem; or a Gram matrix (K, K), taken as that of class means; or a pair of Gram matrices
-        (class means, classifier).
-      problem: needed with Params.
+      problem: the Problem that params are a point of; or, alone, a Gram matrix (K, K), taken as that of class means, or a pair
+        of Gram matrices (class means, classifier).
+      params: a point of the problem.
       counts: (K,) class sizes for SELI, with Gram matrices; a problem brings its own.
-      tolerance: distance up to which a geometry is recognised, see `ufm.recognition.shapes`.
+      tolerance: distance up to which a geometry is recognised, see `ufm.recognition.shapes`; a theorem agrees with a point whose
+        value and logits are as close to what it predicts, relatively.
 
     Returns:
       Identification; print it.
 
     Raises:
-      ValueError: for params without a problem or of other shapes, a matrix that is not a Gram matrix, counts of another length.
+      ValueError: for one of problem and params without the other, or in the other order; params of other shapes, a matrix that is
+        not a Gram matrix, counts of another length.
     """
+    refuse_traced("problem and params", problem, params)
     check_positive("tolerance", tolerance)
-    if isinstance(point, Params):
-        if problem is None:
-            refuse("problem", None, "the Problem that the params belong to")
-        return _of_params(point, problem, tolerance)
-    if problem is not None:
-        refuse("point", type(point).__name__, "Params where a problem is given")
-    pair = point if isinstance(point, tuple | list) else (point, None)
+    if isinstance(problem, Problem) or isinstance(params, Problem):
+        check_params(problem, params)
+        return _of_params(problem, params, tolerance)
+    if isinstance(problem, Params):
+        refuse("problem", "Params", "a Problem, with params after it, or Gram matrices")
+    if params is not None:
+        refuse("params", type(params).__name__, "None beside Gram matrices")
+    pair = problem if isinstance(problem, tuple | list) else (problem, None)
     if len(pair) != 2:
-        refuse("point", len(pair), "Params, one Gram matrix, or a pair of Gram matrices (class means, classifier)")
+        refuse("problem", len(pair), "a Problem, one Gram matrix, or a pair of Gram matrices (class means, classifier)")
     names = ("class means", "classifier")
     grams = [None if G is None else _checked_gram(f"Gram matrix of {name}", G) for G, name in zip(pair, names, strict=True)]
     given = [G for G in grams if G is not None]
     if not given or len({len(G) for G in given}) != 1:
-        refuse("point", [None if G is None else G.shape for G in grams], "Gram matrices of one number of classes")
+        refuse("problem", [None if G is None else G.shape for G in grams], "Gram matrices of one number of classes")
     if counts is not None:
         check_positive("counts", counts)
         counts = np.asarray(counts, float)
@@ -89,17 +95,16 @@ def identify(point: Any, problem: Problem | None = None, *, counts: Any = None, 
             raise ValueError(f"counts must have shape {given[0].shape[:1]}, got {counts.shape}")
     means, classifier = (
         None if G is None else recognise(G, tolerance, counts, role)
-        for G, role in zip(grams, ("means", "classifier"), strict=True)
+        for G, role in zip(grams, _ROLES, strict=True)
     )
-    names = {shape.name for shape in (means, classifier) if shape is not None} - {"none"}
-    spoken = [t for t in catalogue().values() if any(name in t.claim for name in names) and t.status != "refuted"]
+    shapes = {shape.name for shape in (means, classifier) if shape is not None} - {"none"}
+    spoken = [t for t in catalogue().values() if any(name in t.claim for name in shapes) and t.status != "refuted"]
     matches = tuple(Match(t.id, t.status, True) for t in spoken)
     nan = float("nan")
     return Identification(means, classifier, nan, nan, symmetry(given, tolerance), matches)
 
 
-def _of_params(params: Params, problem: Problem, tolerance: float) -> Identification:
-    check_params(problem, params)
+def _of_params(problem: Problem, params: Params, tolerance: float) -> Identification:
     G = len(problem.groups)
     labels = np.asarray(problem.labels)
     features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
@@ -109,14 +114,15 @@ def _of_params(params: Params, problem: Problem, tolerance: float) -> Identifica
     counts = np.asarray(problem.counts) if square else None
     last = problem.l2_W[-1] if problem.trainable else None
     grams = [_or_zero(means.T @ means, problem.l2_H, problem), _or_zero(W @ W.T, last, problem)]
-    shapes = tuple(recognise(G, tolerance, counts, role) for G, role in zip(grams, ("means", "classifier"), strict=True))
+    of_means, of_classifier = (recognise(G, tolerance, counts, role) for G, role in zip(grams, _ROLES, strict=True))
     z = W @ means
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
     matrices = [means.T @ means, W @ W.T, z] if square else [W @ W.T]
     alignment = float(nc3_alignment(W, features, labels, G, problem.multiplicity, centred=False)) if square else float("nan")
     nc1 = float(nc1_trace_ratio(features, labels, G, problem.multiplicity))
-    return Identification(*shapes, alignment, nc1, symmetry(matrices, tolerance), _matches(problem, params, tolerance))
+    matches = _matches(problem, params, tolerance)
+    return Identification(of_means, of_classifier, alignment, nc1, symmetry(matrices, tolerance), matches)
 
 
 def _or_zero(gram: np.ndarray, ridge: Any, problem: Problem) -> np.ndarray:
@@ -136,7 +142,7 @@ def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match,
             same_value = abs(float(prediction.value) - value) <= tolerance * max(abs(value), np.finfo(float).tiny)
             expected = _spectrum(problem, prediction.params)
             apart = np.linalg.norm(expected - found) / max(np.linalg.norm(expected), 1e-2)
-            matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= 10 * tolerance)))
+            matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= tolerance)))
     return tuple(matches)
 
 

@@ -20,6 +20,7 @@ from ufm.checks import (
     check_choice,
     check_count,
     check_finite,
+    check_key,
     check_non_negative,
     check_positive,
     common_float_dtype,
@@ -181,6 +182,7 @@ def mixup_samples(
     Raises:
       ValueError: naming the argument, the value given and what is allowed.
     """
+    check_key("key", key)
     check_count("classes", classes, 2)
     check_count("per_class", per_class, 1)
     check_positive("alpha", alpha)

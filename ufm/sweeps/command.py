@@ -1,7 +1,6 @@
 """`ufm sweep`: a sweep from a TOML file, into a folder that several processes may share."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +51,10 @@ def run(options: argparse.Namespace) -> int:
     spec = read_spec(options.spec)  # problems are arrays: processes must be joined before the first one
     try:
         found = sweep(*spec[:3], seeds=spec.seeds, store=options.store, chunk=options.chunk, batch=options.batch, process=process)
-    except OSError as error:
-        print(f"ufm: {error.strerror or error}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        if options.store is None:
+            raise
+        raise KeyboardInterrupt(f"{_stored(options.store)}: repeat the same command to go on") from None
     show(summary(found))
     return 0 if not np.any(found["status"].to_numpy()) else 1
 
@@ -93,6 +93,14 @@ def summary(dataset: "xarray.Dataset") -> Any:
     lines = failures(dataset)
     shown = lines[:_LISTED] + ([f"... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])
     return Group(table, f"{len(lines)} of {dataset['status'].size} points failed", *shown)
+
+
+def _stored(folder: Path) -> str:
+    try:
+        store = Store(folder)
+    except ValueError:  # not begun yet
+        return f"nothing is stored in {str(folder)!r} yet"
+    return f"{len(store.finished())} of {store.chunks} chunks are stored in {str(folder)!r}"
 
 
 def _process(text: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ufm.checks import optional
 from ufm.solve import Status
 from ufm.sweeps.functions import MEANINGS
 from ufm.sweeps.layout import Layout
@@ -32,7 +33,7 @@ def dataset_of(
       Dataset with a `status` for every point: a `ufm.Status`, 4 where the problem was refused, 5 where it was not run. Where
       points hold NaN, whole numbers and truth values become floating.
     """
-    import xarray
+    xarray = optional("xarray", "sweep")
 
     lanes = _lanes(layout, results, order)
     program_of, lane_of = layout.lane_of_points()

@@ -91,7 +91,7 @@ def geometry(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
 def flowed(problem: Problem, key: jax.Array, *, time: float = 1e3, scale: float = 0.1) -> dict[str, jax.Array]:
     """Where gradient flow from a random start of entries of size `scale` is at `time`: value, |grad f| and NC1."""
     path = flow(problem, initialize(problem, key, scale), [time])
-    point = jax.tree.map(lambda x: x[-1], path.params)
+    point = path.params
     M = _means(problem, point)
     h = point.H / jnp.sqrt(problem.multiplicity)[None, :]
     within = jnp.sum(problem.multiplicity * jnp.sum((h - M[:, problem.labels]) ** 2, axis=0))

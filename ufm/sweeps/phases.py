@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import refuse
+from ufm.checks import optional, refuse
 from ufm.problem import Problem
 from ufm.solve import solve
 from ufm.sweeps.axes import read_axes, with_numbers
@@ -65,7 +65,7 @@ def phase_diagram(
     Raises:
       ValueError: for a y that does not ascend, and what `ufm.sweep` and the closed form refuse.
     """
-    import xarray
+    xarray = optional("xarray", "sweep")
 
     (x_name, xs), (y_name, ys) = _numbers_of(problem, "x", x), _numbers_of(problem, "y", y)
     if ys.size < 2 or not np.all(np.diff(ys) > 0):

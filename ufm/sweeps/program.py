@@ -19,6 +19,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh, PartitionSpec
 
 from ufm.problem import Problem
+from ufm.programs import make_room
 from ufm.sweeps.axes import Axis, with_numbers
 
 _LANES = "lanes"
@@ -132,7 +133,13 @@ class Program:
 
     def compile(self) -> None:
         """Compile now, if that was not done before."""
+        make_room()
         self._compiled  # noqa: B018
+
+    def let_go(self) -> None:
+        """Give back what the compiled program takes: a grid over many structures has as many programs."""
+        for name in ("_compiled", "_lowered"):
+            self.__dict__.pop(name, None)
 
     def run(self, chunks: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
         """Results of up to one chunk a device, each of at most `chunk` lanes; lanes that do nothing fill what is missing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ufm.checks import check_count, refuse
+from ufm.checks import check_count, optional, refuse
 from ufm.environment import describe_environment
 from ufm.problem import Problem
 from ufm.sweeps.axes import read_axes
@@ -72,6 +72,8 @@ def sweep(
       >>> print(grid.value.dims, grid.value.values.astype(float).round(4).tolist())
       ('l2_H', 'K') [[0.0149, 0.0198], [0.0648, 0.0854]]
     """
+    for module in ("xarray", "tqdm"):  # before any work
+        optional(module, "sweep")
     fn = named(fn)
     if order is not None and not callable(order):
         refuse("order", order, "a function of a problem that gives one number")

@@ -72,11 +72,13 @@ class Store:
         return store
 
     def _sweep_up(self) -> None:
-        """Remove what killed processes left half-written: parts of chunks on which nobody works."""
+        """Remove what killed processes left half-written: parts of chunks on which nobody works, or that are finished."""
         for part in (self.folder / "chunks").glob(".*"):
             index = int(part.name.split(".")[1])
-            if self.claim(index):
+            claimed = self.claim(index)
+            if claimed or self._path(index).exists():
                 part.unlink(missing_ok=True)
+            if claimed:
                 self.release(index)
 
     def _refuse_other(self, configuration: dict[str, Any]) -> None:
@@ -211,8 +213,8 @@ class Memory:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A file, whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    """A file, whole or not at all; where locks leave one writer at a time, an heir writes over what a killed one had begun."""
+    part = path.with_name(f".{path.name}.part" if fcntl is not None else f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with open(part, "wb") as file:
             file.write(content)

@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -63,6 +63,7 @@ class _Job:
         self.shared = isinstance(store, Store)
         self.wanted = [i for i in turns if self.shared or i % share[1] == share[0]]
         self.queue = deque(i for i in self.wanted if i not in self.results)
+        self.left = Counter(self.chunks[i][0] for i in self.queue)
         self.guard, self.stop, self.double = threading.Lock(), threading.Event(), jax.config.jax_enable_x64
         self.bar: Any = None
 
@@ -126,6 +127,9 @@ class _Job:
         with self.guard:
             new = i not in self.results
             self.results[i] = found
+            self.left[self.chunks[i][0]] -= new
+            if not self.left[self.chunks[i][0]]:
+                self.programs[self.chunks[i][0]].let_go()
             if new and self.bar is not None:
                 self.bar.update(self.lanes([i]))
 

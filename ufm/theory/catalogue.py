@@ -19,6 +19,7 @@ import ufm.theory
 from ufm.checks import is_traced, refuse
 from ufm.equivalent.columns import spread_columns
 from ufm.problem import Problem, check_memory, recognised
+from ufm.programs import make_room_for
 from ufm.theory.prediction import Prediction, grounded
 from ufm.theory.theorem import STATUSES, Theorem
 
@@ -119,6 +120,7 @@ def predict(problem: Problem) -> Prediction:
             "Use ufm.solve to search for it and ufm.certify to bound it."
         )
     best = found[0]
+    make_room_for(problem)
     prediction = _program(best.id)(best.view(merged))
     accuracy = prediction.accuracy
     if not is_traced(accuracy) and np.ndim(accuracy) == 0 and not float(accuracy) <= served_accuracy(problem.dtype):

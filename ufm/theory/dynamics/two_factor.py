@@ -73,7 +73,7 @@ def measure(case: SpectralStart, key: jax.Array) -> Modes:
     del key  # the start belongs to the case
     problem = case.problem
     path = flow(problem, case.params, case.ts, rtol=1e-11, atol=1e-13)
-    z = jax.vmap(lambda p: logits(problem, p))(path.params) * jnp.sqrt(problem.multiplicity)[None, None, :]
+    z = jax.vmap(lambda p: logits(problem, p))(path.path) * jnp.sqrt(problem.multiplicity)[None, None, :]
     p = jnp.diagonal(z, axis1=1, axis2=2)
     off = jnp.where(jnp.eye(problem.classes, dtype=bool)[None], 0, jnp.abs(z))
     return Modes(p, jnp.max(off, axis=(1, 2)), path.value)

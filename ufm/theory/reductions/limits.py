@@ -111,7 +111,7 @@ def _draws(case: GaussianStart, key: jax.Array) -> Law:
     K, d = problem.classes, problem.widths[0]
 
     def columns(key: jax.Array) -> jax.Array:
-        return draw_pooled(key, problem, means, sigma, residuals=d)[1]
+        return draw_pooled(problem, key, means, sigma, residuals=d)[1]
 
     H = jax.vmap(columns)(jax.random.split(key, _DRAWS))
     gram = jnp.einsum("bij,bkj->bik", H[:, :, K:], H[:, :, K:])
