@@ -135,8 +135,10 @@ def pull_push(
     """
     W, H = floats("W", W, "(K, d)"), floats("H", H, "(d, N)")
     residuals = floats("residuals", residuals, "(K, N)")
-    (K, d), samples = W.shape, jnp.shape(labels)[0] if jnp.ndim(labels) else -1
-    labels = class_labels(labels, samples if samples >= 0 else H.shape[1], K, every=False)
+    (K, d), samples = W.shape, np.size(labels)
+    if np.shape(labels) not in [(n,) for n in H.shape]:
+        samples = H.shape[0 if samples_axis == 0 else 1]
+    labels = class_labels(labels, samples, K, every=False)
     H = samples_as_columns("H", H, samples, samples_axis)
     residuals = samples_as_columns("residuals", residuals, samples, samples_axis)
     check_shape("H", H, (d, samples))

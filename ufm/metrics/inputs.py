@@ -119,7 +119,7 @@ def class_labels(labels: Any, samples: int, classes: int, *, every: bool = True)
 
 
 def power_of_two(x: jax.Array) -> jax.Array:
-    """The largest power of two up to the largest modulus in x, 1 for zeros: divided by it, nothing rounds and squares stay in range.
+    """The power of two next to the largest modulus in x, 1 for zeros: divided by it, nothing rounds and squares stay in range.
 
     Args:
       x: any shape.

@@ -106,7 +106,8 @@ def class_ranks(
     """`nuclear_rank` of the features of each class, not centred: 1 for a class that has collapsed to a point off zero.
 
     Args:
-      features, labels, classes, multiplicity, samples_axis: as for `class_means`. With traced labels each class takes room for all samples.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`. With traced labels each class takes room for all
+        samples.
 
     Returns:
       Ranks, shape (K,): peers report their mean, or the mean of their square roots.

@@ -1,9 +1,9 @@
 """Samples split into class means and deviations from them, with no digit lost to a common offset: what every metric starts from.
 
-`features` has shape (d, N), a column a sample h_i (or (N, d) with `samples_axis=0`, see `ufm.metrics.inputs`), and sets the dtype of
-the answer, at least float32; `classes` = K is static. A column may stand for `multiplicity` m_i identical samples: give h_i itself,
-not the scaled coordinate sqrt(m_i) h_i. NaN, infinity, a label out of range or a class without samples is refused, and gives NaN
-under jit. With n_k = sum m_i over class k and N = sum m_i over all,
+`features` has shape (d, N), a column a sample h_i (or (N, d) with `samples_axis=0`, see `ufm.metrics.inputs`), and sets the dtype
+of the answer, at least float32; `classes` = K is static. A column may stand for `multiplicity` m_i identical samples: give h_i
+itself, not the scaled coordinate sqrt(m_i) h_i. NaN, infinity, a label out of range or a class without samples is refused, and
+gives NaN under jit. With n_k = sum m_i over class k and N = sum m_i over all,
 
     m_k = (1/n_k) sum_{i in k} m_i h_i,    C = [m_1 - g, ..., m_K - g],    S_B = C C^T / K  (unweighted over classes),
     S_W = (1/N) sum_i m_i (h_i - m_{y_i}) (h_i - m_{y_i})^T,    v_k = (1/n_k) sum_{i in k} m_i |h_i - m_k|^2,

@@ -42,9 +42,9 @@ def _pseudo_inverse_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax
 def unexplained(means: jax.Array, root: jax.Array, floor: jax.Array) -> jax.Array:
     """p - tr((B B^T + R^T R)^+ B B^T), p the smaller side of B, without the cancellation of that form.
 
-    On the span of B let W_s be the Schur complement of R^T R (what is left of it along the span after regression on what is across),
-    and mu the eigenvalues of (B B^T)^-1 W_s there. The answer is the sum of mu/(1 + mu), and 1 for each direction that B lacks.
-    With T = B B^T + R^T R its slope is -2 <T^+ R^T R T^+ B, dB> + 2 <R T^+ B B^T T^+, dR>.
+    On the span of B let W_s be the Schur complement of R^T R (what is left of it along the span after regression on what is
+    across), and mu the eigenvalues of (B B^T)^-1 W_s there. The answer is the sum of mu/(1 + mu), and 1 for each direction that B
+    lacks. With T = B B^T + R^T R its slope is -2 <T^+ R^T R T^+ B, dB> + 2 <R T^+ B B^T T^+, dR>.
 
     Args:
       means: B, shape (d, c), c up to d or beyond.

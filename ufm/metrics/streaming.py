@@ -123,7 +123,8 @@ def scatter_of(state: Moments, global_mean: str = "samples") -> Scatter:
     centred -= (centred @ weights)[:, None]
     deviations = _root(state.scatter / np.sum(state.counts))
     # what rounding the means themselves, in which a common offset still is, can have made of their differences
-    rounding = _ROUNDINGS * np.finfo(float).eps * np.maximum(np.max(np.abs(state.means), axis=1), np.sqrt(np.sum(deviations**2, axis=1)))
+    whole = np.maximum(np.max(np.abs(state.means), axis=1), np.linalg.norm(deviations, axis=1))
+    rounding = _ROUNDINGS * np.finfo(float).eps * whole
     centred[np.abs(centred) <= rounding[:, None]] = 0
     largest = max(np.max(np.abs(centred)), np.max(np.abs(deviations)))
     unit = np.ldexp(1.0, np.frexp(largest)[1] - 1) if largest > 0 else np.float64(1)

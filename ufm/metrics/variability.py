@@ -35,8 +35,9 @@ def nc1(
     """NC1 = tr(S_W S_B^+) / K = (1/N) sum_i m_i |C^+ (h_i - m_{y_i})|^2, variability in units of the class means.
 
     The factors K cancel, S_B^+ = K (C C^T)^+. The second form is computed: it cannot be negative and needs only the
-    square root of S_B's condition number. C^+ lives in the K - 1 coordinates that C can occupy, less singular values
-    up to eps max(d, K) s_max, or up to what the rounding of the class means can make. Variability outside the span of C is not seen; `nc1_trace_ratio` sees it.
+    square root of S_B's condition number. C^+ lives in the K - 1 coordinates that C can occupy, less singular values up
+    to eps max(d, K) s_max or to what the rounding of the class means can have made. Variability outside the span of C is
+    not seen; `nc1_trace_ratio` sees it.
 
     Elsewhere: `covariance_ratio(metric="pinv")` and, with rank K - 1 and only for d > K - 1, "svd" of the package
     neural-collapse; `nc1_strong` of nc-toolbox. There S_B itself is inverted: in float32 a cut-off below its rounding has

@@ -156,4 +156,4 @@ def _figures(found: Any) -> dict[str, jax.Array]:
 def _means(problem: Problem, params: Params) -> jax.Array:
     """(d, G) class means of the samples."""
     features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
-    return class_means(features, problem.labels, len(problem.groups), problem.multiplicity)
+    return class_means(features, problem.labels, len(problem.groups), problem.multiplicity, samples_axis=1)
