@@ -351,7 +351,7 @@ def test_a_dataset_is_known_by_its_statuses():
     status = np.array([[0, 0, 1], [0, 3, 0]])
     value = np.where(status == 3, np.nan, 0.25)
     variables = {"status": (("l2_H", "loss"), status), "value": (("l2_H", "loss"), value, {"long_name": "objective"})}
-    dataset = xarray.Dataset(variables, {"l2_H": [0.1, 0.2], "loss": ["ce", "mse", "focal"]}, {"references": ["A 2020", "B 2021"]})
+    dataset = xarray.Dataset(variables, {"l2_H": [0.1, 0.2], "loss": ["ce", "mse", "focal"]}, {"references": "A 2020\nB 2021"})
     card = explain(dataset)
     values = {fact.name: fact.value for fact in card.facts}
     assert card.title == "Sweep, 2 x 3 lanes" and card.source == "A 2020; B 2021"

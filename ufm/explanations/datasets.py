@@ -46,7 +46,7 @@ def dataset_card(dataset: Any, kind: type[IntEnum]) -> Card:
     facts += [Fact(str(name), _range(dataset[name].values), _meaning(dataset[name])) for name in results[:_VARIABLES]]
     if len(results) > _VARIABLES:
         facts.append(Fact("results", f"{len(results) - _VARIABLES} more"))
-    return Card("Sweep" + lanes(values.shape), tuple(facts), verdict, cited(np.ravel(dataset.attrs.get("references", ())).tolist()))
+    return Card("Sweep" + lanes(values.shape), tuple(facts), verdict, cited(dataset.attrs.get("references", "").splitlines()))
 
 
 def _flags(attrs: Any, kind: type[IntEnum]) -> tuple[dict[int, str], dict[int, str]]:

@@ -81,7 +81,8 @@ def one_vs_rest_distance(code: Any) -> OneVsRest:
     code = jnp.asarray(code.vectors if isinstance(code, Frame) else code)
     if code.ndim != 2 or code.shape[1] < 2:
         raise ValueError(f"code must have shape (dim, at least 2 vectors), got {code.shape}")
-    return _one_vs_rest(code if jnp.issubdtype(code.dtype, jnp.floating) else code.astype(float))
+    wide = jnp.promote_types(code.dtype, jnp.float32) if jnp.issubdtype(code.dtype, jnp.floating) else jnp.result_type(float)
+    return _one_vs_rest(code.astype(wide))
 
 
 def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Frame:

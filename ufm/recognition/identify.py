@@ -108,7 +108,7 @@ def _of_params(problem: Problem, params: Params, tolerance: float) -> Identifica
     G = len(problem.groups)
     labels = np.asarray(problem.labels)
     features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
-    means = np.asarray(class_means(features, labels, G, problem.multiplicity))
+    means = np.asarray(class_means(features, labels, G, problem.multiplicity, samples_axis=1))
     W = np.asarray(end_to_end(problem, params.weights))
     square = problem.classes == G  # else classes and kinds of columns are different things
     counts = np.asarray(problem.counts) if square else None
@@ -119,8 +119,9 @@ def _of_params(problem: Problem, params: Params, tolerance: float) -> Identifica
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
     matrices = [means.T @ means, W @ W.T, z] if square else [W @ W.T]
-    alignment = float(nc3_alignment(W, features, labels, G, problem.multiplicity, centred=False)) if square else float("nan")
-    nc1 = float(nc1_trace_ratio(features, labels, G, problem.multiplicity))
+    own = (features, labels, G, problem.multiplicity)
+    alignment = float(nc3_alignment(W, *own, centred=False, samples_axis=1)) if square else float("nan")
+    nc1 = float(nc1_trace_ratio(*own, samples_axis=1))
     matches = _matches(problem, params, tolerance)
     return Identification(of_means, of_classifier, alignment, nc1, symmetry(matrices, tolerance), matches)
 

@@ -1,5 +1,6 @@
 """The Dataset of a sweep: labelled dimensions, units, meanings, sources, and how every lane ended."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def dataset_of(
       attrs: of the Dataset. keep_failed: leave the numbers of failed lanes as they are, in place of NaN.
 
     Returns:
-      Dataset with a `status` for every point: a `ufm.Status`, 4 where the problem was refused, 5 where it was not run. Where
-      points hold NaN, whole numbers and truth values become floating.
+      Dataset, which `to_netcdf` and `to_zarr` can save, with a `status` for every point: a `ufm.Status`, 4 where the problem was
+      refused, 5 where it was not run. Where points hold NaN, whole numbers and truth values become floating.
     """
     xarray = optional("xarray", "sweep")
 
@@ -63,9 +64,44 @@ def dataset_of(
         coords["seed"] = (("seed",), np.asarray(layout.seeds), {"units": "1", "long_name": "seed: jax.random.key(seed)"})
     for a in layout.numbers:
         if a.values.ndim > 1:
-            coords[f"{a.name} values"] = ((a.name, *_inner_dims(a.name, a.values.shape[1:], sizes)), a.values, attrs_of(a.name))
+            coords[f"{a.name}_values"] = ((a.name, *_inner_dims(a.name, a.values.shape[1:], sizes)), a.values, attrs_of(a.name))
     refused = [f"{_choice(layout, i)}: {text}" for i, text in enumerate(layout.refusals) if text]
-    return xarray.Dataset(variables, coords, attrs | ({"refused": refused} if refused else {}))
+    dataset = xarray.Dataset(variables, coords, saveable(attrs | ({"refused": refused} if refused else {})))
+    return dataset.rename(_without_slashes([str(name) for name in (*dataset.variables, *dataset.dims)]))
+
+
+def saveable(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Attributes that every engine of netCDF and zarr can write and give back: numbers, arrays of numbers, and text.
+
+    A list of texts becomes one text, a line each; truth values, None and containers become JSON.
+
+    Args:
+      attrs: by name.
+    """
+    return {name: _plain_attribute(value) for name, value in attrs.items()}
+
+
+def _plain_attribute(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, str) or isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return "\n".join(value)
+    numbers = isinstance(value, list | tuple) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+    return list(value) if numbers else json.dumps(value, default=str)
+
+
+def _without_slashes(names: list[str]) -> dict[str, str]:
+    """New names for those with a slash, which netCDF and zarr take for a folder."""
+    taken, renamed = set(names), {}
+    for name in dict.fromkeys(name for name in names if "/" in name):
+        new = name.replace("/", "_")
+        while new in taken:
+            new += "_"
+        taken.add(new)
+        renamed[name] = new
+    return renamed
 
 
 def attrs_of(name: str) -> dict[str, str]:

@@ -43,7 +43,7 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
     """
     labels = jnp.repeat(jnp.arange(len(groups)), jnp.asarray(groups), total_repeat_length=sum(groups))
     features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
-    means = metrics.class_means(features, labels, len(groups), problem.multiplicity)
+    means = metrics.class_means(features, labels, len(groups), problem.multiplicity, samples_axis=1)
     classifier = end_to_end(problem, params.weights)
     b = params.b * jnp.max(jnp.abs(problem.intercept))
     z = classifier @ means + b[:, None]
@@ -61,8 +61,8 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
         classifier_gram=classifier @ classifier.T,
         logits=z,
         bias=b,
-        nc1=metrics.nc1_trace_ratio(features, labels, len(groups), problem.multiplicity),
-        nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity)
+        nc1=metrics.nc1_trace_ratio(features, labels, len(groups), problem.multiplicity, samples_axis=1),
+        nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity, samples_axis=1)
         if problem.classes == len(groups)
         else jnp.zeros((), problem.dtype),
     )

@@ -92,7 +92,7 @@ def features(case: Collapsed) -> jax.Array:
 @jax.jit
 def _agreement(case: Collapsed) -> Agreement:
     first, second = gradients(case, features(case))
-    conflict = gradient_conflict(first, second)
+    conflict = gradient_conflict(first, second, samples_axis=1)
     K, N = case.Y.shape
     unit = N / K * case.b**2 + case.a**2
     products = jnp.stack([jnp.sum(x * y) for x, y in zip(first, second, strict=True)])
@@ -102,7 +102,7 @@ def _agreement(case: Collapsed) -> Agreement:
 @jax.jit
 def collapsed_conflict(case: Collapsed) -> Conflict:
     """Cosines and rates at the collapsed state."""
-    return gradient_conflict(*gradients(case, features(case)))
+    return gradient_conflict(*gradients(case, features(case)), samples_axis=1)
 
 
 def collapsed(

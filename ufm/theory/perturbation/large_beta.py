@@ -64,7 +64,7 @@ def measure(case: Steps, key: jax.Array) -> Expansion:
 
 @jax.jit
 def _trace_ratios(problem: Problem, H: jax.Array) -> jax.Array:
-    return jax.vmap(lambda one: nc1_trace_ratio(one, problem.labels, problem.classes))(H)
+    return jax.vmap(lambda one: nc1_trace_ratio(one, problem.labels, problem.classes, samples_axis=1))(H)
 
 
 def evidence(case: Steps, predicted: Expansion, measured: Expansion) -> list[Check]:
