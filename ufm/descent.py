@@ -5,7 +5,6 @@ Gradient descent, heavy ball, Nesterov, normalised descent, Adam, Lion and Muon 
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,33 +17,17 @@ from ufm.card import card_of
 from ufm.checks import check_count, refuse
 from ufm.objective import Params, check_params, objective
 from ufm.problem import Problem
+from ufm.status import Status
 
 _REPORTS = 50
-
-
-class DescentStatus(IntEnum):
-    """How a run ended; `text` says it in words."""
-
-    COMPLETED = 0
-    NON_FINITE = 1
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    DescentStatus.COMPLETED: "completed: all steps were taken",
-    DescentStatus.NON_FINITE: "the value became infinite or NaN: a smaller step is needed (see value for when)",
-}
 
 
 class Descent(NamedTuple):
     """A run of a discrete optimiser, seen at T of its steps.
 
     steps: (T,) step counts, 0 first. value, gradient_norm: (T,) of f and |grad f|. metrics: what `record` gave, stacked.
-    params: the last point. state: the optimiser's; with params it continues the run. status: a `DescentStatus`.
+    params: the last point. state: the optimiser's; with params it continues the run. status: a `ufm.Status`, COMPLETED
+    where all steps were taken and the last point is finite.
     """
 
     steps: jax.Array
@@ -119,7 +102,9 @@ def descend(
             jax.block_until_ready(rows)
             progress(done * every, steps)
     value, norm, metrics = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
-    status = jnp.where(jnp.isfinite(value[-1]), int(DescentStatus.COMPLETED), int(DescentStatus.NON_FINITE))
+    sound = jnp.isfinite(value) & jnp.isfinite(norm)
+    broken = jnp.where(sound[0], int(Status.DIVERGED), int(Status.NON_FINITE))
+    status = jnp.where(sound[-1], int(Status.COMPLETED), broken)
     return Descent(jnp.arange(records + 1) * every, value, norm, metrics, params, state, status)
 
 

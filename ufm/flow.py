@@ -11,7 +11,6 @@ collapse under MSE loss, arXiv 2106.02073, for the central path and its renormal
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,38 +23,18 @@ from ufm.central_path import check_renormalisable, least_squares_point, reduced_
 from ufm.checks import check_choice, check_count, check_tolerance, is_traced, refuse
 from ufm.objective import Params, check_params, objective
 from ufm.problem import Problem
+from ufm.status import Status
 
 KINDS = ("gradient", "central-path", "renormalised", "rewhitened")
 _HIGH_ORDER_BELOW = 1e-8
 _REPORTS = 50
 
 
-class FlowStatus(IntEnum):
-    """How an integration ended; `text` says it in words."""
-
-    COMPLETED = 0
-    MAX_STEPS = 1
-    NON_FINITE = 3  # as in `Status`, whose 2 a flow has no use for
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    FlowStatus.COMPLETED: "completed: every requested time was reached within the tolerances",
-    FlowStatus.MAX_STEPS: "stopped at max_steps before the last time: allow more steps, or larger tolerances",
-    FlowStatus.NON_FINITE: "value or gradient at the start are infinite or NaN: check the scale of start and targets, "
-    "and that what the kind inverts is invertible (H H^T where l2_W = 0, the scatter within classes)",
-}
-
-
 class Trajectory(NamedTuple):
     """A flow at T times.
 
     ts: (T,). params: every leaf with a leading axis T; on the central path W*(H) and b*(H). value, gradient_norm: (T,) of f
-    and of the speed, |grad f| or its part along the flow's set. status: a `FlowStatus`; times that were not reached hold
+    and of the speed, |grad f| or its part along the flow's set. status: a `ufm.Status`; times that were not reached hold
     NaN. metrics: what `record` gave, stacked.
     """
 
@@ -148,7 +127,7 @@ def _in_stretches(problem: Problem, state: Any, ts: jax.Array, options: tuple, p
         paths.append(path)
         state, now = jax.tree.map(lambda x: x[-1], path), part[-1]
         progress(done + part.size, ts.size)
-        if int(status) != FlowStatus.COMPLETED:
+        if int(status) != Status.COMPLETED:
             unreached = ts.size - done - part.size
             paths.append(jax.tree.map(lambda x, count=unreached: jnp.full((count, *x.shape), jnp.nan, x.dtype), state))
             break
@@ -221,6 +200,6 @@ def _integrate(problem, start, now, ts, rtol, atol, kind, max_steps, high_order)
     )
     reached = finite & jnp.isfinite(solution.ts)
     path = jax.tree.map(lambda x: jnp.where(reached.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.nan), solution.ys)
-    short = jnp.where(finite, int(FlowStatus.MAX_STEPS), int(FlowStatus.NON_FINITE))
+    short = jnp.where(finite, int(Status.MAX_STEPS), int(Status.NON_FINITE))
     completed = finite & (solution.result == diffrax.RESULTS.successful)
-    return path, jnp.where(completed, int(FlowStatus.COMPLETED), short)
+    return path, jnp.where(completed, int(Status.COMPLETED), short)

@@ -11,7 +11,6 @@ never formed (Lyu and Li 2020, arXiv 1906.05890; Ji et al. 2022, arXiv 2110.0279
 
 import math
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -25,26 +24,7 @@ from jax import lax
 from ufm.checks import check_choice, check_count, check_positive, is_traced, refuse
 from ufm.objective import Params, check_params, column_weights, logits
 from ufm.problem import Problem
-
-
-class LogStatus(IntEnum):
-    """How a run ended; `text` says it in words."""
-
-    SEPARATED = 0
-    NOT_SEPARATED = 1
-    NON_FINITE = 2
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    LogStatus.SEPARATED: "separated: N f < log 2, every column is classified and the smoothed margin can only grow",
-    LogStatus.NOT_SEPARATED: "not separated yet: N f >= log 2, so that nothing is known of the limit: more steps, off a saddle",
-    LogStatus.NON_FINITE: "log f or the parameters became infinite or NaN: a smaller step or another start is needed",
-}
+from ufm.status import Status
 
 
 class LogDescent(NamedTuple):
@@ -52,7 +32,7 @@ class LogDescent(NamedTuple):
 
     steps: (T,) step counts, 0 first. log_time, log_value: (T,) of log t and log f. margin: (T,) least of z_y - z_k over
     columns and k != y. smoothed_margin: (T,), see `smoothed_margin`. metrics: what `record` gave, stacked. params: the last
-    point; with log_time[-1] it continues the run. status: a `LogStatus`.
+    point; with log_time[-1] it continues the run. status: a `ufm.Status`.
     """
 
     steps: jax.Array
@@ -99,7 +79,7 @@ def descend_log(
     Example:
       >>> p = Problem.balanced(classes=3, per_class=2, widths=3, loss="ce")
       >>> run = descend_log(p, Params((jnp.eye(3),), p.targets, None), 4000)
-      >>> print(LogStatus(int(run.status)).name, bool(run.log_value[-1] < -1000))
+      >>> print(Status(int(run.status)).name, bool(run.log_value[-1] < -1000))
       SEPARATED True
     """
     check_separable_form(problem)
@@ -226,6 +206,7 @@ def _run(problem: Problem, start: tuple, size: jax.Array, record: Callable | Non
     path = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), look(start), rows)
     last = path[1][-1]
     separated = last + jnp.log(problem.samples) < jnp.log(jnp.log(2.0))
-    status = jnp.where(separated, int(LogStatus.SEPARATED), int(LogStatus.NOT_SEPARATED))
+    status = jnp.where(separated, int(Status.SEPARATED), int(Status.NOT_SEPARATED))
     finite = jnp.isfinite(last) & jnp.isfinite(optax.tree.norm(end[0]))
-    return path, end, jnp.where(finite, status, int(LogStatus.NON_FINITE))
+    broken = jnp.where(jnp.isfinite(path[1][0]), int(Status.DIVERGED), int(Status.NON_FINITE))
+    return path, end, jnp.where(finite, status, broken)

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from ufm.checks import check_count, check_positive, check_tolerance, is_traced, refuse
-from ufm.minimise import Status
+from ufm.status import Status
 
 _BETWEEN_CHECKS = 10
 
@@ -29,7 +29,7 @@ class MaxMargin(NamedTuple):
     """The solution of the max-margin problem, with the proof of how good it is.
 
     logits: (V, m), feasible and centred. value: |logits|_*. dual: (V, m), an M as in the module's description.
-    lower_bound: what M proves; value - lower_bound is the duality gap. steps: of Douglas-Rachford. status: a `ufm.minimise.Status`.
+    lower_bound: what M proves; value - lower_bound is the duality gap. steps: of Douglas-Rachford. status: a `ufm.Status`.
     """
 
     logits: jax.Array

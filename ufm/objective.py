@@ -87,10 +87,16 @@ def gradient_norm(problem: Problem, params: Params) -> jax.Array:
     The gradient g where features are free, its tangential part on the sphere, and min(H, g_H) in the place of g_H where
     features are non-negative: g_H = 0 where H > 0, and g_H >= 0 where H = 0.
     """
-    gradient = jax.grad(lambda p: objective(problem, along_domain(problem, p)))(params)
+    return value_and_residual(problem, params)[1]
+
+
+def value_and_residual(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
+    """f at params in the domain and `gradient_norm` there, from one pass; the norm of a zero gradient has the derivative 0."""
+    value, gradient = jax.value_and_grad(lambda p: objective(problem, along_domain(problem, p)))(params)
     if problem.features == "nonnegative":
         gradient = gradient._replace(H=jnp.minimum(params.H, gradient.H))
-    return jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
+    square = sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient))
+    return value, jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
 
 
 def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:

@@ -5,7 +5,7 @@ import numpy as np
 from ufm.card import Card, Fact, lanes, numbers, shown
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import outcome
-from ufm.minimise import Minimum, Status
+from ufm.minimise import Minimum
 from ufm.solve import Solution
 
 _SEARCH = "L-BFGS: Liu and Nocedal 1989, On the limited memory BFGS method for large scale optimization"
@@ -14,7 +14,7 @@ _SEARCH = "L-BFGS: Liu and Nocedal 1989, On the limited memory BFGS method for l
 @describe.register
 def solution_card(solution: Solution) -> Card:
     """The point, how the run that won ended, and how many starts came to it."""
-    ended, verdict = outcome(solution.status, Status)
+    ended, verdict = outcome(solution.status)
     starts = np.shape(solution.start_values)[-1]
     reached = starts_at_the_value(solution)
     facts = (
@@ -33,7 +33,7 @@ def solution_card(solution: Solution) -> Card:
 @describe.register
 def minimum_card(minimum: Minimum) -> Card:
     """Where one minimisation ended."""
-    ended, verdict = outcome(minimum.status, Status)
+    ended, verdict = outcome(minimum.status)
     facts = (
         Fact("value", shown(minimum.value, 10), "of the function there"),
         Fact("gradient norm", shown(minimum.gradient_norm, 2)),
