@@ -19,6 +19,7 @@ from jax import lax
 from ufm.card import card_of
 from ufm.checks import refuse
 from ufm.objective import Params, along_domain, column_weights, data_term, logits, objective
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.standard_form import point_with_bias, share_bias
 
@@ -71,6 +72,7 @@ def certificate_kind(problem: Problem) -> str:
     return "duality" if problem.loss.conjugate is not None else "subgradient"
 
 
+@full_precision
 def certify(problem: Problem, params: Params) -> Certificate:
     """A rigorous lower bound on the global minimum of the problem, from any params.
 
@@ -112,6 +114,7 @@ def _certify(problem: Problem, params: Params) -> Certificate:
     return Certificate(value, bound, value - bound, (value - bound) / jnp.abs(value), ratio)
 
 
+@full_precision
 def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Array]:
     """A unit direction of negative curvature at a critical point of one trained layer that is not a global minimum.
 
@@ -151,6 +154,7 @@ def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Arra
     return Params((dW / norm,), dH / norm, b), -2 * (s[0] - problem.c) / (ratio + 1 / ratio)
 
 
+@full_precision
 def scaled_gradient(problem: Problem, theta: jax.Array) -> jax.Array:
     """Gradient of the data term in the scaled features' image, scale * A^T theta_c w_c sqrt(m_c) / N, A a fixed classifier."""
     G = problem.scale * theta * (column_weights(problem) / jnp.sqrt(problem.multiplicity))[None, :]
@@ -216,6 +220,7 @@ def _dual_value(problem: Problem, z: jax.Array, theta: jax.Array, tau: jax.Array
     return dual
 
 
+@full_precision
 def loss_gradients(problem: Problem, z: jax.Array) -> jax.Array:
     """(K, C) gradients of the loss in the logits of each column."""
     return jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.loss_targets)

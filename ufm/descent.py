@@ -16,6 +16,7 @@ from jax import lax
 from ufm.card import card_of
 from ufm.checks import check_count, refuse
 from ufm.objective import Params, check_params, objective
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.status import Status
 
@@ -45,6 +46,7 @@ class Descent(NamedTuple):
         return card_of(self).html()
 
 
+@full_precision
 def descend(
     problem: Problem,
     params: Params,

@@ -23,6 +23,7 @@ from jax import lax
 
 from ufm.checks import check_choice, check_count, check_positive, is_traced, refuse
 from ufm.objective import Params, check_params, column_weights, logits
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.status import Status
 
@@ -45,6 +46,7 @@ class LogDescent(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def descend_log(
     problem: Problem,
     params: Params,
@@ -95,6 +97,7 @@ def descend_log(
     return LogDescent(np.arange(steps // every + 1) * every, *path, params, status)
 
 
+@full_precision
 def log_objective(problem: Problem, params: Params) -> jax.Array:
     """log f of cross-entropy without penalty, exact however small f is; so is its gradient.
 
@@ -107,6 +110,7 @@ def log_objective(problem: Problem, params: Params) -> jax.Array:
     return _log_value(problem, logits(problem, params))[0]
 
 
+@full_precision
 def margin(problem: Problem, params: Params) -> jax.Array:
     """The least margin, min over columns and k != y of z_y - z_k: a scalar."""
     z = logits(problem, params)
@@ -114,6 +118,7 @@ def margin(problem: Problem, params: Params) -> jax.Array:
     return jnp.min(jnp.sum(jnp.where(true, z, 0), axis=0) - jnp.max(jnp.where(true, -jnp.inf, z), axis=0))
 
 
+@full_precision
 def smoothed_margin(problem: Problem, params: Params) -> jax.Array:
     """-log(e^{N f} - 1) / |theta|^L for L trained factors, a scalar: never falls along the flow once N f < log 2 (no bias).
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_non_negative, check_positive, check_shape, is_traced
+from ufm.precision import full_precision
 from ufm.problem import Problem
 
 
@@ -29,6 +30,7 @@ def weight_shapes(problem: Problem) -> tuple[tuple[int, int], ...]:
     return tuple((outputs[i], problem.widths[i]) for i in range(problem.trainable))
 
 
+@full_precision
 def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
     """scale * W_M ... W_1, K x d_1, multiplied from the classifier down so that a layer costs O(K d^2)."""
     product = problem.classifier
@@ -37,6 +39,7 @@ def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
     return problem.scale * product
 
 
+@full_precision
 def logits(problem: Problem, params: Params) -> jax.Array:
     """Logits of every column, z_c = scale * W_M ... W_1 h_c / sqrt(m_c) + a_c b, of shape (K, C)."""
     z = end_to_end(problem, params.weights) @ (params.H / jnp.sqrt(problem.multiplicity)[None, :])
@@ -68,6 +71,7 @@ def penalty(problem: Problem, params: Params) -> jax.Array:
     return total
 
 
+@full_precision
 def objective(problem: Problem, params: Params) -> jax.Array:
     """The value f of the problem at params, a scalar (formula in `ufm.problem`).
 
@@ -90,6 +94,7 @@ def gradient_norm(problem: Problem, params: Params) -> jax.Array:
     return value_and_residual(problem, params)[1]
 
 
+@full_precision
 def value_and_residual(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
     """f at params in the domain and `gradient_norm` there, from one pass; the norm of a zero gradient has the derivative 0."""
     value, gradient = jax.value_and_grad(lambda p: objective(problem, along_domain(problem, p)))(params)

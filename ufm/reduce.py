@@ -18,6 +18,7 @@ import optax
 from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
 from ufm.equivariance import check_commutes
 from ufm.objective import Params
+from ufm.precision import full_precision
 from ufm.problem import EQUAL_IN_RUNS, Problem
 
 
@@ -29,6 +30,7 @@ class Reduced(NamedTuple):
     lift: Callable[..., Params]
 
 
+@full_precision
 def project(reduced: Reduced, point: Params) -> Params:
     """Coordinates in the reduced problem of a point, gradient or velocity of the full one: the adjoint of the lift.
 
@@ -42,6 +44,7 @@ def project(reduced: Reduced, point: Params) -> Params:
     return jax.vjp(reduced.lift, reduced.params)[1](point)[0]
 
 
+@full_precision
 def merge_columns(
     problem: Problem, params: Params, *, exact: bool = False, optimizer: optax.GradientTransformation | None = None
 ) -> Reduced:
@@ -70,6 +73,7 @@ def merge_columns(
         if problem.H0 is not None:
             _require_equal_columns(problem, "H0", problem.H0)
 
+    @full_precision
     def lift(p: Params) -> Params:
         return spread_columns(problem, p)
 
@@ -107,6 +111,7 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
     )
 
 
+@full_precision
 def pool_samples(
     problem: Problem,
     params: Params,
@@ -151,9 +156,11 @@ def pool_samples(
         firsts.append(columns[0])
     Q = jnp.asarray(xp.concatenate(bases, axis=1))
 
+    @full_precision
     def image(means: jax.Array, residuals: jax.Array) -> jax.Array:
         return jnp.concatenate([means, residuals @ Q], axis=1)
 
+    @full_precision
     def lift(p: Params) -> Params:
         return p._replace(H=p.H[:, :runs][:, labels] * share + p.H[:, runs:] @ Q.T)
 
@@ -190,6 +197,7 @@ def pooled_problem(problem: Problem, residuals: int, *, H0: jax.Array | None = N
     return _append_residuals(problem, [residuals], known(problem.weight)[:1], H0)
 
 
+@full_precision
 def compress_columns(
     problem: Problem,
     params: Params,
@@ -224,6 +232,7 @@ def compress_columns(
         design="general",
     )
 
+    @full_precision
     def lift(p: Params) -> Params:
         return p._replace(H=p.H @ T.T)
 

@@ -1,4 +1,4 @@
-"""Status: how anything ends, a search, a run, a lane of a sweep, in one enumeration: one meaning a number over the whole package."""
+"""Status: how anything ends, a search, a run or a lane of a sweep, in one enumeration: one meaning a number over all of ufm."""
 
 from enum import IntEnum
 from typing import Any
@@ -37,8 +37,7 @@ class Status(IntEnum):
 
 _WELL = (Status.CONVERGED, Status.COMPLETED, Status.SEPARATED, Status.REACHED)
 _TEXTS = {
-    Status.CONVERGED: "converged: what has to vanish (a gradient, a residual, a duality gap) is within the tolerance at the point "
-    "returned",
+    Status.CONVERGED: "converged: the gradient (or the residual or gap that has to vanish) is within the tolerance there",
     Status.MAX_STEPS: "stopped at max_steps before the end: allow more steps or a larger tolerance",
     Status.STALLED: "stalled above the tolerance: rounding hides further progress (a larger tolerance would accept it)",
     Status.NON_FINITE: "infinite or NaN at the start or at every point tried: check the scale of the start and of the targets, and "

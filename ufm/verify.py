@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ufm.checks import check_count
 from ufm.environment import describe_environment
+from ufm.precision import full_precision
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import catalogue, select
 from ufm.theory.theorem import Check, Theorem, key_of
@@ -113,6 +114,7 @@ def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]
     return fixed + [(f"random {seed}.{i}", theorem.draw(np.random.default_rng([seed, i, name]))) for i in range(draws)]
 
 
+@full_precision
 def _result(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
     start = time.perf_counter()
     try:

@@ -31,8 +31,9 @@ def explain(x: Any) -> Card:
       >>> explain(np.array([0, 0, 2, 0]))
       Status, 4 lanes
         status: 3 CONVERGED, 1 STALLED  read as ufm.Status
-      3 of 4 lanes: converged: the gradient norm is below tolerance * min(1, value). 1 of 4 lanes (2): stalled
-        above the tolerance: rounding hides further progress (a larger tolerance would accept it).
+      3 of 4 lanes: converged: the gradient (or the residual or gap that has to vanish) is within the tolerance
+        there. 1 of 4 lanes (2): stalled above the tolerance: rounding hides further progress (a larger tolerance
+        would accept it).
     """
     if isinstance(x, Status):
         return status_card(x)

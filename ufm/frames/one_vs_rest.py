@@ -17,6 +17,7 @@ from ufm.checks import check_count
 from ufm.frames.figures import HIGHEST
 from ufm.frames.frame import Frame
 from ufm.minimise import minimise
+from ufm.precision import full_precision
 from ufm.status import Status
 
 _DONE, _EXACT = 32, 1024  # gaps in units of rounding at which a search ends, and up to which its distance is called exact
@@ -40,6 +41,7 @@ class OneVsRest(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def one_vs_rest_distance(code: Any) -> OneVsRest:
     """Distance of every vector of a code from the convex hull of the others, exact up to rounding.
 
@@ -65,6 +67,7 @@ def one_vs_rest_distance(code: Any) -> OneVsRest:
     return _one_vs_rest(code if jnp.issubdtype(code.dtype, jnp.floating) else code.astype(float))
 
 
+@full_precision
 def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Frame:
     """A softmax code, found from random starts: K unit vectors in d dimensions whose one-vs-rest distance is as large as possible.
 
@@ -91,6 +94,7 @@ def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Fra
     return Frame(codes[jnp.argmax(distances)])
 
 
+@full_precision
 @jax.jit
 def anneal_codes(starts: jax.Array, present: jax.Array) -> jax.Array:
     """Unit codes at the end of the annealing of `softmax_code`, one for each start.

@@ -21,6 +21,7 @@ from ufm.frames.classical import orthogonal_frame, simplex_etf
 from ufm.frames.figures import HIGHEST, coherence, line_bound, rankin_bound, signed_coherence
 from ufm.frames.frame import Frame
 from ufm.minimise import minimise
+from ufm.precision import full_precision
 from ufm.status import Status
 
 _POWERS = (0.01, 0.1, 1.0, 8.0, 64.0, 512.0, 4096.0, 32768.0)
@@ -40,6 +41,7 @@ class FrameSearch(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def grassmannian(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dtype: Any = None) -> FrameSearch:
     """K lines in d dimensions whose largest |cosine| is as small as optimisation from random starts finds.
 
@@ -66,6 +68,7 @@ def grassmannian(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dty
     return _search(vectors, dim, key, starts, dtype, signed=False, bound=bound)
 
 
+@full_precision
 def spherical_code(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dtype: Any = None) -> FrameSearch:
     """K points on the sphere of R^d whose largest cosine is as small as optimisation from random starts finds (Tammes).
 
@@ -89,6 +92,7 @@ def spherical_code(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, d
     return _search(vectors, dim, key, starts, dtype, signed=True, bound=bound)
 
 
+@full_precision
 def spread(starts: jax.Array, present: jax.Array, signed: Any, dim: Any) -> tuple[jax.Array, jax.Array]:
     """Spread the columns of every start apart; the compiled program depends on the shape alone.
 

@@ -23,12 +23,14 @@ from ufm.frames.figures import HIGHEST, coherence
 from ufm.frames.frame import Frame
 from ufm.frames.search import FrameSearch
 from ufm.minimise import minimise
+from ufm.precision import full_precision
 from ufm.status import Status
 
 _TRIES = 1000
 _BLOCK = 100
 
 
+@full_precision
 def sparse_etf(
     classes: int, dim: int, sparsity: float, key: jax.Array, *, norm: Any = 1.0, max_steps: int = 2000, dtype: Any = None
 ) -> FrameSearch:

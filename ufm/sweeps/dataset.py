@@ -27,8 +27,8 @@ def dataset_of(
       attrs: of the Dataset. keep_failed: leave the numbers of failed lanes as they are, in place of NaN.
 
     Returns:
-      Dataset with a `status` for every point, a `ufm.Status`: REFUSED where the problem was refused, NOT_RUN where a chunk is missing.
-      Where points hold NaN, whole numbers and truth values become floating.
+      Dataset with a `status` for every point, a `ufm.Status`: REFUSED where the problem was refused, NOT_RUN where a chunk is
+      missing. Where points hold NaN, whole numbers and truth values become floating.
     """
     import xarray
 

@@ -25,7 +25,7 @@ def load(folder: str | Path, *, keep_failed: bool = False) -> "xarray.Dataset":
     store = Store(Path(folder))
     for name, number in store.configuration.get("statuses", {None: None}).items():
         if Status.__members__.get(name) != number:
-            raise ValueError(f"store {str(store.folder)!r} was written when statuses had other meanings: repeat the sweep elsewhere")
+            raise ValueError(f"store {str(store.folder)!r} is of a version whose statuses had other meanings: sweep again")
     layout = Layout.from_json(store.configuration)
     results = [store.get(i) for i in range(store.chunks)]
     return dataset_of(layout, results, store.order, attributes(store.configuration), keep_failed)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ufm.checks import check_count, refuse
 from ufm.environment import describe_environment
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.status import Status
 from ufm.sweeps.axes import read_axes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import xarray
 
 
+@full_precision
 def sweep(
     fn: str | Callable,
     problem: Problem | Callable[..., Problem],
@@ -60,8 +62,8 @@ def sweep(
       progress: show a bar; by default on terminals.
 
     Returns:
-      Dataset: one dimension an axis, then "seed"; a variable a result, and `status` for every point (a `ufm.Status`; 0 too where the function gives none).
-      Its attributes name versions, sources and the configuration.
+      Dataset: one dimension an axis, then "seed"; a variable a result, and `status` for every point: a `ufm.Status`,
+      0 too where the function gives none and every number is finite. Its attributes name versions, sources and the configuration.
 
     Raises:
       ValueError: naming the argument; for a store of another configuration or version.

@@ -13,6 +13,7 @@ import jax
 
 import ufm.theory
 from ufm.checks import refuse
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import STATUSES, Theorem
@@ -70,6 +71,7 @@ def sharpest_first(theorems: Iterable[Theorem]) -> list[Theorem]:
     return sorted(theorems, key=lambda theorem: (theorem.status != "holds", theorem.general, -len(theorem.assumes)))
 
 
+@full_precision
 def predict(problem: Problem) -> Prediction:
     """The minimum of a problem in closed form, by the theorem of the catalogue that applies to it.
 
