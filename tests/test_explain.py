@@ -16,8 +16,8 @@ from ufm.card import Card, Fact, shown
 from ufm.certify import Certificate
 from ufm.explanations import describe, explain
 from ufm.explanations.theorems import VERDICTS
-from ufm.status import Status
 from ufm.report import CaseResult, Entry, Report
+from ufm.status import Status
 from ufm.theory.catalogue import applicable
 from ufm.theory.theorem import STATUSES, Check
 
@@ -218,7 +218,7 @@ def test_failures_say_what_happened_and_what_to_do(values):
     path = values["Trajectory"]
     short = path._replace(value=path.value.at[2].set(jnp.nan), status=jnp.asarray(int(Status.MAX_STEPS)))
     assert facts(short)["reached"] == "1" and facts(short)["value"].endswith(f", then {float(path.value[1]):.6g}")
-    assert "Stopped at max_steps before the last time" in str(short)
+    assert "Stopped at max_steps before the end" in str(short)
     nowhere = ufm.flow(PROBLEM, jax.tree.map(lambda x: jnp.nan * x, START), [0.0, 1.0, 5.0])
     assert facts(nowhere)["reached"] == "NaN" and "NON_FINITE" in str(nowhere)
     run = ufm.descend(PROBLEM, START, 40, optax.sgd(1e4), every=10)
@@ -254,10 +254,10 @@ def test_stacked_values_give_lanes_and_ranges(values):
     solutions = solutions._replace(status=jnp.array([0, 3, 0]), value=solutions.value.at[1].set(jnp.nan))
     assert facts(solutions)["starts"] == "0 to 1 of 1"
     text = str(solutions)
-    assert "2 CONVERGED, 1 NON_FINITE" in text and "(1 of 3 not finite)" in text and "1 of 3 lanes (1): infinite" in text
+    assert "2 CONVERGED, 1 NON_FINITE" in text and "(1 of 3 not finite)" in text and "1 of 3 lanes (1): infinite" in " ".join(text.split())
     paths = jax.tree.map(lambda x: jnp.stack([x, x, x]), values["Trajectory"])
     paths = paths._replace(value=paths.value.at[0, 1:].set(jnp.nan).at[1].set(jnp.nan), status=jnp.array([1, 3, 6]))
-    assert explain(paths).title.endswith("3 lanes") and "1 COMPLETED, 1 MAX_STEPS, 1 NON_FINITE" in str(paths)
+    assert explain(paths).title.endswith("3 lanes") and "1 MAX_STEPS, 1 NON_FINITE, 1 COMPLETED" in str(paths)
     assert facts(paths)["reached"] == "0 to 5 (1 of 3 not finite)"
 
 
@@ -301,8 +301,6 @@ def test_other_values_are_refused_with_what_is_accepted(wrong):
     accepted = "x must be a status, an integer array of them, a verdict, a theorem's id, a dataset .* Certificate, Descent, .* got"
     with pytest.raises(ValueError, match=accepted):
         explain(wrong)
-    with pytest.raises(ValueError, match="statuses must be"):
-        explain(0, statuses=3)
 
 
 def test_verdicts_and_theorems_are_explained_and_other_words_are_refused():

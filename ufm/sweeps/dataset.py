@@ -87,8 +87,8 @@ def failures(dataset: "xarray.Dataset") -> list[str]:
     for index in np.argwhere(~ended_well(status.to_numpy())):
         where = ", ".join(f"{d}={_plain(dataset[d].to_numpy()[i])}" for d, i in zip(status.dims, index, strict=True))
         code = int(status.to_numpy()[tuple(index)])
-        known = code in tuple(Status)
-        lines.append(f"{where}: {Status(code).text if known else f'status {code}'}")
+        text = Status(code).text if code in tuple(Status) else f"status {code}"
+        lines.append(f"{where}: {text.partition(':')[0] if code in (Status.REFUSED, Status.NOT_RUN) else text}")
     return lines
 
 
