@@ -124,7 +124,8 @@ def test_axes_cannot_have_the_name_of_a_result(name):
 
 def test_runs_that_end_well_keep_their_numbers_and_diverged_ones_are_called_that():
     def run(p):
-        found = ufm.descend(p, Params((jnp.eye(4, 8),), jnp.ones((8, p.columns)), None), 40, optax.sgd(jnp.where(p.l2_H > 5e-3, 1e6, 0.1)))
+        start = Params((jnp.eye(4, 8),), jnp.ones((8, p.columns)), None)
+        found = ufm.descend(p, start, 40, optax.sgd(jnp.where(p.l2_H > 5e-3, 1e6, 0.1)))
         return {"value": found.value[-1], "status": found.status}
 
     found = swept(run)
