@@ -117,7 +117,8 @@ def minimise(
     """
     found = search(function, start, tolerance=tolerance, max_steps=max_steps, metric=metric, rival=rival)
     further = function(jax.tree.map(lambda x, first: x + _BEYOND * (x - first), found.point, start))
-    rounded = found.gradient_norm > tolerance * jnp.minimum(1, jnp.abs(found.value))
+    size = jnp.abs(found.value)  # a norm, whose square underflows first, may be zero there
+    rounded = (found.gradient_norm > tolerance * jnp.minimum(1, size)) | (size <= jnp.finfo(found.value.dtype).eps)
     lost = (found.status == int(Status.CONVERGED)) & rounded & (further < found.value)
     return found._replace(status=jnp.where(lost, int(Status.NO_MINIMISER), found.status))
 
