@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ufm.checks import MANY, check_count, check_seed
 from ufm.environment import describe_environment
+from ufm.precision import full_precision
 from ufm.programs import make_room
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import catalogue, select
@@ -148,6 +149,7 @@ def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]
     return fixed + [(f"random {seed}.{i}", theorem.draw(np.random.default_rng([seed, i, name]))) for i in range(draws)]
 
 
+@full_precision
 def _result(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
     start = time.perf_counter()
     make_room()

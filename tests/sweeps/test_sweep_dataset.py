@@ -2,14 +2,16 @@
 
 import warnings
 from collections import namedtuple
+from enum import IntEnum
 from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import ufm
-from ufm import Problem, Status
+from ufm import Params, Problem, Status
 from ufm.sweeps import failures, load, phase_diagram
 from ufm.sweeps.dataset import saveable
 from ufm.sweeps.functions import FUNCTIONS
@@ -50,7 +52,7 @@ def test_everything_has_units_a_meaning_and_its_sources(sizes):
     assert found.attrs["function"] == "ufm.sweeps.functions.closed_form" and "Dang" in found.attrs["references"].splitlines()[0]
     assert found.attrs["version ufm"] == ufm.__version__ and "K=4" in found.attrs["problem"]
     meanings = found.status.attrs["flag_meanings"].split()
-    assert [meanings[s] for s in Status] == [s.name.lower() for s in Status] and meanings[4:] == ["refused", "not_run"]
+    assert [meanings[s] for s in Status] == [s.name.lower() for s in Status] and meanings[4:6] == ["refused", "not_run"]
 
 
 def test_searches_that_stop_too_early_are_nan_with_their_status_and_kept_on_request():
@@ -94,11 +96,11 @@ def test_a_number_that_is_nan_fails_its_lane_and_a_status_of_any_part_does():
     assert swept(torn, keep_failed=True)["count"].to_numpy().tolist() == [3, 3]
 
     def two(p):
-        return {"status": 0, "x": p.c}, {"status": jnp.where(p.l2_H > 5e-3, 7, 0), "x": p.c}
+        return {"status": 0, "x": p.c}, {"status": jnp.where(p.l2_H > 5e-3, 77, 0), "x": p.c}
 
     found = swept(two)
-    assert found.status.to_numpy().tolist() == [0, 7] and np.isnan(found["0.x"][1]) and failures(found) == ["l2_H=0.01: status 7"]
-    np.testing.assert_array_equal(found["1.status"], [0, 7])
+    assert found.status.to_numpy().tolist() == [0, 77] and np.isnan(found["0.x"][1]) and failures(found) == ["l2_H=0.01: status 77"]
+    np.testing.assert_array_equal(found["1.status"], [0, 77])
 
 
 def test_dimensions_that_two_results_cannot_share_are_named_after_each():
@@ -176,3 +178,24 @@ def test_phase_diagrams_name_their_functions_and_sources():
     assert found.attrs["predicted"] == "ufm.sweeps.functions.predicted_rank"
     assert found.attrs["references"].startswith("mse-balanced-deep: ")
     assert all(v.attrs["units"] and v.attrs["long_name"] for v in (*found.data_vars.values(), *found.coords.values()))
+
+
+def test_runs_that_end_well_keep_their_numbers_and_diverged_ones_are_called_that():
+    def run(p):
+        start = Params((jnp.eye(4, 8),), jnp.ones((8, p.columns)), None)
+        found = ufm.descend(p, start, 40, optax.sgd(jnp.where(p.l2_H > 5e-3, 1e6, 0.1)))
+        return {"value": found.value[-1], "status": found.status}
+
+    found = swept(run)
+    assert found.status.to_numpy().tolist() == [Status.COMPLETED, Status.DIVERGED]
+    assert np.isfinite(found.value[0]) and np.isnan(found.value[1])
+    (line,) = failures(found)
+    assert line.startswith("l2_H=0.01: diverged")
+
+
+def test_a_store_whose_statuses_meant_something_else_is_not_read(tmp_path, monkeypatch):
+    swept(lambda p: {"x": p.c}, store=tmp_path / "s")
+    load(tmp_path / "s")
+    monkeypatch.setattr("ufm.sweeps.loading.Status", IntEnum("Status", {"CONVERGED": 1, "MAX_STEPS": 0}))
+    with pytest.raises(ValueError, match="statuses had other meanings"):
+        load(tmp_path / "s")

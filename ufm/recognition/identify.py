@@ -12,6 +12,7 @@ from ufm.card import card_of
 from ufm.checks import check_positive, refuse, refuse_traced
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
 from ufm.objective import Params, check_params, end_to_end, logits, objective
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.recognition.shapes import Shape, recognise
 from ufm.recognition.symmetry import Symmetry, symmetry
@@ -53,6 +54,7 @@ class Identification(NamedTuple):
         return card_of(self).html()
 
 
+@full_precision
 def identify(problem: Any, params: Params | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
     """Which known geometry this is, with the distance to each, the symmetry among classes, and the theorems that predict it.
 

@@ -11,6 +11,7 @@ from jax import lax
 
 from ufm.checks import optional, refuse
 from ufm.problem import Problem
+from ufm.status import ended_well
 from ufm.sweeps.axes import read_axes, with_numbers
 from ufm.sweeps.dataset import attrs_of
 from ufm.sweeps.functions import describe, measured_rank, predicted_rank
@@ -65,7 +66,7 @@ def phase_diagram(
     closed = _with_phase("predicted", sweep(predicted, problem, axes, progress=False))
     found = _with_phase("measured", sweep(measured, problem, axes, seeds=[seed], store=store, progress=progress))
     found = found.isel(seed=0, drop=True)
-    phase = found["phase"].astype(float).where(found["status"] == 0)
+    phase = found["phase"].astype(float).where(ended_well(found["status"]))
     low, high = _changes(phase.to_numpy(), ys)
     start, stop = _changes(closed["phase"].to_numpy().astype(float), ys)
     boundary = _bisect(predicted, problem, (x_name, xs), y_name, start, stop)

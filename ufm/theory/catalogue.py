@@ -18,6 +18,7 @@ import numpy as np
 import ufm.theory
 from ufm.checks import is_traced, refuse
 from ufm.equivalent.columns import spread_columns
+from ufm.precision import full_precision
 from ufm.problem import Problem, check_memory, recognised
 from ufm.programs import make_room_for
 from ufm.theory.prediction import Prediction, grounded
@@ -82,6 +83,7 @@ def sharpest_first(theorems: Iterable[Theorem]) -> list[Theorem]:
     return sorted(theorems, key=lambda theorem: (theorem.status != "holds", theorem.general, -len(theorem.assumes)))
 
 
+@full_precision
 def predict(problem: Problem) -> Prediction:
     """The minimum of a problem in closed form, by the theorem of the catalogue that applies to it.
 
