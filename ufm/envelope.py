@@ -15,7 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ufm.checks import is_traced
-from ufm.objective import Params, objective
+from ufm.objective import Params, along_domain, objective
 from ufm.problem import Problem
 
 _REFUSED = (
@@ -32,7 +32,16 @@ def _minimum(problem: Problem, params: Params, value: jax.Array) -> jax.Array:
 @_minimum.defjvp
 def _envelope(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     problem, params, value = _once(primals)
-    return value, jax.jvp(lambda q: objective(q, params), (problem,), (tangents[0],))[1]
+    return value, slope_along(problem, params, tangents[0])
+
+
+def slope_along(problem: Problem, params: Params, direction: Problem) -> jax.Array:
+    """The derivative of a minimum along a direction of the problem's numbers: that of the objective at the minimiser, held fixed.
+
+    Args:
+      problem: the problem. params: its minimiser. direction: a tangent of the problem.
+    """
+    return jax.jvp(lambda q: objective(q, along_domain(q, params)), (problem,), (direction,))[1]
 
 
 @jax.custom_jvp
