@@ -5,7 +5,7 @@
 Not collected by pytest; `tests/test_random_claims.py` runs a few structures. Counted are
   bounds       above the lowest value known of the problem, in float64 at the very numbers of the problem
   statuses     CONVERGED where the residual, worked out here, is not within the tolerance that `ufm.solve` promises
-  predictions  served that are above the lowest value known, or below a bound (a value that differs from the objective is not served)
+  predictions  served that are above the lowest value known, or below a bound (what differs from its objective is not served)
 """
 
 import argparse
