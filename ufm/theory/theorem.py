@@ -14,30 +14,43 @@ import jax
 import numpy as np
 
 from ufm.card import card_of
+from ufm.checks import check_choice
 
 STATUSES = {
-    "holds": "proved, and confirmed by every measurement",
-    "numerical": "confirmed by every measurement; no proof known to us",
-    "refuted": "contradicted by a counterexample that anyone can evaluate",
-    "diagnostic": "measured and reported, not asserted",
+    "holds": "declared as proved; nothing is measured here, ufm.verify does that",
+    "numerical": "declared on the strength of measurements, without a proof; ufm.verify repeats them",
+    "refuted": "declared false, with a counterexample that ufm.verify evaluates",
+    "diagnostic": "declared as a number to be reported; nothing is asserted of it",
 }
+"""What an entry says of itself. What measurements make of it is the verdict of a report, see `ufm.report.VERDICTS`."""
+
+ROUNDING = 1e-12
 
 
 class Check(NamedTuple):
-    """One number of evidence: it passes when error <= tolerance (a NaN fails).
+    """One number of evidence: it passes when 0 <= error <= tolerance.
 
-    kind: "agreement", "stationarity" or "certificate".
+    An error is a magnitude: NaN and negative numbers fail, so that no quantity with a sign is checked on one side by accident.
+
+    kind: "agreement", "stationarity" or "certificate". refutes: whether, in an entry that is refuted, this is a check of the
+    claim, which has to fail by a finite amount; the others pin the claim, and have to pass.
     """
 
     kind: str
     name: str
     error: float
     tolerance: float
+    refutes: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the tolerance."""
-        return bool(self.error <= self.tolerance)
+        """Whether the error is a magnitude within the tolerance."""
+        return bool(0 <= self.error <= self.tolerance)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the error is finite and above the tolerance."""
+        return bool(np.isfinite(self.error) and self.error > self.tolerance)
 
 
 class Assumption(NamedTuple):
@@ -62,7 +75,8 @@ class Theorem:
       predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
       cases: () -> {label: case}, both sides of every threshold.
       draw: numpy Generator -> a random case, or None where the cases are all there is.
-      evidence: (case, predicted, measured) -> list of Check; for `refuted` entries a check that fails is the refutation.
+      evidence: (case, predicted, measured) -> list of Check. In a `refuted` entry the checks that say so (all, where none does)
+        are of the claim, and one of them has to fail in every case.
       assumes: what must hold of a Problem for `predict` to answer.
       minimiser: whether predict returns the `Prediction` of a problem's minimum, which `ufm.predict` may serve.
       general: served only where no sharper theorem applies.
@@ -81,6 +95,9 @@ class Theorem:
     minimiser: bool = False
     general: bool = False
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        check_choice("status", self.status, tuple(STATUSES))
 
     def failing(self, case: Any) -> list[Assumption]:
         """The assumptions that a problem does not meet."""
@@ -118,16 +135,39 @@ def agreement(tolerance: float, scale: float | None = None, **tolerances: float)
 
 
 def lower_bound(tolerance: float, kind: str = "agreement") -> Callable:
-    """Evidence that every measured leaf is at least the predicted one, up to `tolerance` relative."""
+    """Evidence that every measured leaf is at least the predicted one, up to `tolerance` relative; both have to be finite."""
 
     def evidence(case: Any, predicted: Any, measured: Any) -> list[Check]:
         del case
         p, m = np.asarray(predicted), np.asarray(measured)
         shortfall = np.max(np.maximum(p - m, 0) / np.maximum(np.abs(p), np.finfo(p.dtype).tiny))
-        excess = np.where(np.isfinite(m).all(), shortfall, np.nan)
+        excess = np.where(np.isfinite(m).all() and np.isfinite(p).all(), shortfall, np.nan)
         return [Check(kind, "below bound", float(excess), tolerance)]
 
     return evidence
+
+
+def below(kind: str, name: str, shortfall: float, tolerance: float = ROUNDING) -> Check:
+    """A check that a signed quantity is not above zero, for what bounds forbid: how far below it lies is another check's matter."""
+    shortfall = float(shortfall)
+    return Check(kind, name, shortfall if np.isnan(shortfall) else max(shortfall, 0.0), tolerance)
+
+
+def gap_checks(gap: float, tolerance: float) -> list[Check]:
+    """A certificate on both sides: its relative gap is small, and its bound not above the value by more than rounding.
+
+    A bound that is never above the minimum in exact arithmetic may exceed the value by the rounding of both, 1e-12 of them.
+    """
+    return [Check("certificate", "gap", abs(float(gap)), tolerance), below("certificate", "bound above the value", -gap)]
+
+
+def refuting(evidence: Callable) -> Callable:
+    """The same evidence, as checks of a claim that is refuted."""
+
+    def marked(case: Any, predicted: Any, measured: Any) -> list[Check]:
+        return [check._replace(refutes=True) for check in evidence(case, predicted, measured)]
+
+    return marked
 
 
 def relative_error(predicted: Any, measured: Any, scale: float | None = None) -> float:

@@ -19,7 +19,7 @@ from ufm.losses import cross_entropy
 from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict
 from ufm.settings.distillation import symmetric_teacher
-from ufm.theory.theorem import Check, Theorem, agreement
+from ufm.theory.theorem import Check, Theorem, agreement, below
 
 _KINDS = 3  # the second loss: plain binary divergence, normalised one, squared distance of the logits
 
@@ -149,8 +149,8 @@ def measure_cosines(case: Collapsed, key: jax.Array) -> Conflict:
 def _contradiction(case: Collapsed, claimed: jax.Array, measured: Conflict) -> list[Check]:
     """How far the cosine in the features falls below the claim where the classifier's gradients contradict."""
     del case
-    shortfall = max(float(claimed) - float(measured.cosine_H), 0.0) if measured.cosine_W < 0 else 0.0
-    return [Check("agreement", "backbone cosine below 0", shortfall, 1e-9)]
+    shortfall = float(claimed) - float(measured.cosine_H) if measured.cosine_W < 0 else 0.0
+    return [below("agreement", "backbone cosine below 0", shortfall, 1e-9)]
 
 
 def surer_students() -> dict[str, Collapsed]:

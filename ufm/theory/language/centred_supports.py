@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.max_margin import MaxMargin, centred_supports, max_margin, support_excess
-from ufm.theory.theorem import Check, Theorem, lower_bound
+from ufm.theory.theorem import Check, Theorem, below, lower_bound
 
 _CLEAR = 1e-4  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least
 _ROUNDING = 1e-10
@@ -63,13 +63,13 @@ def evidence(supports: jax.Array, predicted: Proxy, measured: MaxMargin) -> list
     value = float(predicted.value)
     drop = (value - float(measured.value)) / max(value, 1)
     checks = [
-        Check("certificate", "gap", float(measured.value - measured.lower_bound) / max(value, 1), _ROUNDING),
-        Check("agreement", "never below", max(-drop, 0.0), _ROUNDING),
+        Check("certificate", "gap", abs(float(measured.value - measured.lower_bound)) / max(value, 1), _ROUNDING),
+        below("agreement", "never below", -drop, _ROUNDING),
     ]
     if predicted.excess <= _ROUNDING:
-        checks.append(Check("agreement", "minimum", drop, _ROUNDING))
+        checks.append(Check("agreement", "minimum", abs(drop), _ROUNDING))
     elif predicted.decisive:
-        checks.append(Check("agreement", "not the minimum", max(_CLEAR - drop, 0.0), 0.0))
+        checks.append(below("agreement", "not the minimum", _CLEAR - drop, 0.0))
     return checks
 
 

@@ -25,7 +25,7 @@ from ufm.reduce import split_columns
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import solve
 from ufm.standard_form import padded_point
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below, gap_checks
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*
 
@@ -72,10 +72,10 @@ def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]
     value = float(predicted.value)
     moved = np.abs(np.asarray(_in_support(measured.logits, p)) - np.asarray(predicted.in_support)).max(axis=0)
     checks = [
-        Check("certificate", "gap", float(measured.certificate.relative_gap), 1e-7),
-        Check("agreement", "probabilities", max(float(np.max(np.abs(q - p) * prior)) / tau - 1, 0.0), 1e-6),
-        Check("agreement", "in-support logits", float(np.max(np.maximum(moved - slack, 0))), 1e-9),
-        Check("agreement", "off-support mass above |L_mm|_*", max(off / value - 1, 0.0), 1e-6),
+        *gap_checks(measured.certificate.relative_gap, 1e-7),
+        below("agreement", "probabilities", float(np.max(np.abs(q - p) * prior)) / tau - 1, 1e-6),
+        below("agreement", "in-support logits", np.max(moved - slack), 1e-9),
+        below("agreement", "off-support mass above |L_mm|_*", off / value - 1, 1e-6),
     ]
     if tau <= 1e-3:
         checks.append(Check("agreement", "off-support mass", abs(1 - off / value), _REACH / np.log(1 / tau)))

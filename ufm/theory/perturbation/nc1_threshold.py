@@ -24,7 +24,7 @@ from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.perturbation.model import proximity, random_features, units
 from ufm.theory.perturbation.newton import Points, minima, stationary_points
-from ufm.theory.theorem import Assumption, Check, Theorem
+from ufm.theory.theorem import Assumption, Check, Theorem, below
 
 _STARTS = 6
 _STATIONARY = 1e-11
@@ -102,7 +102,7 @@ def evidence_of_bounds(case: Search, predicted: Traces, measured: Traces) -> lis
     """No bound is passed at any stationary point found; where they are sharp, the first point found attains both."""
     within, between, nc1 = (np.asarray(m) / float(p) for p, m in zip(predicted, measured, strict=True))
     excess = {"tr S_W above": within - 1, "tr S_B below": 1 - between, "NC1 rises": nc1 - 1}
-    checks = [Check("certificate", name, float(np.nanmax(x).clip(0)), 1e-9) for name, x in excess.items()]
+    checks = [below("certificate", name, np.nanmax(x), 1e-9) for name, x in excess.items()]
     if case.sharp:
         checks.append(Check("agreement", "tr S_W attained", float(abs(within[0] - 1)), 1e-8))
         checks.append(Check("agreement", "tr S_B attained", float(abs(between[0] - 1)), 1e-4))
@@ -112,7 +112,7 @@ def evidence_of_bounds(case: Search, predicted: Traces, measured: Traces) -> lis
 def evidence_of_decrease(case: Search, predicted: Traces, measured: Traces) -> list[Check]:
     """How far NC1 rises at the first point; not a number, which neither confirms nor refutes, where none was found."""
     del case
-    return [Check("agreement", "NC1 rises", float(np.clip(measured.nc1[0] - float(predicted.nc1), 0, None)), 1e-6)]
+    return [below("agreement", "NC1 rises", measured.nc1[0] - float(predicted.nc1), 1e-6)]
 
 
 def crossed(rng: np.random.Generator, lW: float, lH: float, ratio: float, m: float, noise: float = 0.5) -> Search:
