@@ -5,6 +5,10 @@ minimisers that are known, which are the measured one, the images of the predict
 a change of sign of one class's features, and zero, as far as their value is that of the prediction.
 """
 
+from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,26 +65,39 @@ def _has_another(problem: Problem, prediction: Prediction) -> bool:
     """Whether an image of the predicted point has its value and other logits."""
     p, value = prediction.params, float(prediction.value)
     z = np.asarray(logits(problem, p))
-    points = [jax.tree.map(jnp.zeros_like, p)._replace(b=p.b)] if problem.features == "free" else []
+    without_bias, labels, size = np.asarray(logits(problem, p._replace(b=None))), np.asarray(problem.labels), _scale(z)
+    images: list[tuple[np.ndarray, Callable[[], Params]]] = []  # logits, and the point, which is made where they differ
     if problem.features == "free":
-        signs = [np.where(np.asarray(problem.labels) == k, -1.0, 1.0) for k in range(len(problem.groups))]
-        points += [p._replace(H=p.H * s[None, :]) for s in signs]
+        images.append((z - without_bias, lambda: jax.tree.map(jnp.zeros_like, p)._replace(b=p.b)))
+        for k in range(len(problem.groups)):
+            sign = np.where(labels == k, -1.0, 1.0)[None, :]
+            images.append((z - without_bias + sign * without_bias, partial(_with_signs, p, sign)))
     if len(problem.groups) == problem.classes and problem.trainable > 0:
-        pairs = [(k, j) for k in range(problem.classes) for j in range(k) if problem.groups[k] == problem.groups[j]]
-        points += [_exchanged(problem, p, *pair) for pair in pairs]
-    for point in points:
-        if abs(float(_value(problem, point)) - value) <= _SAME_VALUE * abs(value):
-            if np.max(np.abs(np.asarray(logits(problem, point)) - z)) > _APART * _scale(z):
+        for k, j in combinations(range(problem.classes), 2):
+            if problem.groups[k] == problem.groups[j]:
+                rows, columns = _exchange(problem, k, j)
+                images.append((z[rows][:, columns], partial(_exchanged, p, rows, columns)))
+    for logits_there, point in images:
+        if np.max(np.abs(logits_there - z)) > _APART * size:
+            if abs(float(_value(problem, point())) - value) <= _SAME_VALUE * abs(value):
                 return True
     return False
 
 
-def _exchanged(problem: Problem, p: Params, k: int, j: int) -> Params:
-    """The point with classes k and j, of equally many columns, exchanged."""
+def _with_signs(p: Params, sign: np.ndarray) -> Params:
+    return p._replace(H=p.H * sign)
+
+
+def _exchange(problem: Problem, k: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+    """Orders of classes and of columns in which classes k and j, of equally many columns, have changed places."""
     labels = np.asarray(problem.labels)
     columns, rows = np.arange(problem.columns), np.arange(problem.classes)
     columns[labels == k], columns[labels == j] = np.flatnonzero(labels == j), np.flatnonzero(labels == k)
     rows[[k, j]] = rows[[j, k]]
+    return rows, columns
+
+
+def _exchanged(p: Params, rows: np.ndarray, columns: np.ndarray) -> Params:
     return Params((*p.weights[:-1], p.weights[-1][rows]), p.H[:, columns], None if p.b is None else p.b[rows])
 
 

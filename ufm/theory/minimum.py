@@ -111,7 +111,8 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
             uniqueness_check(problem, predicted, another),
         ]
         if sees_curvature(padded_point(measured.problem, point)[1]):
-            checks.append(below("stationarity", "curvature", -expected.curvature, 1e-9))
+            lowest = float(expected.curvature)
+            checks.append(below("stationarity", "curvature", -lowest if np.isfinite(lowest) else np.nan, 1e-9))
         if predicted.rank > 0:  # with all features at zero their variability is 0/0; geometry has measured the zeros
             checks.append(Check("agreement", "NC1", float(found.nc1), 1e-9))
         if measured.certificate is not None:
