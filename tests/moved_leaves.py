@@ -1,6 +1,6 @@
 """Whether evidence reads everything that theorems say: each leaf of a prediction is moved, and the evidence has to notice.
 
-`python tests/moved_leaves.py [ID ...]` goes through the catalogue; `tests/test_moved_leaves.py` through a part of it. Numbers are
+`python tests/moved_leaves.py [ID ...]` goes through the catalogue; `tests/test_moved_leaves.py` through a quarter of it. Numbers are
 moved by 0.1 % both ways, counts by one, truth values are turned round. A move is noticed where the case no longer supports the
 entry's status, or (of an entry that asserts nothing) reports another number. One case after another is looked at until no leaf
 is left that was not noticed.
@@ -18,6 +18,17 @@ from ufm.theory.catalogue import catalogue
 from ufm.theory.theorem import Theorem, key_of
 
 STEP = 1e-3
+
+EXCEPTIONS = {
+    "lion-score": (
+        {"exponent up", "exponent down"},
+        "an exponent that two step sizes tell to within a few hundredths, since the score hovers at random",
+    ),
+    "perceptron-mistakes": (
+        {"steps up", "steps down"},
+        "an upper bound that no set of samples meets: what it bounds is a whole number",
+    ),
+}
 
 
 def moves_of(tree):
@@ -85,7 +96,7 @@ def _is_noticed(theorem, case, moved, measured, honest) -> bool:
 
 
 def main(names: list[str]) -> int:
-    """Print what each entry's evidence does not read; 1 where that is more than the exceptions of the test."""
+    """Print what each entry's evidence does not read; 1 where that is not what is listed above."""
     failed = 0
     for name in names or catalogue():
         start = time.process_time()
@@ -94,7 +105,7 @@ def main(names: list[str]) -> int:
         except Exception as error:
             found = [f"{type(error).__name__}: {str(error)[:300]}"]
         print(name, f"{time.process_time() - start:.1f} s", "|".join(found) or "all read", flush=True)
-        failed |= bool(found)
+        failed |= set(found) != EXCEPTIONS.get(name, (set(), ""))[0]
         jax.clear_caches()
         gc.collect()
     return failed

@@ -209,11 +209,12 @@ def test_minimisers_that_differ_are_compared_by_singular_values_and_must_be_said
 def test_near_a_threshold_the_geometry_may_be_off_by_gradient_over_stiffness_and_no_more(pair):
     predicted, measured = pair
     expected = examine_point(SPLIT, split_point(CE, SPLIT, predicted.params))
+    stiffness = expected.stiffness * jnp.max(expected.singular_values)
     for slope, passes in ((1.0, True), (0.1, False)):
         found = geometry(
             measured,
             class_gram=off_by(1e-5)(measured.geometry.class_gram),
-            gradient_norm=slope * 1e-5 * expected.stiffness,
+            gradient_norm=slope * 1e-5 * stiffness,
         )
         assert (failing_of_minimum(predicted, found) == set()) == passes
     lost = geometry(measured, class_gram=off_by(1e-3)(measured.geometry.class_gram), gradient_norm=jnp.asarray(1.0))

@@ -24,6 +24,7 @@ from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
+_SMALLEST = 1e-2  # invariants below this size are compared absolutely
 
 
 class Measured(NamedTuple):
@@ -82,9 +83,9 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
     """Evidence for a predicted minimum: agreement, stationarity of the predicted point, certificate of the measured one.
 
     Geometry is compared through rotation invariants, and where the minimiser is not unique through singular values alone. A
-    measured point whose gradient is still g is off by g over the least stiffness mu of the minimum, which vanishes at thresholds:
-    the tolerance is the larger of `geometry_tolerance` and 4 g/mu, at most 1e-4. Curvature is a check wherever the Hessian is
-    small enough to be looked at.
+    measured point whose gradient is still g is off by g/mu, mu the least stiffness of the minimum, which vanishes at thresholds:
+    the tolerance is the larger of `geometry_tolerance` and 4 g/(mu s), at most 1e-4, s the largest singular value. Curvature is
+    a check wherever the Hessian is small enough to be looked at.
 
     Args:
       geometry_tolerance: relative to the largest entry of what is compared.
@@ -144,8 +145,9 @@ def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> 
 
 
 def _distance_left(expected: Examination, found: Examination) -> float:
-    """4 g/mu: how far a point of gradient g is from a minimum of stiffness mu, at most 1e-4 (0 where unknown)."""
-    return min(float(np.nan_to_num(4 * found.gradient_norm / expected.stiffness)), 1e-4)
+    """4 g/(mu s), at most 1e-4: how far a point of gradient g is from a minimum of stiffness mu and size s (0 where unknown)."""
+    size = max(float(np.max(expected.singular_values)), _SMALLEST)
+    return min(float(np.nan_to_num(4 * found.gradient_norm / (expected.stiffness * size))), 1e-4)
 
 
 def _geometry_error(expected: Examination, found: Examination, unique: bool) -> float:
@@ -153,6 +155,6 @@ def _geometry_error(expected: Examination, found: Examination, unique: bool) -> 
     errors = []
     for name in names:
         p, m = np.asarray(getattr(expected, name)), np.asarray(getattr(found, name))
-        size = max(float(np.max(np.abs(p))), 1e-2)
+        size = max(float(np.max(np.abs(p))), _SMALLEST)
         errors.append(float(np.max(np.abs(p - m))) / size)
     return float(np.max(errors))

@@ -59,13 +59,22 @@ def measure(supports: jax.Array, key: jax.Array) -> MaxMargin:
 
 
 def evidence(supports: jax.Array, predicted: Proxy, measured: MaxMargin) -> list[Check]:
-    """P S is the minimum where the certificate says so, clearly above it where it says that, and never below."""
-    del supports
+    """P S is the minimum where the certificate says so, clearly above it where it says that, and never below.
+
+    The polar factor is taken once more from the eigenvectors of (P S)^T P S.
+    """
+    S = np.asarray(supports)
+    centred = S - S.mean(axis=0)
+    squares, V = np.linalg.eigh(centred.T @ centred)
+    alive = squares > 1e-12 * max(squares[-1], 1)
+    polar = centred @ (V * np.where(alive, 1 / np.sqrt(np.where(alive, squares, 1)), 0)) @ V.T
+    excess = np.max(np.where(S == 1, -np.inf, polar))
     value = float(predicted.value)
     drop = (value - float(measured.value)) / max(value, 1)
     checks = [
         Check("certificate", "gap", abs(float(measured.value - measured.lower_bound)) / max(value, 1), _ROUNDING),
         below("agreement", "never below", -drop, _ROUNDING),
+        Check("agreement", "excess", abs(float(predicted.excess) - float(excess)), 1e-9),
     ]
     if predicted.excess <= _ROUNDING:
         checks.append(Check("agreement", "minimum", abs(drop), _ROUNDING))
