@@ -28,6 +28,12 @@ EXCEPTIONS = {
         {"steps up", "steps down"},
         "an upper bound that no set of samples meets: what it bounds is a whole number",
     ),
+    "central-path-curvature": ({"lowest down"}, "a floor: that no curvature is below it, not that one is on it"),
+    "proximity-nc1-threshold": ({"nc1 up"}, "an inequality, that NC1 falls: the bounds of both of its factors are met, and read"),
+    "bartlett-start": (
+        {"variance up", "variance down", "variance_columns up", "variance_columns down"},
+        "moments of random matrices, which 8192 draws tell to a few per cent",
+    ),
 }
 
 
