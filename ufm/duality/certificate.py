@@ -29,7 +29,7 @@ from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
 from ufm.equivalent.standard import point_with_bias, share_bias
 from ufm.losses import cross_entropy
 from ufm.objective import Params, along_domain, check_point, data_term, end_to_end, logits, penalty
-from ufm.problem import Problem
+from ufm.problem import Classes, Problem, is_one_hot
 from ufm.programs import make_room_for
 from ufm.status import Status
 
@@ -97,14 +97,21 @@ def is_tight(problem: Problem) -> bool:
     more than a relaxation.
     """
     kind = certificate_kind(problem)
-    targets = problem.targets
     if kind == "orthant":
-        one_hot = not is_traced(targets) and bool(np.all((np.asarray(targets) == 0) | (np.asarray(targets) == 1)))
-        return problem.loss.value is cross_entropy and problem.bias == "none" and one_hot and min(problem.widths) >= problem.classes
+        plain = problem.loss.value is cross_entropy and problem.bias == "none"
+        return plain and _names_one_class(problem) and min(problem.widths) >= problem.classes
     if kind != "duality" or problem.features == "sphere":
         return False
     rank = min(problem.classes - problem.loss.shift_invariant, len(problem.groups) - (problem.bias == "free"))
     return problem.trainable == 0 or min(problem.widths) >= rank
+
+
+def _names_one_class(problem: Problem) -> bool:
+    """Whether every column has one class, by its type or by known numbers."""
+    if isinstance(problem.design, Classes):
+        return is_one_hot(problem.design)
+    table = problem.design.table
+    return not is_traced(table) and bool(np.all((np.asarray(table) == 0) | (np.asarray(table) == 1)))
 
 
 def bound_in_words(problem: Problem) -> str:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm import metrics
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below
 
 K, DIM = 5, 7  # one program for all cases
 _LABELS = np.repeat(np.arange(K), 2 * DIM)
@@ -114,7 +114,7 @@ def evidence(case: Cloud, predicted: dict, measured: tuple) -> list[Check]:
         checks.append(Check("agreement", name, float(np.max(np.abs(p - m))) / scale, tolerance))
     rough, exact = np.asarray(rough, float), np.asarray(exact, float)
     checks.append(Check("agreement", "float32", float(np.max(np.abs(rough - exact) / np.where(exact > 0, exact, 1))), 1e-4))
-    checks.append(Check("agreement", "not negative", float(np.max(-np.minimum(rough, 0))), 0.0))
+    checks.append(below("agreement", "not negative", np.max(-rough), 0.0))
     return checks
 
 
