@@ -125,7 +125,7 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
 
 
 def is_certified_tightly(problem: Problem) -> bool:
-    """Whether a certificate without a gap is asked for: where the bound is tight, and on the sphere where theorems say it is met."""
+    """Whether a certificate without a gap is asked for: where the bound is tight, and on spheres, where theorems say it is met."""
     if not problem.loss.convex:
         return False
     on_sphere = problem.features == "sphere" and certificate_kind(problem) == "duality"
