@@ -91,7 +91,7 @@ def test_a_search_cut_short_says_so(monkeypatch):
         ({"exponent": -1.0}, "exponent must be finite and at least 0, got -1.0"),
         ({"contexts": -1}, "contexts must be a whole number of at least 0, got -1"),
         ({"ridge": 0.0}, "ridge must be finite and above 0, got 0.0"),
-        ({"starts": 0}, r"starts must be a whole number of at least 1 and at most \d+, got 0"),
+        ({"starts": 0}, r"starts must be a whole number of at least 1, got 0"),
         ({"seed": -1}, r"seed must be a whole number of at least 0 and at most \d+, got -1"),
     ],
 )
