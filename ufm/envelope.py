@@ -15,7 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ufm.checks import is_traced
-from ufm.objective import Params, along_domain, objective
+from ufm.objective import Params, along_domain, check_order, objective
 from ufm.problem import Problem
 
 _REFUSED = (
@@ -41,6 +41,7 @@ def slope_along(problem: Problem, params: Params, direction: Problem) -> jax.Arr
     Args:
       problem: the problem. params: its minimiser. direction: a tangent of the problem.
     """
+    check_order(problem, params)
     return jax.jvp(lambda q: objective(q, along_domain(q, params)), (problem,), (direction,))[1]
 
 

@@ -92,7 +92,7 @@ def eigenvalue_above(Q: jax.Array) -> jax.Array:
     """At least the largest eigenvalue of a symmetric matrix of floats with a non-negative trace.
 
     A floating eigenvalue is raised until the Cholesky factorisation of t I - Q runs through, which proves that no eigenvalue of Q
-    exceeds t by more than n eps trace(t I - Q) (Demmel 1989; Rump 2006); the Frobenius norm stands in where that fails.
+    exceeds t by more than n eps trace(t I - Q) (Rump 2006); the Frobenius norm stands in where that fails.
     """
     n, eps = Q.shape[0], unit(Q)
     guess = jnp.maximum(jnp.linalg.eigvalsh(Q)[-1], jnp.max(jnp.diagonal(Q)))

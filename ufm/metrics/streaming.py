@@ -10,9 +10,9 @@ Within a batch everything is a difference from a sample of the class, so a commo
 d (d + K) numbers. NC4 and margins need the means first: `decide` makes that second pass.
 
 >>> H, y = np.array([[0.9, 1.1, -0.9, -1.1]]), np.array([0, 0, 1, 1])
->>> state = merge(moments(H[:, :1], y[:1], classes=2), moments(H[:, 1:], y[1:], classes=2))
+>>> batches = [moments(H[:, cut], y[cut], classes=2, samples_axis=1) for cut in (slice(0, 1), slice(1, 4))]
 >>> from ufm.metrics.variability import scatter_nc1
->>> round(float(scatter_nc1(scatter_of(state))), 6)
+>>> round(float(scatter_nc1(scatter_of(merge(*batches)))), 6)
 0.005
 """
 
