@@ -79,11 +79,14 @@ def times_faster(workload: str, case: str, method: str, peer: str, gap: float | 
         ours, theirs = find(rows, workload, case, method), find(rows, workload, case, peer)
         if ours is None or theirs is None or ours.cpu_s is None or theirs.cpu_s is None:
             return None
-        on_cpu = ours.device == theirs.device == "cpu"
-        ratio = theirs.cpu_s / ours.cpu_s if on_cpu else theirs.wall_s / ours.wall_s
+        ratio = theirs.cpu_s / ours.cpu_s
+        if not ours.device == theirs.device == "cpu":
+            if ours.wall_s is None or theirs.wall_s is None:
+                return None
+            ratio = theirs.wall_s / ours.wall_s
         fault = ""
-        for row in () if gap is None else (ours, theirs):
-            if not row.limited and not (row.gap is not None and row.gap <= gap):
+        for row in (ours, theirs):
+            if gap is not None and not row.limited and not (row.gap is not None and row.gap <= gap):
                 fault = f"{row.method} is at a gap of {row.gap}"
         return Finding(ratio, theirs.limited, fault)
 

@@ -31,8 +31,8 @@ def _unchecked(jaxpr: Jaxpr) -> Jaxpr:
     """Every check inside, also of the functions called, as the values it passes on."""
     equations = []
     for equation in jaxpr.eqns:
-        inner = equation.params.get("jaxpr")
         if equation.primitive.name == "jit":
+            inner = equation.params["jaxpr"]
             body = _passed_on(inner.jaxpr) if equation.params["name"] == _CHECK else _unchecked(inner.jaxpr)
             equation = equation.replace(params=equation.params | {"jaxpr": ClosedJaxpr(body, inner.consts)})
         equations.append(equation)

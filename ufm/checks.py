@@ -10,7 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+AnyArray = jax.Array | np.ndarray  # what is known stays NumPy, what is traced is JAX's
+AnyNumber = AnyArray | np.number | float  # one number of either
 MANY = 10**6  # of what a call does one after another: cases, starts, epochs; more is a slip of the hand
+
+
+def x64_is_on() -> bool:
+    """Whether Python floats become float64 here and now."""
+    return jnp.result_type(float) == np.float64
 
 
 def is_traced(*values: Any) -> bool:

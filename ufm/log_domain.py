@@ -38,7 +38,7 @@ class LogDescent(NamedTuple):
     """
 
     steps: jax.Array
-    recorded: jax.Array
+    recorded: jax.Array | np.ndarray
     log_time: jax.Array
     log_value: jax.Array
     margin: jax.Array
@@ -97,7 +97,9 @@ def descend_log(
     check_positive("step", step)
     start = (params, jnp.asarray(log_time, problem.dtype))
     path, (params, _), status = _run(problem, start, jnp.asarray(step, problem.dtype), record, every, steps // every)
-    return LogDescent(jnp.asarray(steps), np.arange(steps // every + 1) * every, *path, params, status)
+    times, values, margins, smoothed, metrics = path
+    recorded = np.arange(steps // every + 1) * every
+    return LogDescent(jnp.asarray(steps), recorded, times, values, margins, smoothed, metrics, params, status)
 
 
 @full_precision
@@ -208,7 +210,7 @@ def _run(problem: Problem, start: tuple, size: jax.Array, record: Callable | Non
         values = (log_objective(problem, params), margin(problem, params), smoothed_margin(problem, params))
         return log_time, *values, seen
 
-    def advance(carry: tuple, _: None) -> tuple:
+    def advance(carry: tuple, _: None) -> tuple[tuple, tuple]:
         carry, _ = lax.scan(step, carry, length=every)
         return carry, look(carry)
 

@@ -220,8 +220,8 @@ def search(
         )
 
     none, inf = jnp.zeros_like(coordinates), np.inf
-    numbers = jnp.asarray(_Numbers(inf, 1, 0, 1, 0, inf, 0, inf, inf, 0), coordinates.dtype)
-    counts = jnp.asarray(_Counts(steps=0, place=0, lengths=-1, idle=0, fresh=1))
+    numbers = jnp.asarray((inf, 1, 0, 1, 0, inf, 0, inf, inf, 0), coordinates.dtype)  # of _Numbers
+    counts = jnp.asarray((0, 0, -1, 0, 1))  # of _Counts
     run = _Run(coordinates, none, none, none, empty_memory(coordinates), coordinates, numbers, counts)
     run = lax.while_loop(proceed, advance, run)
     r, c = _Numbers(*run.numbers), _Counts(*run.counts)

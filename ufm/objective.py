@@ -36,6 +36,8 @@ def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
     product = problem.classifier
     for W in reversed(weights):
         product = W if product is None else product @ W
+    if product is None:
+        refuse("weights", weights, "at least one matrix where no classifier is fixed")
     return problem.scale * product
 
 
@@ -143,7 +145,7 @@ def to_domain(problem: Problem, params: Params) -> Params:
     return params
 
 
-def check_order(problem: Problem, params: Params) -> None:
+def check_order(problem: object, params: object) -> None:
     """Refuse anything but (problem, params), and say so where the two are swapped."""
     if isinstance(params, Problem):
         raise ValueError("problem and params are swapped: the order is (problem, params)")

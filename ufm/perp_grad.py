@@ -12,6 +12,8 @@ order; a finite step still grows it, |theta - eta g_perp|^2 = |theta|^2 + eta^2 
 Under momentum or Adam after it the steps are combinations of older g_perp and no longer orthogonal to theta.
 """
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import jax
@@ -86,4 +88,4 @@ def _unit(tree: Any) -> tuple[Any, jax.Array]:
 
 
 def _inner(a: Any, b: Any) -> jax.Array:
-    return sum(jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return reduce(add, (jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)))

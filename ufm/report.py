@@ -171,9 +171,9 @@ class Report:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=150)
-        console.print(self)
-        return console.file.getvalue()
+        page = io.StringIO()
+        Console(file=page, width=150).print(self)
+        return page.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

@@ -115,7 +115,7 @@ def solve(
     if starts is None:
         starts = 1 if benign or given else 8
     check_count("starts", starts, 1, MANY)
-    if given:
+    if isinstance(start, Params):
         check_params(problem, start)
         own = problem
         small, points, lift = standard_point(problem, start)

@@ -64,6 +64,9 @@ def verify(
         environment = describe_environment()
     if environment["canary"] != "sings":
         return Report((), environment, time.perf_counter() - start)
+    makers: list[Callable[[], Executor]]
+    task: Callable[..., tuple[CaseResult, ...]]
+    jobs: dict[str, tuple]
     several = min(2, os.cpu_count() or 1, len(theorems))
     known = all(catalogue().get(theorem.id) is theorem for theorem in theorems)
     if processes and known and jax.default_backend() == "cpu":
@@ -151,14 +154,14 @@ def _results(theorem: Theorem, draws: int, seed: int) -> tuple[CaseResult, ...]:
 def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Callable[[], Any]]]:
     """Labels, and functions that make the cases: one that cannot be made is a result like any other."""
     try:
-        cases = [(label, partial(_given, case)) for label, case in theorem.cases().items()]
+        cases: list[tuple[str, Callable[[], Any]]] = [(label, partial(_given, case)) for label, case in theorem.cases().items()]
     except Exception as error:
         cases = [("cases", partial(_raise, error))]
     if theorem.draw is None:
         return cases
     name = int.from_bytes(theorem.id.encode(), "little") % 2**32
     drawn = [(f"random {seed}.{i}", partial(theorem.draw, np.random.default_rng([seed, i, name]))) for i in range(draws)]
-    return cases + drawn
+    return [*cases, *drawn]
 
 
 def _given(case: Any) -> Any:

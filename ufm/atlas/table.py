@@ -82,7 +82,7 @@ def atlas(
     def fill(job: tuple[int, Loss | str]) -> None:
         index, loss = job
         with jax.enable_x64(True):
-            rows[index] = _cosine_row(classes, measure, seed) if loss == COSINE else _row(loss, classes, c, measure, seed)
+            rows[index] = _cosine_row(classes, measure, seed) if isinstance(loss, str) else _row(loss, classes, c, measure, seed)
         if progress is not None:
             progress(len(rows), len(everything))
 
@@ -179,15 +179,16 @@ def _named(loss: Loss | str) -> Loss | str:
     if loss in known:
         return known[loss]
     match = re.fullmatch(r"(\w+)(?:\((.*)\))?", str(loss).strip())
-    maker = getattr(losses, match[1], None) if match else None
-    arguments = [part for part in (match[2] or "").split(",") if part.strip()] if match else []
+    name, written = (match[1], match[2] or "") if match else ("", "")
+    maker: Any = getattr(losses, name, None)
+    arguments = [part for part in written.split(",") if part.strip()]
     makes_loss = inspect.isfunction(maker) and inspect.signature(maker).return_annotation in (Loss, "Loss")
     try:
         numbers = [float(part) for part in arguments]
-        if makes_loss and match[1] != "get_loss":
+        if makes_loss and name != "get_loss":
             return maker(*numbers)
     except TypeError:
-        refuse("loss", loss, f"called with the parameters of {match[1]}{inspect.signature(maker)}")
+        refuse("loss", loss, f"called with the parameters of {name}{inspect.signature(maker)}")
     except ValueError as error:
         if "must be" in str(error):
             raise

@@ -9,7 +9,7 @@ from jax import lax
 
 from ufm.duality.bound import balance
 from ufm.duality.columns import Columns
-from ufm.duality.parts import parts_of
+from ufm.duality.parts import own_parts
 from ufm.duality.rounding import product, rounded_inwards
 
 _NEWTON, _CONJUGATE = 24, 100  # most steps of each
@@ -86,7 +86,7 @@ def _solve(curve: Callable, slope: jax.Array, shifts: bool) -> jax.Array:
 
 def mixed_until_balanced(columns: Columns, dual: list, dtype: Any) -> list:
     """The dual point with the least share 2^-e of a balanced one, mean target - target, that leaves room to balance exactly."""
-    parts = parts_of(columns.loss)
+    parts = own_parts(columns.loss)
     weights = columns.shares * columns.intercept
     centres = []
     for part, t in zip(parts, dual, strict=True):

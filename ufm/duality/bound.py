@@ -11,6 +11,8 @@ classifier, and on the sphere as much as unit vectors can gain.
 Source: derived, after Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238 (optimality conditions).
 """
 
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +20,7 @@ import jax.numpy as jnp
 
 from ufm.checks import check_shape, refuse
 from ufm.duality.columns import Columns, columns_of
-from ufm.duality.parts import Part, parts_of
+from ufm.duality.parts import Part, own_parts, parts_of
 from ufm.duality.rounding import LIBRARY, least, norm_above, orthant_norm_above, product, total_below, unit, widened
 from ufm.problem import Problem
 from ufm.status import Status
@@ -48,9 +50,7 @@ def dual_bound(problem: Problem, dual: jax.Array, value: jax.Array | None = None
     Raises:
       ValueError: for a loss that has no atoms, a dual of another shape, or no value where one is needed.
     """
-    parts = parts_of(problem.loss)
-    if parts is None:
-        refuse("loss", problem.loss.name, "one of ufm's own convex losses to have a dual bound")
+    parts = own_parts(problem.loss)
     columns = columns_of(problem)
     rows = range(problem.classes)[parts[0].rows(problem.classes)]
     check_shape("dual", dual, (len(parts), len(rows), columns.targets.shape[1]))
@@ -62,7 +62,7 @@ def dual_bound(problem: Problem, dual: jax.Array, value: jax.Array | None = None
 
 def evaluate(columns: Columns, dual: jax.Array, c: jax.Array) -> DualBound:
     """`dual_bound` of columns in wide floats, c the price of a unit of nuclear norm."""
-    parts = parts_of(columns.loss)
+    parts = own_parts(columns.loss)
     value, allowance = jnp.zeros_like(columns.shares), jnp.zeros_like(columns.shares)
     theta, radius = jnp.zeros_like(columns.targets), jnp.zeros_like(columns.targets)
     inside = jnp.asarray(True)
@@ -96,8 +96,8 @@ def infimum_below(columns: Columns) -> jax.Array:
         infima = jax.vmap(columns.loss.infimum, in_axes=1)(columns.about)
         return total_below(columns.shares, infima, 64 * unit(infima) * jnp.abs(infima))[0]
     below = [_part_below(columns, p, x, x) for p, x in ((p, _nothing(columns, p)) for p in parts)]
-    value, allowance = (sum(b[i] for b in below) for i in (0, 1))
-    allowance += len(parts) * unit(value) * sum(jnp.abs(b[0]) for b in below)
+    value, allowance = (reduce(add, (b[i] for b in below)) for i in (0, 1))
+    allowance += len(parts) * unit(value) * reduce(add, (jnp.abs(b[0]) for b in below))
     return total_below(columns.shares, value, allowance)[0] + _constant_penalty(columns)
 
 
@@ -136,7 +136,7 @@ def balance(columns: Columns, dual: Any, margin: float = 1.0) -> tuple[list, jax
     Of the parts that see the same rows one takes what is left over. Where its columns sum to zero, so do those of the others and
     what is left: one column takes all of it; else each row has its own.
     """
-    parts = parts_of(columns.loss)
+    parts = own_parts(columns.loss)
     moves, enough = [jnp.zeros_like(t) for t in dual], jnp.asarray(True)
     weights = columns.shares * columns.intercept
     for half in {part.half for part in parts}:

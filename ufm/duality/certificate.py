@@ -23,7 +23,7 @@ from ufm.checks import is_traced, refuse
 from ufm.duality.bias import best_free_bias, loss_gradients, mixed_until_balanced
 from ufm.duality.bound import DualBound, completed, evaluate, gain, infimum_below, scaled_enclosure, slope
 from ufm.duality.columns import Columns, columns_of, features_of_runs
-from ufm.duality.parts import parts_of
+from ufm.duality.parts import own_parts, parts_of
 from ufm.duality.plane import declared_bound, plane_bound
 from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
 from ufm.equivalent.standard import point_with_bias, share_bias
@@ -215,7 +215,7 @@ def _certify(columns: Columns, z: jax.Array, value: jax.Array, largest: jax.Arra
 
 def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Found:
     """The dual point of a loss of this package at logits z, scaled until the ridges pay for it, and its bound."""
-    parts, y, t = parts_of(columns.loss), columns.targets, columns.teacher
+    parts, y, t = own_parts(columns.loss), columns.targets, columns.teacher
     dual = [part.atom.point(part.scaled(z, y, t), part.about(y, t)) for part in parts]
     norm = _norm(columns, dual)
     if columns.free:
@@ -247,7 +247,7 @@ def _share(c: jax.Array, norm: jax.Array) -> jax.Array:
 
 def _norm(columns: Columns, dual: list) -> jax.Array:
     theta = jnp.zeros_like(columns.targets)
-    for part, t in zip(parts_of(columns.loss), dual, strict=True):
+    for part, t in zip(own_parts(columns.loss), dual, strict=True):
         whole = completed(columns, part, t, jnp.zeros_like(t))[0]
         theta = theta.at[part.rows(theta.shape[0])].add(part.weight / part.temperature * whole)
     return gain(columns, *scaled_enclosure(columns, theta, jnp.zeros_like(theta)))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ufm.checks import refuse
 from ufm.duality.atoms import Bernoulli, Entropy, Hinge, Quadratic, true_class
 from ufm.duality.odds import Odds
 from ufm.duality.teachers import TeacherBernoulli, TeacherEntropy
@@ -27,8 +28,8 @@ class Part(NamedTuple):
     """
 
     atom: Any
-    weight: float = 1.0
-    temperature: float = 1.0
+    weight: float | jax.Array = 1.0
+    temperature: float | jax.Array = 1.0
     about: Callable[[jax.Array, Any], jax.Array] = lambda y, t: y
     shift: Callable[[jax.Array, Any], jax.Array] | None = None
     log_classes: float = 0.0
@@ -46,6 +47,18 @@ class Part(NamedTuple):
         return (z if self.shift is None else z - self.shift(y, t)) / self.temperature
 
 
+def own_parts(loss: Loss) -> tuple[Part, ...]:
+    """The parts of a loss of this package.
+
+    Raises:
+      ValueError: for any other loss.
+    """
+    parts = parts_of(loss)
+    if parts is None:
+        refuse("loss", loss.name, "one of ufm's own convex losses to have a dual bound")
+    return parts
+
+
 def parts_of(loss: Loss) -> tuple[Part, ...] | None:
     """The parts of a loss of this package, matched by its function; None for any other."""
     value = loss.value
@@ -60,8 +73,8 @@ def parts_of(loss: Loss) -> tuple[Part, ...] | None:
     if isinstance(value, SingleHead):
         return Part(Entropy(), value.gamma), _binary(value.binary, value.kd, lambda y, t: t)
     if isinstance(value, DualHead):
-        hard = Part(Entropy(), value.gamma, about=lambda y, t: y[: y.shape[0] // 2], half=0)
-        return hard, _binary(value.binary, value.kd, lambda y, t: y[y.shape[0] // 2 :])._replace(half=1)
+        first = Part(Entropy(), value.gamma, about=lambda y, t: y[: y.shape[0] // 2], half=0)
+        return first, _binary(value.binary, value.kd, lambda y, t: y[y.shape[0] // 2 :])._replace(half=1)
     if isinstance(value, LdrKl):
         T, margin = value.temperature, value.margin
         return (Part(Entropy(), T, T, shift=lambda y, t: jnp.where(true_class(y), 0, -margin), log_classes=-T),)

@@ -7,6 +7,7 @@ roundings of numbers of size 1, of the logits, and of its value: an allowance, n
 import jax
 import jax.numpy as jnp
 
+from ufm.checks import refuse
 from ufm.duality.bound import DualBound, bias_cost, feature_cost, gain, infimum_below, scaled_enclosure
 from ufm.duality.columns import Columns
 from ufm.duality.rounding import product, total_below, unit
@@ -15,7 +16,10 @@ from ufm.status import Status
 
 def declared_bound(columns: Columns, z: jax.Array, theta: jax.Array, c: jax.Array) -> DualBound:
     """The dual bound by the conjugate that the loss declares, at theta (K, C) that is scaled already."""
-    values = -jax.vmap(columns.loss.conjugate, in_axes=1)(theta, columns.about)
+    conjugate = columns.loss.conjugate
+    if conjugate is None:
+        refuse("loss", columns.loss.name, "a loss that declares its conjugate")
+    values = -jax.vmap(conjugate, in_axes=1)(theta, columns.about)
     G_b = product(theta, columns.shares * columns.intercept)
     left = jnp.sum(jnp.abs(G_b)) * 4 * jnp.max(jnp.abs(z)) if columns.free else _ridge_cost(columns, theta)
     lower, slack = total_below(columns.shares, values, _rounding(z, theta, values))

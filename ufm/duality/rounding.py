@@ -4,9 +4,14 @@ Every allowance is a priori: it follows from the sizes of the terms and from the
 adds them in. With eps = 2u the distance of 1 to the next float, a sum of n terms is right to n eps times the sum of their sizes.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+T = TypeVar("T")  # any pytree
 
 LIBRARY = 4  # ulps that exp, log, log1p and expm1 of the backend may be wrong by: tests hold them against sixty digits
 
@@ -21,7 +26,7 @@ def least(x: jax.Array) -> float:
     return float(jnp.finfo(x.dtype).tiny)
 
 
-def widened(tree: object) -> object:
+def widened(tree: T) -> T:
     """Floating leaves as float64 where JAX has it, as they are where not: bounds of float32 numbers are computed in float64."""
     wide = jnp.result_type(float)
     return jax.tree.map(lambda x: x.astype(wide) if x is not None and jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
@@ -39,7 +44,7 @@ def rounded_inwards(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
     return jnp.where(jnp.abs(near) > jnp.abs(x), near * (1 - jnp.finfo(dtype).eps), near)
 
 
-def ends(concave: object, x: jax.Array, radius: jax.Array) -> jax.Array:
+def ends(concave: Callable[[jax.Array], jax.Array], x: jax.Array, radius: jax.Array) -> jax.Array:
     """The least value of a concave function on [x - radius, x + radius]: that at one of the ends."""
     return jnp.minimum(concave(x - radius), concave(x + radius))
 

@@ -38,8 +38,6 @@ def wishart_factor(key: jax.Array, degrees: Any, dim: int, columns: int | None =
     """
     check_key("key", key)
     check_count("dim", dim, 1)
-    if columns is None and is_traced(degrees):
-        refuse("columns", columns, "given where degrees is traced: it is min(dim, degrees)")
     if not is_traced(degrees):
         if not np.isfinite(degrees) or degrees < 0 or degrees != np.round(degrees):
             refuse("degrees", degrees, "a whole number of at least 0")
@@ -47,6 +45,8 @@ def wishart_factor(key: jax.Array, degrees: Any, dim: int, columns: int | None =
         columns = rank if columns is None else columns
         if columns != rank:
             refuse("columns", columns, f"min(dim, degrees), {rank}")
+    elif columns is None:
+        refuse("columns", columns, "given where degrees is traced: it is min(dim, degrees)")
     degrees = jnp.asarray(degrees, jnp.result_type(degrees) if is_traced(degrees) else float)
     normal_key, uniform_key = jax.random.split(key)
     normal = jax.random.normal(normal_key, (dim + _PROPOSALS, columns), degrees.dtype)

@@ -274,9 +274,10 @@ def _pools(problem: Problem) -> list[np.ndarray]:
     runs = np.arange(len(problem.groups))
     if isinstance(problem.design, Classes):
         return [runs]
-    if is_traced(problem.design.run_weight):
+    run_weight = general(problem.design).run_weight
+    if is_traced(run_weight):
         return list(runs[:, None])
-    weights = np.asarray(problem.design.run_weight)
+    weights = np.asarray(run_weight)
     return [runs[weights == weight] for weight in np.unique(weights)]
 
 

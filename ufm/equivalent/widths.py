@@ -68,7 +68,7 @@ def in_feature_span(problem: Problem, params: Params, Q: jax.Array) -> Reduced:
     changes: dict[str, Any] = {"widths": (Q.shape[1], *problem.widths[1:])}
     if problem.H0 is not None:
         changes["H0"] = Q.T @ problem.H0
-    if not params.weights:
+    if not params.weights and problem.classifier is not None:
         changes["classifier"] = problem.classifier @ Q
     weights = tuple(W @ Q if i == 0 else W for i, W in enumerate(params.weights))
 
@@ -203,13 +203,13 @@ def invariant_subspaces(problem: Problem, params: Params, *, tolerance: float | 
 
 
 def _bottom(problem: Problem, params: Params) -> jax.Array:
-    return params.weights[0] if params.weights else problem.classifier
+    return params.weights[0] if params.weights or problem.classifier is None else problem.classifier
 
 
 def _is_beside(rest: jax.Array, W: jax.Array) -> bool:
     """Whether what is left of W beside the subspaces is more than rounding."""
-    rest, W = np.asarray(rest), np.asarray(W)
-    return bool(np.max(np.abs(rest)) > np.finfo(W.dtype).eps ** (2 / 3) * np.max(np.abs(W)))
+    left, whole = np.max(np.abs(np.asarray(rest))), np.max(np.abs(np.asarray(W)))
+    return bool(left > np.finfo(W.dtype).eps ** (2 / 3) * whole)
 
 
 def _extended(basis: np.ndarray, block: np.ndarray, tolerance: float) -> np.ndarray:

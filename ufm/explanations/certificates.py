@@ -59,8 +59,8 @@ def certificate_card(certificate: Certificate) -> Card:
 
 def proofs(certificate: Certificate) -> np.ndarray | None:
     """The `Proof` of every lane; None where numbers are traced."""
-    known = [numbers(x) for x in certificate[:5]]
-    if any(x is None for x in known):
+    known = [x for x in map(numbers, certificate[:5]) if x is not None]
+    if len(known) < 5:
         return None
     value, bound, gap, relative, _ = known
     close = 1e-6 if value.dtype == np.float64 else 1e-3
@@ -78,14 +78,15 @@ def proofs(certificate: Certificate) -> np.ndarray | None:
 def _words(certificate: Certificate, found: np.ndarray, proof: int) -> str:
     """The sentence of one kind of lanes, with the numbers of the one lane, or the worst of many."""
     here = found == proof
-    fixed = certificate._replace(relative_gap=_without_zero_over_zero(certificate.gap, certificate.relative_gap))
-    value, _, gap, relative, ratio = (float(np.max(np.asarray(x)[here])) for x in fixed[:5])
+    fixed = [np.asarray(x) for x in certificate[:5]]
+    fixed[3] = _without_zero_over_zero(fixed[2], fixed[3])
+    value, _, gap, relative, ratio = (float(np.max(x[here])) for x in fixed)
     if proof != Proof.GLOBAL:
         lower = proof == Proof.OPEN and found.ndim == 0 and ratio > 1
         escape = ". With one trained layer a spectral ratio above 1 says the former: ufm.escape_direction leads lower"
         return _TEXTS[Proof(proof)].format(relative=relative, reason=_reason(certificate, here)) + (escape if lower else "")
-    dtype = fixed.value.dtype
-    unseen = f" ({dtype} cannot see less than {_unseen(fixed, here):.1g} of it)" if dtype != np.float64 else ""
+    dtype = fixed[0].dtype
+    unseen = f" ({dtype} cannot see less than {_unseen(certificate, here):.1g} of it)" if dtype != np.float64 else ""
     if found.ndim:
         return f"global minima to relative {relative:.2g} or better{unseen}"
     return f"global minimum to relative {relative:.2g}: no parameters have a lower value than {value:.6g} - {gap:.2g}{unseen}"

@@ -26,7 +26,7 @@ def solution_card(solution: Solution) -> Card:
         Fact("rank", shown(solution.rank), "of the logit matrix without its bias"),
         Fact("starts", "traced" if reached is None else f"{shown(reached)} of {starts}", "came to this value"),
     )
-    if ended != "traced":
+    if ended != "traced" and reached is not None:
         verdict = f"{verdict} {_agreement(reached, starts)}"
     return Card("Solution: the best point found" + lanes(np.shape(solution.value)), facts, verdict, spelled_out(_SEARCH))
 

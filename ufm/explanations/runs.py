@@ -81,4 +81,4 @@ def _from_to(values: Any, digits: int = 6) -> str:
     known = numbers(values)
     if known is None:
         return "traced"
-    return f"{shown(known[..., 0], digits)}, then {shown(ends(known, known)[0].astype(known.dtype), digits)}"
+    return f"{shown(known[..., 0], digits)}, then {shown(np.asarray(ends(known, known)[0]).astype(known.dtype), digits)}"

@@ -77,8 +77,8 @@ def steiner(vectors: int, dim: int) -> np.ndarray | None:
         for point in (i, j):
             rows[row, point] = hadamard[seen[point]]
             seen[point] += 1
-    rows = rows.reshape(dim, vectors)
-    return rows.T @ rows / (v - 1)
+    columns = rows.reshape(dim, vectors)
+    return columns.T @ columns / (v - 1)
 
 
 def golay(vectors: int, dim: int) -> np.ndarray | None:

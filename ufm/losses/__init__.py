@@ -22,7 +22,7 @@ from ufm.losses.basic import (
 )
 from ufm.losses.distillation import binary_kl, binary_kl_norm, ce_binary_kl, dual_head, kd
 from ufm.losses.logsumexp import ce_logsumexp
-from ufm.losses.loss import Loss, check_loss, is_loss
+from ufm.losses.loss import Loss, check_loss, is_loss, value_of
 from ufm.losses.margin import ldr_kl
 from ufm.losses.normalised import z_loss
 from ufm.losses.plackett_luce import pld
@@ -62,6 +62,7 @@ __all__ = [
     "squared_error",
     "squared_hinge",
     "stablemax",
+    "value_of",
     "z_loss",
 ]
 

@@ -144,7 +144,7 @@ class Binary:
     targets: ClassVar[str] = "any"
     teacher: ClassVar[bool] = True
 
-    temperature: float
+    temperature: float | jax.Array
     norm: bool
 
     def __call__(self, z: jax.Array, y: Any) -> jax.Array:

@@ -8,7 +8,7 @@ import dataclasses
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from ufm.checks import check_choice, refuse
 from ufm.losses.trial import check_declarations
 
+V = TypeVar("V")  # the class of a loss's function
 _FACTS = ("convex", "shift_invariant", "contrastive", "symmetric", "teacher")
 TARGETS = ("any", "unit", "distribution", "one-hot")  # each asks for more than the one before
 
@@ -124,6 +125,17 @@ def is_loss(loss: Loss, *kinds: Loss | type) -> bool:
     that takes more targets than the kind does is not of that kind.
     """
     return any(_is(loss, kind) for kind in kinds)
+
+
+def value_of(loss: Loss, kind: type[V]) -> V:
+    """The function of a loss as what it is, with its parameters.
+
+    Raises:
+      ValueError: where its class is another one.
+    """
+    if not isinstance(loss.value, kind):
+        refuse("loss", loss, f"one whose value is a {kind.__name__}")
+    return loss.value
 
 
 def check_loss(loss: Loss, kind: Loss, why: str = "") -> None:

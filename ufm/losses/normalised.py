@@ -1,7 +1,7 @@
 """Z-loss: a logistic loss of the z-score of the true logit among the logits of its column."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def z_loss(slope: float = 1.0, offset: float = 0.0, eps: float = 1e-2) -> Loss:
     slope = parameter("slope", slope, "a number above 0", lambda x: x > 0)
     offset = parameter("offset", offset, "a finite number", lambda x: True)
     value = ZLoss(slope, offset, parameter("eps", eps, "a number of at least 0", lambda x: x >= 0))
-    facts = {"shift_invariant": True, "contrastive": value.eps > 0, "symmetric": True, "targets": value.targets}
+    facts: dict[str, Any] = {"shift_invariant": True, "contrastive": value.eps > 0, "symmetric": True, "targets": value.targets}
     return proved(f"z_loss({slope:g}, {offset:g}, {value.eps:g})", value, **facts)
 
 

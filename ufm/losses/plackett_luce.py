@@ -45,7 +45,7 @@ def pld(temperature: float = 1.0, ties: str = "average") -> Loss:
         refuse("temperature", "traced", "a known number: it is part of the compiled program")
     check_positive("temperature", temperature)
     value = PlackettLuce(float(temperature), ties)
-    facts = {"convex": True, "shift_invariant": True, "symmetric": ties == "average"}
+    facts: dict[str, Any] = {"convex": True, "shift_invariant": True, "symmetric": ties == "average"}
     return proved("pld", value, **facts, targets=value.targets, teacher=value.teacher)
 
 

@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from ufm.checks import check_count, check_positive, check_shape
 
 
 def sinkhorn_distance(
-    student: jax.Array, teacher: jax.Array, temperature: float = 2.0, regularisation: float = 0.1, iterations: int = 20
+    student: jax.Array, teacher: jax.Array, temperature: ArrayLike = 2.0, regularisation: ArrayLike = 0.1, iterations: int = 20
 ) -> jax.Array:
     """Entropic transport between the predictions of a batch: sum_ij A_ij C_ij, C_ij = |softmax(s_i/T) - softmax(t_j/T)|_1.
 

@@ -69,7 +69,8 @@ def failures(loss: Any, classes: int, draw: Callable | None = None) -> Iterator[
 
 def _accepted(loss: Any) -> tuple[int, ...]:
     """The numbers of classes to try: the usual ones that the function takes, or else one that it takes."""
-    found, refusal = [], None
+    found: list[int] = []
+    refusal: Exception | None = None
     for classes in (*_CLASSES, *_OTHER_CLASSES):
         if classes not in _CLASSES and found:
             break

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from ufm.checks import check_shape
 from ufm.metrics.geometry import unit
@@ -42,7 +43,7 @@ class PullPush(NamedTuple):
 
 
 def gradient_conflict(
-    first: tuple[jax.Array, jax.Array], second: tuple[jax.Array, jax.Array], *, samples_axis: int | None = None
+    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike], *, samples_axis: int | None = None
 ) -> Conflict:
     """Cosines and conflict rates between the gradients (dL/dW, dL/dH) of two losses.
 
@@ -92,6 +93,8 @@ def align_gradients(g_ce: Any, g_kd: Any) -> Any:
 
     Source: gradient alignment in the code of Yang et al. (2024), arXiv 2411.08937, after Yu et al. (2020), arXiv 2001.06782.
     """
+    structure: Any
+    other_structure: Any
     leaves, structure = jax.tree.flatten(g_ce)
     others, other_structure = jax.tree.flatten(g_kd)
     if structure != other_structure:
@@ -115,7 +118,7 @@ def align_gradients(g_ce: Any, g_kd: Any) -> Any:
 
 
 def pull_push(
-    W: jax.Array, H: jax.Array, residuals: jax.Array, labels: Any, *, samples_axis: int | None = None
+    W: ArrayLike, H: ArrayLike, residuals: ArrayLike, labels: Any, *, samples_axis: int | None = None
 ) -> PullPush:
     """The negative gradients in W and H split into pull (true class) and push (all others).
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ufm.checks import check_shape
 from ufm.metrics.geometry import unit_columns
@@ -16,9 +17,9 @@ from ufm.metrics.samples import HIGHEST, Scatter, measured, scatter
 
 
 def nc4(
-    classifier: jax.Array,
-    features: jax.Array,
-    labels: jax.Array,
+    classifier: ArrayLike,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     bias: Any = None,
     multiplicity: Any = None,
@@ -50,9 +51,9 @@ def nc4(
 
 
 def cosine_margins(
-    classifier: jax.Array,
-    features: jax.Array,
-    labels: jax.Array,
+    classifier: ArrayLike,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ufm.checks import check_choice, check_count, check_shape, refuse
 from ufm.metrics.geometry import column_norms, columns, normalised_distance, root, simplex_distance, unit, unit_columns
@@ -29,9 +30,9 @@ SIMILARITIES = ("cosine", "dot")
 
 
 def nc3(
-    classifier: jax.Array,
-    features: jax.Array,
-    labels: jax.Array,
+    classifier: ArrayLike,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -62,9 +63,9 @@ def nc3(
 
 
 def nc3_alignment(
-    classifier: jax.Array,
-    features: jax.Array,
-    labels: jax.Array,
+    classifier: ArrayLike,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -96,7 +97,7 @@ def nc3_alignment(
     return measured(s, normalised_distance(floats("classifier", classifier, "(K, d)"), C.T))
 
 
-def nc3_distance(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
+def nc3_distance(classifier: ArrayLike, vectors: ArrayLike) -> jax.Array:
     """Mean over classes of the distance of directions, |w_k/|w_k| - x_k/|x_k||.
 
     Elsewhere: mean of `distance_norms` of the package neural-collapse.
@@ -116,7 +117,7 @@ def nc3_distance(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
     return jnp.mean(_distances(*_pair(classifier, vectors)))
 
 
-def gnc3(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
+def gnc3(classifier: ArrayLike, vectors: ArrayLike) -> jax.Array:
     """GNC3, mean over classes of 1 - cos(w_k, x_k), as half the squared distance of directions, which does not cancel.
 
     Its authors scale every feature to length one first: take class means of `features / norms` to do as they do.
@@ -136,7 +137,7 @@ def gnc3(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
     return jnp.mean(_gaps(*_pair(classifier, vectors)))
 
 
-def unc3(classifier: jax.Array, vectors: jax.Array, similarity: str = "cosine", *, ddof: int = 0) -> Statistics:
+def unc3(classifier: ArrayLike, vectors: ArrayLike, similarity: str = "cosine", *, ddof: int = 0) -> Statistics:
     """UNC3, uniform duality: statistics over classes of cos(w_k, x_k), or of w_k.x_k; zero variance if all are equal.
 
     The mean cosine is the plain form of NC3. Elsewhere: variances of `similarities` of the package neural-collapse, with
@@ -164,7 +165,7 @@ def unc3(classifier: jax.Array, vectors: jax.Array, similarity: str = "cosine", 
     return _unc3(W, X, similarity, ddof)
 
 
-def bias_relation(classifier: jax.Array, centre: jax.Array, bias: Any) -> jax.Array:
+def bias_relation(classifier: ArrayLike, centre: ArrayLike, bias: Any) -> jax.Array:
     """|W g + b|, zero where the bias undoes what the global mean adds to the logits.
 
     Args:
@@ -185,7 +186,7 @@ def bias_relation(classifier: jax.Array, centre: jax.Array, bias: Any) -> jax.Ar
     return _bias_relation(W, centre, like("bias", bias, W.dtype, W.shape[:1]))
 
 
-def duality_distance(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
+def duality_distance(classifier: ArrayLike, vectors: ArrayLike) -> jax.Array:
     """`nc3` of a classifier (K, d) and centred means (d, K), in any units."""
     return simplex_distance(jnp.matmul(unit(classifier), unit(vectors), precision=HIGHEST))
 

@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from ufm.checks import check_non_negative, check_shape
 from ufm.metrics.inputs import floats, like, power_of_two, samples_as_columns
 from ufm.metrics.samples import HIGHEST
 
 
-def simplex_distance(gram: jax.Array) -> jax.Array:
+def simplex_distance(gram: ArrayLike) -> jax.Array:
     """NC2 for the simplex, |G/|G| - (I - J/K)/sqrt(K-1)| in Frobenius norm, for G = W W^T or `mean_gram`.
 
     Not zero for K > d + 1, where no simplex fits: then `gnc2` says how evenly the directions are spread.
@@ -38,7 +39,7 @@ def simplex_distance(gram: jax.Array) -> jax.Array:
     return normalised_distance(gram, np.asarray(np.eye(K) - 1 / K, gram.dtype))
 
 
-def orthogonal_distance(gram: jax.Array) -> jax.Array:
+def orthogonal_distance(gram: ArrayLike) -> jax.Array:
     """NC2 for the orthogonal frame, the limit without bias: |G/|G| - I/sqrt(K)| in Frobenius norm.
 
     Args:
@@ -56,7 +57,7 @@ def orthogonal_distance(gram: jax.Array) -> jax.Array:
     return normalised_distance(gram, np.eye(K, dtype=gram.dtype))
 
 
-def general_orthogonal_distance(gram: jax.Array, norms_squared: jax.Array) -> jax.Array:
+def general_orthogonal_distance(gram: ArrayLike, norms_squared: ArrayLike) -> jax.Array:
     """NC2 for a general orthogonal frame, the limit under imbalance: |G/|G| - diag(s)/|s|| in Frobenius norm.
 
     Args:
@@ -77,7 +78,7 @@ def general_orthogonal_distance(gram: jax.Array, norms_squared: jax.Array) -> ja
     return normalised_distance(gram, jnp.diag(s))
 
 
-def nc5(means: jax.Array, outside: jax.Array, *, samples_axis: int | None = None) -> jax.Array:
+def nc5(means: ArrayLike, outside: ArrayLike, *, samples_axis: int | None = None) -> jax.Array:
     """NC5: mean over classes of |cos(m_k, g_out)|, zero where features from outside the classes are orthogonal to all of them.
 
     Elsewhere: `orthogonality_deviation` of the package neural-collapse. Means are not centred.
@@ -95,28 +96,28 @@ def nc5(means: jax.Array, outside: jax.Array, *, samples_axis: int | None = None
 
     Source: Ben Ammar et al. (2024), NECO.
     """
-    means, outside = columns("means", means), columns("outside", outside)
-    square = outside.shape[0] == outside.shape[1]
-    outside = samples_as_columns("outside", outside, outside.shape[0 if samples_axis == 0 or square else 1], samples_axis)
-    check_shape("outside", outside, (means.shape[0], outside.shape[1]))
-    return _nc5(means, outside)
+    m, given = columns("means", means), columns("outside", outside)
+    square = given.shape[0] == given.shape[1]
+    others = samples_as_columns("outside", given, given.shape[0 if samples_axis == 0 or square else 1], samples_axis)
+    check_shape("outside", others, (m.shape[0], others.shape[1]))
+    return _nc5(m, others)
 
 
 @jax.jit
-def normalised_distance(x: jax.Array, target: jax.Array) -> jax.Array:
+def normalised_distance(x: ArrayLike, target: ArrayLike) -> jax.Array:
     """|x/|x| - target/|target|| in Frobenius norm, from 0 to 2; zero stays zero."""
     return root(jnp.sum((unit(x) - unit(target)) ** 2))
 
 
-def unit(x: jax.Array) -> jax.Array:
+def unit(x: ArrayLike) -> jax.Array:
     """x / |x|, zero for zero; the first division keeps squares from under- and overflow."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x)))
-    x = x / jnp.where(largest == 0, 1, largest)
-    squares = jnp.sum(x**2)
-    return x / jnp.sqrt(jnp.where(squares == 0, 1, squares))
+    scaled = jnp.divide(x, jnp.where(largest == 0, 1, largest))
+    squares = jnp.sum(scaled**2)
+    return scaled / jnp.sqrt(jnp.where(squares == 0, 1, squares))
 
 
-def unit_columns(x: jax.Array) -> jax.Array:
+def unit_columns(x: ArrayLike) -> jax.Array:
     """Each column over its norm, zero for zero."""
     return jax.vmap(unit, in_axes=1, out_axes=1)(x)
 

@@ -15,12 +15,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from ufm.checks import check_non_negative, is_traced
 from ufm.metrics.inputs import checked, floats, power_of_two
 
 
-def numerical_rank(matrix: jax.Array, tolerance: float | None = None) -> jax.Array:
+def numerical_rank(matrix: ArrayLike, tolerance: float | None = None) -> jax.Array:
     """Number of singular values above `tolerance` times the largest; not the ratio of norms that shares the name.
 
     Args:
@@ -44,7 +45,7 @@ def numerical_rank(matrix: jax.Array, tolerance: float | None = None) -> jax.Arr
     return jnp.where(jnp.isnan(s[0]), jnp.nan, jnp.sum(s > tolerance * s[0], dtype=s.dtype))
 
 
-def nuclear_rank(matrix: jax.Array) -> jax.Array:
+def nuclear_rank(matrix: ArrayLike) -> jax.Array:
     """Ratio of norms (|A|_* / |A|_F)^2, from 1 to the rank; its square root is what some code calls numerical rank as well.
 
     Args:
@@ -61,7 +62,7 @@ def nuclear_rank(matrix: jax.Array) -> jax.Array:
     return _nuclear(_singular_values(_matrix(matrix)))
 
 
-def stable_rank(matrix: jax.Array) -> jax.Array:
+def stable_rank(matrix: ArrayLike) -> jax.Array:
     """Stable rank |A|_F^2 / s_max^2, from 1 to the rank.
 
     Args:
@@ -78,7 +79,7 @@ def stable_rank(matrix: jax.Array) -> jax.Array:
     return jnp.sum(_relative(_singular_values(_matrix(matrix))) ** 2)
 
 
-def effective_rank(matrix: jax.Array) -> jax.Array:
+def effective_rank(matrix: ArrayLike) -> jax.Array:
     """Effective rank exp(-sum_i p_i log p_i), p_i = s_i / sum_j s_j, from 1 to the rank.
 
     Args:
@@ -101,7 +102,7 @@ def effective_rank(matrix: jax.Array) -> jax.Array:
 
 
 def class_ranks(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, samples_axis: int | None = None
+    features: ArrayLike, labels: ArrayLike, classes: int, multiplicity: Any = None, *, samples_axis: int | None = None
 ) -> jax.Array:
     """`nuclear_rank` of the features of each class, not centred: 1 for a class that has collapsed to a point off zero.
 

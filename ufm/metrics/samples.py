@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
 from ufm.checks import check_choice
 from ufm.metrics.inputs import checked, power_of_two
@@ -42,18 +44,18 @@ class Scatter(NamedTuple):
       rounding: largest error of an entry of each row of C from arithmetic, shape (d,), from the rows before means were subtracted.
     """
 
-    unit: jax.Array
-    centred: jax.Array
-    deviations: jax.Array
-    shares: jax.Array
-    variances: jax.Array
-    counts: jax.Array
-    weights: jax.Array
-    rounding: jax.Array
+    unit: jax.Array | np.ndarray
+    centred: jax.Array | np.ndarray
+    deviations: jax.Array | np.ndarray
+    shares: jax.Array | np.ndarray
+    variances: jax.Array | np.ndarray
+    counts: jax.Array | np.ndarray
+    weights: jax.Array | np.ndarray
+    rounding: jax.Array | np.ndarray
 
 
 def class_means(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, samples_axis: int | None = None
+    features: ArrayLike, labels: ArrayLike, classes: int, multiplicity: Any = None, *, samples_axis: int | None = None
 ) -> jax.Array:
     """Class means m_k = (1/n_k) sum_{i in k} m_i h_i, without rounding where the samples of a class are identical.
 
@@ -76,8 +78,8 @@ def class_means(
 
 
 def centred_means(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -97,12 +99,12 @@ def centred_means(
       ValueError: as for `class_means`, or for an unknown global mean.
     """
     s = scatter(features, labels, classes, multiplicity, global_mean, samples_axis)
-    return s.unit * s.centred
+    return jnp.multiply(s.unit, s.centred)
 
 
 def overall_mean(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -126,8 +128,8 @@ def overall_mean(
 
 
 def mean_gram(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -156,7 +158,7 @@ def mean_gram(
 
 
 def scatter(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any, global_mean: str, samples_axis: int | None
+    features: ArrayLike, labels: ArrayLike, classes: int, multiplicity: Any, global_mean: str, samples_axis: int | None
 ) -> Scatter:
     """Centred class means and deviations of the samples, in a unit that keeps their squares from under- and overflow.
 

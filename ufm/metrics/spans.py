@@ -92,8 +92,8 @@ def _split(means: jax.Array, root: jax.Array, floors: jax.Array) -> tuple[jax.Ar
     directions = min(means.shape)
     frame, lengths, _ = jnp.linalg.svd(means, full_matrices=True)
     seen = lengths > floors[0]
-    outside = np.arange(frame.shape[1]) >= directions
-    outside = jnp.where(outside, True, ~jnp.concatenate([seen, np.zeros(frame.shape[1] - directions, bool)]))
+    beyond = np.arange(frame.shape[1]) >= directions
+    outside = jnp.where(beyond, True, ~jnp.concatenate([seen, np.zeros(frame.shape[1] - directions, bool)]))
     left, sizes, right = jnp.linalg.svd(jnp.where(outside[None, :], _product(root, frame), 0), full_matrices=False)
     condition = lengths[0] / jnp.min(jnp.where(seen, lengths, jnp.where(lengths[0] > 0, lengths[0], 1)))
     whole = jnp.sqrt(jnp.sum(root**2)) * jnp.maximum(condition, 1)

@@ -75,11 +75,12 @@ def moments(
     """
     features, labels, multiplicity = _checked(features, labels, classes, multiplicity, samples_axis)
     step = max(1, _CHUNK // features.shape[0])
-    state = None
+    state: Moments | None = None
     for i in range(0, labels.size, step):
         own = None if multiplicity is None else multiplicity[i : i + step]
         part = _chunk(features[:, i : i + step], labels[i : i + step], classes, own)
         state = part if state is None else merge(state, part)
+    assert state is not None  # there is a sample
     return state
 
 
@@ -127,7 +128,7 @@ def scatter_of(state: Moments, global_mean: str = "samples") -> Scatter:
     rounding = _ROUNDINGS * np.finfo(float).eps * whole
     centred[np.abs(centred) <= rounding[:, None]] = 0
     largest = max(np.max(np.abs(centred)), np.max(np.abs(deviations)))
-    unit = np.ldexp(1.0, np.frexp(largest)[1] - 1) if largest > 0 else np.float64(1)
+    unit: Any = np.ldexp(1.0, np.frexp(largest)[1] - 1) if largest > 0 else np.float64(1)
     variances = state.squares / state.counts / unit**2
     shares = np.ones(deviations.shape[1])
     return Scatter(unit, centred / unit, deviations / unit, shares, variances, state.counts, weights, rounding / unit)

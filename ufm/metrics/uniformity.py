@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from ufm.checks import check_choice, check_count, check_finite, is_traced, refuse
 from ufm.metrics.geometry import column_norms, columns, root, unit_columns
@@ -39,7 +40,7 @@ class Statistics(NamedTuple):
     cov: jax.Array
 
 
-def equinorm(vectors: jax.Array, *, ddof: int = 0) -> jax.Array:
+def equinorm(vectors: ArrayLike, *, ddof: int = 0) -> jax.Array:
     """Coefficient of variation of the lengths, std_k |x_k| / mean_k |x_k|.
 
     Elsewhere: the package neural-collapse takes the variance with ddof = 1; `nc2_equinormness` of nc-toolbox is a mean of signed
@@ -61,7 +62,7 @@ def equinorm(vectors: jax.Array, *, ddof: int = 0) -> jax.Array:
     return statistics(column_norms(vectors), ddof).cov
 
 
-def log_equinorm(vectors: jax.Array, *, ddof: int = 0) -> Statistics:
+def log_equinorm(vectors: ArrayLike, *, ddof: int = 0) -> Statistics:
     """Statistics of the logarithms of lengths: the variance is free of scale, the mean and std/mean are not.
 
     Args:
@@ -79,7 +80,7 @@ def log_equinorm(vectors: jax.Array, *, ddof: int = 0) -> Statistics:
     return _log_equinorm(_vectors(vectors, ddof), ddof)
 
 
-def cosines(vectors: jax.Array, members: Any = None) -> Statistics:
+def cosines(vectors: ArrayLike, members: Any = None) -> Statistics:
     """Statistics over pairs j < k of cos(x_j, x_k), the variance over all pairs (ddof 0).
 
     The standard deviation is the equiangularity of Papyan, Han and Donoho (2020). With `members` the minority classes, the mean
@@ -101,7 +102,7 @@ def cosines(vectors: jax.Array, members: Any = None) -> Statistics:
     return _cosines(vectors, _members(members, vectors.shape[1]))
 
 
-def equiangularity(vectors: jax.Array, *, signed: bool = False) -> jax.Array:
+def equiangularity(vectors: ArrayLike, *, signed: bool = False) -> jax.Array:
     """Mean over pairs of |cos(x_j, x_k) + 1/(K-1)|, zero for the simplex; signed, without the modulus.
 
     The signed mean, `nc2_equiangularity` of nc-toolbox, cancels: for unit vectors of sum zero it is zero whatever the angles.
@@ -121,7 +122,7 @@ def equiangularity(vectors: jax.Array, *, signed: bool = False) -> jax.Array:
     return _equiangularity(_vectors(vectors), signed)
 
 
-def gnc2(vectors: jax.Array, kernel: str = "log", exponent: float | None = None) -> Statistics:
+def gnc2(vectors: ArrayLike, kernel: str = "log", exponent: float | None = None) -> Statistics:
     """GNC2, hyperspherical uniformity: statistics over pairs j < k of a kernel of the distance r = |u_j - u_k|.
 
     "distance": r. "log": log(1/r). "riesz": sign(s) r^-s. For the simplex r = sqrt(2K/(K-1)), and the variance is zero; the
@@ -196,7 +197,7 @@ def _log_equinorm(vectors: jax.Array, ddof: int) -> Statistics:
     dead = lengths == 0
     some = statistics(jnp.log(jnp.where(dead, 1, lengths)), ddof)
     none = jnp.where(jnp.all(dead), 0, jnp.inf).astype(lengths.dtype)
-    return jax.tree.map(lambda x, y: jnp.where(jnp.any(dead), y, x), some, Statistics(-jnp.inf, none, -none))
+    return jax.tree.map(lambda x, y: jnp.where(jnp.any(dead), y, x), some, Statistics(jnp.full_like(none, -jnp.inf), none, -none))
 
 
 @jax.jit

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ufm.checks import check_count, check_positive, is_traced
 from ufm.metrics.samples import HIGHEST, Scatter, class_means, mean_gram, measured, scatter
@@ -24,8 +25,8 @@ __all__ = ["cdnv", "class_means", "mean_gram", "nc1", "nc1_trace_ratio", "nc1_we
 
 
 def nc1(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -62,8 +63,8 @@ def nc1(
 
 
 def nc1_trace_ratio(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -90,8 +91,8 @@ def nc1_trace_ratio(
 
 
 def nc1_weak(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -119,8 +120,8 @@ def nc1_weak(
 
 
 def vci(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
@@ -151,12 +152,12 @@ def vci(
 
 
 def cdnv(
-    features: jax.Array,
-    labels: jax.Array,
+    features: ArrayLike,
+    labels: ArrayLike,
     classes: int,
     multiplicity: Any = None,
     *,
-    exponent: float = 1.0,
+    exponent: ArrayLike = 1.0,
     ddof: int = 0,
     samples_axis: int | None = None,
 ) -> jax.Array:

@@ -95,7 +95,7 @@ def clear_azimuth(tips: np.ndarray) -> float:
         up = np.array([-np.sin(elevation) * np.cos(a), -np.sin(elevation) * np.sin(a), np.cos(elevation)])
         return float(np.min(np.hypot(right @ apart, up @ apart), initial=np.inf))
 
-    return float(azimuths[np.argmax([round(least(azimuth), 6) for azimuth in azimuths])])
+    return float(azimuths[np.argmax([round(least(float(azimuth)), 6) for azimuth in azimuths])])
 
 
 def arrow(ax: Any, tip: np.ndarray, **style: Any) -> None:
@@ -125,7 +125,8 @@ def _solid_arrow() -> type:
 
         def do_3d_projection(self, renderer: Any = None) -> float:
             """Place the arrow on the plane of the figure; its depth."""
-            x, y, z = proj_transform(*zip((0, 0, 0), self.tip, strict=True), self.axes.M)
+            axes: Any = self.axes
+            x, y, z = proj_transform(*zip((0, 0, 0), self.tip, strict=True), axes.M)
             self.set_positions((x[0], y[0]), (x[1], y[1]))
             return min(z)
 

@@ -56,17 +56,17 @@ def animate(problem: Problem, trajectory: Trajectory, file: Any, *, seconds: flo
     sizes = [max(longest(v.features) / units[0], longest(v.rows.T) / units[1], 1.0) for v in views]
     figure = Figure(figsize=(8, 5), dpi=dpi)
     FigureCanvasAgg(figure)
-    ax = figure.add_axes((0.0, 0.11, 0.64, 0.82), projection="3d")
+    ax: Any = figure.add_axes((0.0, 0.11, 0.64, 0.82), projection="3d")
     ax.view_init(elev=ELEVATION, azim=clear_azimuth(directions.basis.T @ views[-1].means / units[0]))
 
     def show(frame: int) -> list[Any]:
         ax.clear()
         draw_view(ax, views[frame], directions, units, 1.2 * max(sizes))
         time, value = trajectory.ts[reached[frame]], trajectory.value[reached[frame]]
-        ax.set_title(f"$t$ = {number(time)},  $f$ = {float(value):.6g}")
+        ax.set_title(f"$t$ = {number(float(time))},  $f$ = {float(value):.6g}")
         return []
 
-    frames_a_second = reached.size / seconds
+    frames_a_second: Any = reached.size / seconds  # any number will do, whatever matplotlib declares
     moving = FuncAnimation(figure, show, frames=int(reached.size), interval=1000 / frames_a_second)
     if path.suffix == ".gif":
         moving.save(path, writer=PillowWriter(fps=frames_a_second), dpi=dpi)

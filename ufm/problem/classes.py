@@ -3,13 +3,13 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, is_traced, known
+from ufm.checks import array_module, is_traced, known, refuse
 from ufm.problem.design import Design, constant
 
 
@@ -42,9 +42,9 @@ class Classes(Design):
         """What `target_of` makes the targets of a run from, mapped over the axis named: their classes."""
         return jnp.arange(self.classes), 0
 
-    def target_of(self, label: jax.Array) -> jax.Array:
+    def target_of(self, run: jax.Array) -> jax.Array:
         """(K,) target of a class, without a table of all of them."""
-        own = (jnp.arange(self.classes) == label).astype(self.counts.dtype)
+        own = (jnp.arange(self.classes) == run).astype(self.counts.dtype)
         return own if self.smoothing is None else (1 - self.smoothing) * own + self.smoothing / self.classes
 
     @property
@@ -69,11 +69,11 @@ class Classes(Design):
 
     intercept = weight
 
-    def collapsed(self) -> "Classes":
+    def collapsed(self) -> Self:
         """The same classes in one column each."""
         return dataclasses.replace(self, runs=(1,) * len(self.runs), shares=None)
 
-    def split(self, parts: int) -> "Classes":
+    def split(self, parts: int) -> Self:
         """The same classes in `parts` columns of equal shares each."""
         return dataclasses.replace(self, runs=(parts,) * len(self.runs), shares=None)
 
@@ -123,17 +123,28 @@ class ClassSizes(Classes):
     runs: tuple[int, ...]
 
 
+def classes_of(design: Design) -> Classes:
+    """The design of a problem of classes, as such.
+
+    Raises:
+      ValueError: for general columns.
+    """
+    if not isinstance(design, Classes):
+        refuse("design", type(design).__name__, "one of classes")
+    return design
+
+
 def class_sizes(design: Classes) -> ClassSizes:
     """The same classes as ones of any sizes."""
     return ClassSizes(design.counts, design.smoothing, design.shares, design.runs)
 
 
-def is_one_hot(design: Design) -> bool:
+def is_one_hot(design: Design) -> TypeGuard[Classes]:
     """Whether the type says: one-hot classes of unit weights, of whatever sizes."""
     return isinstance(design, Classes) and design.smoothing is None
 
 
-def is_balanced(design: Design) -> bool:
+def is_balanced(design: Design) -> TypeGuard[EqualClasses]:
     """Whether the type says: equal one-hot classes of unit weights."""
     return isinstance(design, EqualClasses) and design.smoothing is None
 

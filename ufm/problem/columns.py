@@ -32,12 +32,12 @@ def design_of(given: dict[str, Any], groups: tuple[int, ...] | None, dtype: Any)
     alike = [columns[name] for name in ALIKE_IN_RUNS if columns[name] is not None]
     runs = runs_of_equal_columns(*alike) if groups is None else tuple(groups)
     starts = np.cumsum((0, *runs[:-1]))
-    first = {name: None if columns[name] is None else constant(columns[name][..., starts]) for name in ALIKE_IN_RUNS}
-    given = GeneralColumns(
+    first = {name: constant(columns[name][..., starts]) for name in ALIKE_IN_RUNS if columns[name] is not None}
+    design = GeneralColumns(
         table=first["targets"], multiplicity=constant(columns["multiplicity"]), run_intercept=first["intercept"],
-        run_weight=first["weight"], samples=constant(columns["samples"]), run_teacher=first["teacher"], runs=runs,
+        run_weight=first["weight"], samples=constant(columns["samples"]), run_teacher=first.get("teacher"), runs=runs,
     )  # fmt: skip
-    return recognised(given)
+    return recognised(design)
 
 
 def recognised(design: Design) -> Design:
@@ -94,7 +94,7 @@ def with_columns(design: Design, changes: dict[str, Any], dtype: Any) -> Design:
 
 
 def _filled(design: GeneralColumns, numbers: dict[str, Any], dtype: Any) -> Design:
-    runs = {}
+    runs = {"run_intercept": design.run_intercept, "run_weight": design.run_weight}
     for name in ("intercept", "weight"):
         if name in numbers:
             x = 1.0 if numbers[name] is None else numbers[name]
@@ -102,11 +102,13 @@ def _filled(design: GeneralColumns, numbers: dict[str, Any], dtype: Any) -> Desi
             runs["run_" + name] = constant(as_array(name, x, dtype, (len(design.runs),)))
     samples = numbers.get("samples")
     if samples is None:
-        intercept = known(runs.get("run_intercept", design.run_intercept))
+        intercept = known(runs["run_intercept"])
         xp, counts = array_module(intercept, design.counts), known(design.counts)
         samples = xp.sum(xp.where(intercept == 1, counts, 0))
     check_positive("samples", samples)
-    return recognised(dataclasses.replace(design, **runs, samples=constant(as_array("samples", samples, dtype, ()))))
+    total = constant(as_array("samples", samples, dtype, ()))
+    intercept, weight = runs["run_intercept"], runs["run_weight"]
+    return recognised(dataclasses.replace(design, run_intercept=intercept, run_weight=weight, samples=total))
 
 
 def soft_or_none(smoothing: Any, dtype: Any) -> Any:

@@ -10,8 +10,10 @@ runs, a class or a kind of target each, whose lengths are static: one column a c
 the runs (n_1, ..., n_K). One-hot targets are never stored, and soft ones once a run.
 """
 
+import dataclasses
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +27,70 @@ ALIKE_IN_RUNS = ("targets", "intercept", "weight", "teacher")  # what the column
 class Design:
     """What the four types share: everything about columns that follows from runs, sizes and targets.
 
-    A subclass has `runs`, the lengths of the runs of columns of one target; `counts` (G,), the samples of each run; `table` (K, G),
-    the targets of each run; `per_run` and `target_of` for mapping a loss over them.
+    A subclass is a frozen dataclass with `runs`, the lengths of the runs of columns of one target, and has what is listed below.
     """
 
     runs: tuple[int, ...]
-    counts: jax.Array
-    table: jax.Array
-    classes: int
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    if TYPE_CHECKING:  # what one type stores another computes, and a property here would stand in the way of a field there
+
+        @property
+        @abstractmethod
+        def classes(self) -> int:
+            """K, the number of logits."""
+
+        @property
+        @abstractmethod
+        def counts(self) -> jax.Array:
+            """(G,) samples of each run."""
+
+        @property
+        @abstractmethod
+        def table(self) -> jax.Array:
+            """(K, G) targets of each run."""
+
+        @property
+        @abstractmethod
+        def multiplicity(self) -> jax.Array:
+            """(C,) samples that each column stands for."""
+
+        @property
+        @abstractmethod
+        def intercept(self) -> jax.Array:
+            """(C,) factors of the bias."""
+
+        @property
+        @abstractmethod
+        def weight(self) -> jax.Array:
+            """(C,) weights of the columns."""
+
+        @property
+        @abstractmethod
+        def samples(self) -> jax.Array:
+            """N, a scalar."""
+
+        @property
+        @abstractmethod
+        def teacher(self) -> jax.Array | None:
+            """(K, C) logits of a teacher, or None."""
+
+        @property
+        @abstractmethod
+        def per_run(self) -> tuple[Any, int]:
+            """What `target_of` makes the targets of each run from, and the axis that runs along."""
+
+        @abstractmethod
+        def target_of(self, run: Any) -> Any:
+            """The target of a run, a pair with that of the teacher where there is one."""
+
+        @abstractmethod
+        def collapsed(self) -> Self:
+            """Each run as one column of the summed multiplicity."""
+
+        @abstractmethod
+        def split(self, parts: int) -> Self:
+            """Each run as `parts` columns of equal shares."""
 
     @property
     def labels(self) -> np.ndarray:

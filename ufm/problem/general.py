@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -60,15 +60,15 @@ class GeneralColumns(Design):
         """The targets of each run, with those of the teacher where there is one, mapped over their columns."""
         return (self.table if self.run_teacher is None else (self.table, self.run_teacher)), 1
 
-    def target_of(self, target: Any) -> Any:
+    def target_of(self, run: Any) -> Any:
         """A target is itself."""
-        return target
+        return run
 
-    def collapsed(self) -> "GeneralColumns":
+    def collapsed(self) -> Self:
         """Each run as one column of the summed multiplicity."""
         return dataclasses.replace(self, multiplicity=self.counts, runs=(1,) * len(self.runs))
 
-    def split(self, parts: int) -> "GeneralColumns":
+    def split(self, parts: int) -> Self:
         """Each run as `parts` columns of equal shares."""
         counts = known(self.counts)
         multiplicity = array_module(counts).repeat(counts / parts, parts)

@@ -228,7 +228,8 @@ class Problem(ColumnNumbers):
         if isinstance(design, Classes):
             check_sizes(design)
         # known numbers stay NumPy until here: what they are is then known under jit too
-        return dataclasses.replace(problem, **{name: None if x is None else constant(x) for name, x in numbers.items()})
+        constants: dict[str, Any] = {name: None if x is None else constant(x) for name, x in numbers.items()}
+        return dataclasses.replace(problem, **constants)
 
     def replace(self, **changes: Any) -> "Problem":
         """The problem with some numbers or choices changed, checked again; one number fills l2_W or the columns.
@@ -306,8 +307,11 @@ class Problem(ColumnNumbers):
         return card_of(self).html()
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Problem) or jax.tree.structure(self) != jax.tree.structure(other):
-            return NotImplemented if not isinstance(other, Problem) else False
+        if not isinstance(other, Problem):
+            return NotImplemented
+        ours: Any = jax.tree.structure(self)
+        if ours != jax.tree.structure(other):
+            return False
         return all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (self, other)), strict=True))
 
     def __hash__(self) -> int:

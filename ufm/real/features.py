@@ -137,7 +137,7 @@ def collapse(
 
 @partial(jax.jit, static_argnames="classes")
 def _collapse(H: jax.Array, labels: jax.Array, W: jax.Array, b: jax.Array, classes: int) -> tuple[jax.Array, ...]:
-    own = {"labels": labels, "classes": classes, "samples_axis": 1}
+    own: dict[str, Any] = {"labels": labels, "classes": classes, "samples_axis": 1}
     distance = simplex_distance(mean_gram(H / power_of_two(H), **own))  # of any scale, squares in range
     return nc1(H, **own), nc1_trace_ratio(H, **own), distance, nc3(W, H, **own), nc4(W, H, **own, bias=b)
 
@@ -199,7 +199,7 @@ def feature_arrays(path: str, file: Any, keys: tuple[str, ...] = _KEYS) -> dict[
         arrays = {name: read_array(file, name) for name in keys if name in file.files}
     if "features" in arrays:
         rows, N = arrays.pop("features"), np.size(arrays["labels"])
-        if np.shape(arrays.get("H0")) == (N, N):
+        if "H0" in arrays and np.shape(arrays["H0"]) == (N, N):
             raise ValueError(f"H0 beside features (N, d) must not be square, got {(N, N)}, which may be either way: save H and H0")
         if rows.ndim != 2 or rows.shape[0] != N:
             raise ValueError(f"features must have samples as rows, shape ({N}, d), got {rows.shape}: H is for samples as columns")

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_positive
+from ufm.checks import check_choice, check_positive, refuse
 from ufm.losses import get_loss
 from ufm.metrics.variability import class_means
 from ufm.objective import Params, objective
@@ -120,7 +120,12 @@ def compare(features: Features, ridge: EffectiveRidge, loss: str = "mse") -> Com
 
     Returns:
       Comparison.
+
+    Raises:
+      ValueError: for features without W.
     """
+    if features.W is None:
+        refuse("features", "none", "features with a classifier W")
     K, d = features.classes, features.H.shape[0]
     choices: dict[str, Any] = {"loss": loss, "l2_W": ridge.l2_W, "l2_H": ridge.l2_H, "bias": ridge.bias, "l2_b": ridge.l2_b}
     problem = Problem.from_targets(np.eye(K), d, multiplicity=features.counts.astype(float), **choices)
@@ -162,5 +167,5 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sum(a * b) / sizes) if sizes > 0 else float("nan")
 
 
-def _ratio(a: float, b: float) -> float:
+def _ratio(a: float | np.floating, b: float | np.floating) -> float:
     return float(a / b) if b > 0 else float("inf")

@@ -71,7 +71,7 @@ def long_tail(
     check_seed("seed", seed)
     if (l2_W is None) != (l2_H is None):
         refuse("l2_W and l2_H", (l2_W, l2_H), "both given or both left out")
-    if l2_W is None:
+    if l2_W is None or l2_H is None:
         l2_W = l2_H = math.sqrt(math.sqrt(max(counts) * min(counts))) / sum(counts)
     for name, ridge in (("l2_W", l2_W), ("l2_H", l2_H)):
         check_positive(name, ridge)

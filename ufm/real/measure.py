@@ -60,8 +60,9 @@ class MetricsReport:
 
         title = f"{self.source}: {self.classes} classes, {self.samples} samples, d = {self.dim}"
         table = Table(show_edge=False)
-        for name, justify in (("metric", "left"), ("value", "right"), ("at collapse", "right"), ("meaning", "left")):
-            table.add_column(name, justify=justify, no_wrap=name != "meaning")
+        for name in ("metric", "value", "at collapse", "meaning"):
+            numeric = name in ("value", "at collapse")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "meaning")
         for m in self.metrics:
             table.add_row(m.name, f"{m.value:.5g}", f"{m.ideal:.5g}", Text(m.meaning))
         conventions = ", ".join(f"{name} {value}" for name, value in self.conventions.items())
@@ -174,7 +175,7 @@ def _heads(shards: list[Path], own: Path | None) -> tuple[np.ndarray, np.ndarray
     for shard in shards:
         labels, W_here, b_here = load_head(shard)
         if own is None and W_here is not None:
-            if W is not None and not (np.array_equal(W, W_here) and np.array_equal(b, b_here)):
+            if W is not None and not (np.array_equal(W, W_here) and np.array_equal(np.asarray(b), np.asarray(b_here))):
                 raise ValueError(f"{shard}: W and b must be those of {first}, got others")
             W, b, first = W_here, b_here, first or shard
         tallies.append(np.unique(labels, return_counts=True))

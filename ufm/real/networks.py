@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from ufm.checks import MANY, check_choice, check_count, check_non_negative, check_positive, check_seed, optional, refuse
+from ufm.checks import MANY, check_choice, check_count, check_non_negative, check_positive, check_seed, optional, refuse, x64_is_on
 from ufm.losses import get_loss
 from ufm.real.checkpoint import load_arrays, save_arrays
 
@@ -75,7 +75,7 @@ class Training:
         check_non_negative("weight_decay", self.weight_decay)
         if not 0 <= self.momentum < 1:
             refuse("momentum", self.momentum, "in [0, 1)")
-        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+        if self.dtype == "float64" and not x64_is_on():
             refuse("dtype", self.dtype, "'float32' unless jax_enable_x64 is set")
 
     @classmethod
@@ -221,7 +221,7 @@ def _resumed(start: _Run, file: Path) -> _Run:
         return [arrays[f"{group}{i}"] for i in range(sum(name.startswith(group) for name in arrays))]
 
     state, kept = leaves("state"), leaves("kept")
-    tree = jax.tree.structure(start.state[0])
+    tree: Any = jax.tree.structure(start.state[0])
     size = tree.num_leaves
     captured = [jax.tree.unflatten(tree, kept[i : i + size]) for i in range(0, len(kept), size)]
     curve = [tuple(row) for row in arrays["curve"].tolist()]
@@ -275,7 +275,9 @@ def _network(training: Training) -> Any:
         shifts = [padded[:, i : i + size : stride, j : j + size : stride] for i in range(3) for j in range(3)]
         return linear(training.width, **start)(jnp.concatenate(shifts, axis=-1))
 
-    class Network(nn.Module):
+    module: Any = nn.Module
+
+    class Network(module):
         @nn.compact
         def __call__(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
             layers = []

@@ -12,6 +12,7 @@ Last layer: the trained classifier against the closed-form minimum at its effect
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,14 +81,15 @@ def perturb(
             notes.append(str(error))
     given = None if l2_W is None or l2_H is None else (l2_W, l2_H)
     steps: list[Step] = []
+    c = math.nan if ridge is None else ridge.c
     if given is None and ridge is None:
         notes.append("the proximity model needs a classifier W that a ridge fits, or both l2_W and l2_H")
-    elif given is None and ridge.c >= 1:
-        notes.append(f"c = {ridge.c:.3g} is not below 1: the minimum of the model is zero, which no scale compares with a layer")
+    elif given is None and c >= 1:
+        notes.append(f"c = {c:.3g} is not below 1: the minimum of the model is zero, which no scale compares with a layer")
     else:
         for i, (name, H0) in enumerate(chain[:-1] or chain):
             following = chain[i + 1] if len(chain) > 1 else None
-            ridges = given or _ridges_of(H0, last.labels, ridge.c)
+            ridges = given or _ridges_of(H0, last.labels, c)
             steps += _steps(name, H0, following, last.labels, *ridges, beta)
     return PerturbReport(source, loss, tuple(layers), tuple(steps), ridge, comparison, tuple(notes))
 

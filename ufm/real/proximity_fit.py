@@ -37,7 +37,7 @@ def movement(H0: Any, H1: Any) -> float:
     sizes = np.linalg.norm(H0) * np.linalg.norm(H1)
     if sizes == 0:
         raise ValueError("features that are all zero have no direction to move in")
-    return _distance(np.linalg.norm(H0 @ H1.T, "nuc") / sizes)
+    return _distance(float(np.linalg.norm(H0 @ H1.T, "nuc") / sizes))
 
 
 def fit_beta(

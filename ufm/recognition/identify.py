@@ -11,7 +11,7 @@ import numpy as np
 from ufm.card import card_of
 from ufm.checks import check_positive, refuse, refuse_traced
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
-from ufm.objective import Params, check_params, end_to_end, logits, objective
+from ufm.objective import Params, check_order, check_params, end_to_end, logits, objective
 from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.recognition.shapes import Shape, recognise
@@ -76,6 +76,8 @@ def identify(problem: Any, params: Params | None = None, *, counts: Any = None, 
     refuse_traced("problem and params", problem, params)
     check_positive("tolerance", tolerance)
     if isinstance(problem, Problem) or isinstance(params, Problem):
+        check_order(problem, params)
+        assert params is not None
         check_params(problem, params)
         return _of_params(problem, params, tolerance)
     if isinstance(problem, Params):
@@ -145,7 +147,7 @@ def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match,
             prediction = jax.jit(theorem.predict)(theorem.view(known))
             same_value = abs(float(prediction.value) - value) <= tolerance * max(abs(value), np.finfo(float).tiny)
             expected = _spectrum(problem, prediction.params)
-            apart = np.linalg.norm(expected - found) / max(np.linalg.norm(expected), 1e-2)
+            apart = np.linalg.norm(expected - found) / max(float(np.linalg.norm(expected)), 1e-2)
             matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= tolerance)))
     return tuple(matches)
 

@@ -108,6 +108,7 @@ def same_class_probability(classes: int, *, self_pairs: bool = True, per_class: 
     if self_pairs:
         return 1 / classes
     check_count("per_class (without self-pairs)", per_class, 1)
+    assert per_class is not None  # no count
     return (per_class - 1) / (per_class * classes - 1)
 
 
@@ -160,9 +161,9 @@ def mixup_types(
             first, second = np.triu_indices(classes, 1) if t == 0.5 else ordered
             targets.append(t * eye[:, first] + (1 - t) * eye[:, second])
             probability.append(xp.full(first.size, 1, dtype) * (weight * pair * (2 if t == 0.5 else 1)))
-    targets, probability = np.concatenate(targets, axis=1), xp.concatenate(probability)
-    present = np.ones(probability.shape, bool) if is_traced(probability) else probability > 0
-    return Mixture(targets[:, present], probability[present])
+    every, chances = np.concatenate(targets, axis=1), xp.concatenate(probability)
+    present = np.ones(chances.shape, bool) if is_traced(chances) else chances > 0
+    return Mixture(every[:, present], chances[present])
 
 
 def mixup_samples(
@@ -189,6 +190,7 @@ def mixup_samples(
     size = classes * per_class
     offsets = np.arange(0 if self_pairs else 1, size)
     pair_key, lambda_key = jax.random.split(key)
+    flat: jax.Array | np.ndarray
     if pairs is None:
         flat = np.arange(size * offsets.size)
     else:

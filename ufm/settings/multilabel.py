@@ -87,7 +87,7 @@ def label_set_problem(classes: int, samples: Mapping[tuple[int, ...], Any], dim:
 
 
 def _is_label(k: Any, classes: int) -> bool:
-    return isinstance(k, int | np.integer) and not isinstance(k, bool) and 0 <= k < classes
+    return isinstance(k, int | np.integer) and not isinstance(k, bool) and bool(0 <= k < classes)
 
 
 def _check_labels(name: str, given: Any, m: Any, classes: int) -> None:

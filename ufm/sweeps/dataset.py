@@ -45,7 +45,7 @@ def dataset_of(
         points = np.flatnonzero(program_of == p)
         status[points] = _status(found)[lane_of[points]]
         for name in flat.keys() & found.keys():
-            inside = (points, *(slice(size) for size in found[name].shape[1:]))
+            inside: tuple[Any, ...] = (points, *(slice(size) for size in found[name].shape[1:]))
             flat[name][inside], there[name][inside] = found[name][lane_of[points]], True
     lost = np.isin(status, (Status.REFUSED, Status.NOT_RUN)) | (~ended_well(status) & (not keep_failed))
     variables = {"status": (dims, status.reshape(layout.shape), _status_attrs())}

@@ -129,7 +129,7 @@ def lay_out(
     refusals = [p if isinstance(p, str) else "" for p in made]
     groups: dict[Any, dict[Any, tuple[Problem, list[int]]]] = {}  # by structure, then by numbers: a problem and its choices
     for i, p in enumerate(made):
-        if refusals[i]:
+        if isinstance(p, str):
             continue
         small = standard(fn, p, [axis.name for axis in numbers])
         leaves = [np.asarray(x) for x in jax.tree.leaves(small)]

@@ -18,6 +18,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh, PartitionSpec
 
+from ufm.checks import x64_is_on
 from ufm.problem import Problem
 from ufm.programs import make_room
 from ufm.sweeps.axes import Axis, with_numbers
@@ -99,8 +100,8 @@ class Program:
             return lax.map(each, lanes, batch_size=None if self.batch == 1 else self.batch)
 
         if len(devices) > 1:
-            mesh, lanes = Mesh(np.asarray(devices), (_LANES,)), PartitionSpec(_LANES)
-            block = jax.shard_map(block, mesh=mesh, in_specs=(PartitionSpec(), lanes), out_specs=lanes, check_vma=False)
+            mesh, split = Mesh(np.asarray(devices), (_LANES,)), PartitionSpec(_LANES)
+            block = jax.shard_map(block, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False)
         self._block = jax.jit(block)
 
     def lanes(self, base: np.ndarray, numbers: dict[str, np.ndarray], seed: np.ndarray) -> dict[str, np.ndarray]:
@@ -110,7 +111,7 @@ class Program:
 
     @property
     def _float(self) -> Any:
-        return np.float64 if jax.config.jax_enable_x64 else np.float32
+        return np.float64 if x64_is_on() else np.float32
 
     @cached_property
     def _lowered(self) -> Any:

@@ -90,7 +90,7 @@ def sweep(
     configuration = _configuration(fn, problem, layout, programs, permutation, fingerprints=store is not None)
     share = (jax.process_index(), jax.process_count()) if process is None else _check_process(process, store)
     kept = Memory(len(layout.chunks)) if store is None else Store.create(Path(store), configuration, permutation)
-    if store is not None:
+    if isinstance(kept, Store):
         permutation = kept.order
     try:
         results = work(layout, programs, permutation, kept, share, progress)

@@ -103,12 +103,12 @@ def spec_of(table: dict[str, Any]) -> Spec:
 
 
 def _problem(table: dict[str, Any]) -> Problem:
-    build = Problem.imbalanced if "counts" in table else Problem.balanced
+    build: Callable[..., Problem] = Problem.imbalanced if "counts" in table else Problem.balanced
     own = [name for name in inspect.signature(build).parameters if name != "choices"]
     shared = [name for name in inspect.signature(Problem.from_targets).parameters if name != "targets"]
     required = ("counts", "widths") if "counts" in table else ("classes", "per_class", "widths")
     _check_keys("problem", table, dict.fromkeys((*own, *shared, "counts")), required=required)
-    values = {name: _loss("problem.loss", value) if name == "loss" else value for name, value in table.items()}
+    values: dict[str, Any] = {name: _loss("problem.loss", value) if name == "loss" else value for name, value in table.items()}
     try:
         return build(**values)
     except (ValueError, TypeError) as error:

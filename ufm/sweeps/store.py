@@ -24,7 +24,7 @@ import numpy as np
 try:
     import fcntl
 except ImportError:  # without POSIX locks two processes may do the same chunk, with the same result
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module, or none
 
 _HEADER = b"ufm chunk 2\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -100,6 +100,7 @@ class Store:
             if index in self._own or self._path(index).exists():
                 return False
             if fcntl is not None:
+                assert self._locks is not None  # it is open
                 try:
                     fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1 + index)
                 except OSError:
@@ -118,6 +119,7 @@ class Store:
 
     def _unlock(self, index: int) -> None:
         if fcntl is not None:
+            assert self._locks is not None  # it is open
             fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, 1 + index)
 
     def put(self, index: int, results: dict[str, np.ndarray]) -> None:
@@ -127,7 +129,8 @@ class Store:
           OSError: where the disk is full, saying how much is safe; the store stays whole.
         """
         archive = io.BytesIO()
-        np.savez(archive, **results)
+        arrays: dict[str, Any] = dict(results)  # numpy declares its option of the same call a bool
+        np.savez(archive, **arrays)
         payload = archive.getvalue()
         try:
             _write(self._path(index), _HEADER + self._sum_of(index, payload) + b"\n" + payload)
@@ -187,7 +190,9 @@ class Memory:
     """The same in memory, for sweeps without a store."""
 
     def __init__(self, chunks: int) -> None:  # noqa: D107
-        self.chunks, self._results, self._own, self._guard = chunks, {}, set(), threading.Lock()
+        self.chunks, self._guard = chunks, threading.Lock()
+        self._results: dict[int, dict[str, np.ndarray]] = {}
+        self._own: set[int] = set()
 
     def claim(self, index: int) -> bool:
         """Whether nobody works on a chunk yet."""

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ufm.checks import x64_is_on
 from ufm.sweeps.layout import Layout
 from ufm.sweeps.program import Program
 from ufm.sweeps.store import Memory, Store
@@ -64,7 +65,7 @@ class _Job:
         self.wanted = [i for i in turns if self.shared or i % share[1] == share[0]]
         self.queue = deque(i for i in self.wanted if i not in self.results)
         self.left = Counter(self.chunks[i][0] for i in self.queue)
-        self.guard, self.stop, self.double = threading.Lock(), threading.Event(), jax.config.jax_enable_x64
+        self.guard, self.stop, self.double = threading.Lock(), threading.Event(), x64_is_on()
         self.bar: Any = None
 
     def lanes(self, chunks: Any) -> int:
@@ -142,16 +143,18 @@ def exchange(layout: Layout, results: Results, share: tuple[int, int]) -> Result
     for p, outputs in enumerate(layout.outputs):
         mine = [i for i, chunk in enumerate(layout.chunks) if chunk[0] == p]
         sizes = [layout.chunks[i][2] - layout.chunks[i][1] for i in mine]
-        for i in mine:
-            full[i] = {}
+        gathered: dict[int, dict[str, np.ndarray]] = {i: {} for i in mine}
         for o in outputs:
             sent = np.zeros((len(mine), layout.chunk[p], *o.shape), o.dtype)
             for j, i in enumerate(mine):
-                if results[i] is not None:
-                    sent[j, : sizes[j]] = results[i][o.name]
+                found = results[i]
+                if found is not None:
+                    sent[j, : sizes[j]] = found[o.name]
             received = np.asarray(process_allgather(sent))
             for j, i in enumerate(mine):
-                full[i][o.name] = received[i % share[1], j, : sizes[j]]
+                gathered[i][o.name] = received[i % share[1], j, : sizes[j]]
+        for i in mine:
+            full[i] = gathered[i]
     return full
 
 

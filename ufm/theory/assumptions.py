@@ -3,9 +3,12 @@
 import dataclasses
 from collections.abc import Callable
 
-from ufm.checks import is_traced
+import jax
+
+from ufm.checks import is_traced, refuse
 from ufm.losses import Loss, is_loss
-from ufm.problem import EqualClasses, Problem, class_sizes, is_balanced, is_one_hot
+from ufm.objective import Params
+from ufm.problem import EqualClasses, Problem, class_sizes, classes_of, is_balanced, is_one_hot
 from ufm.theory.theorem import Assumption
 
 
@@ -44,9 +47,25 @@ CLASS_SYMMETRIC = Assumption(
     "equal classes, one-hot or smoothed, and unit weights",
     lambda p: isinstance(p.design, EqualClasses),
 )
+
+
+def proximity_features(p: Problem) -> jax.Array:
+    """H0 of a problem that has it."""
+    if p.H0 is None:
+        refuse("H0", None, "given")
+    return p.H0
+
+
+def bias_of(params: Params) -> jax.Array:
+    """b of params that have it."""
+    if params.b is None:
+        refuse("params.b", None, "given")
+    return params.b
+
+
 def as_class_sizes(p: Problem) -> Problem:
     """One-hot classes as ones of any sizes, so that problems of all sizes share a program."""
-    return dataclasses.replace(p, design=class_sizes(p.design))
+    return dataclasses.replace(p, design=class_sizes(classes_of(p.design)))
 
 
 ONE_HOT = Assumption("one-hot classes (of any sizes) with unit weights", lambda p: is_one_hot(p.design))

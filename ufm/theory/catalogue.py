@@ -132,10 +132,11 @@ def predict(problem: Problem) -> Prediction:
     make_room_for(problem)
     prediction = _program(best.id)(best.view(merged))
     accuracy = prediction.accuracy
-    if not is_traced(accuracy) and np.ndim(accuracy) == 0 and not float(accuracy) <= served_accuracy(problem.dtype):
+    known = None if accuracy is None or is_traced(accuracy) or np.ndim(accuracy) else float(accuracy)
+    if known is not None and not known <= served_accuracy(problem.dtype):
         raise ValueError(
             f"problem must be one at which {best.id} is accurate in {problem.dtype}: its value {float(prediction.value):.9g} "
-            f"differs from the objective at its own params by {float(accuracy):.1e} of it "
+            f"differs from the objective at its own params by {known:.1e} of it "
             f"(allowed {served_accuracy(problem.dtype):.0e})"
         )
     if merged is not whole:

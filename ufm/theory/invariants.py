@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm import metrics
+from ufm.checks import refuse
 from ufm.objective import Params, along_domain, end_to_end, gradient_norm, objective
 from ufm.problem import Problem
 
@@ -52,6 +53,8 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
     features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
     means = metrics.class_means(features, labels, len(groups), problem.multiplicity, samples_axis=1)
     classifier = end_to_end(problem, params.weights)
+    if params.b is None:
+        refuse("params", params, "in standard form, with a bias")
     b = params.b * jnp.max(jnp.abs(problem.intercept))
     z = classifier @ means + b[:, None]
     if problem.loss.shift_invariant:

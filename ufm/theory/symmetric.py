@@ -42,7 +42,7 @@ class Minima(NamedTuple):
     value: jax.Array
     a: jax.Array
     b: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # a field of that name, tuples have a method
     infimum: jax.Array
     geometry: jax.Array
 

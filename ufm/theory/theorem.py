@@ -8,7 +8,7 @@ A case is whatever both take: a Problem, or any other pytree. `evidence` turns t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import jax
 import numpy as np
@@ -136,6 +136,8 @@ def agreement(tolerance: float, scale: float | None = None, **tolerances: float)
 
     def evidence(case: Any, predicted: Any, measured: Any) -> list[Check]:
         del case
+        structure: Any
+        other_structure: Any
         leaves, structure = jax.tree_util.tree_flatten_with_path(predicted)
         others, other_structure = jax.tree_util.tree_flatten_with_path(measured)
         if structure != other_structure:
@@ -162,15 +164,16 @@ def lower_bound(tolerance: float, kind: str = "agreement") -> Callable:
     return evidence
 
 
-def below(kind: str, name: str, shortfall: float, tolerance: float = ROUNDING) -> Check:
+def below(kind: str, name: str, shortfall: SupportsFloat, tolerance: float = ROUNDING) -> Check:
     """A check that a signed quantity is not above zero, for what bounds forbid: how far below it lies is another check's matter."""
-    shortfall = float(shortfall)
-    return Check(kind, name, shortfall if np.isnan(shortfall) else max(shortfall, 0.0), tolerance)
+    amount = float(shortfall)
+    return Check(kind, name, amount if np.isnan(amount) else max(amount, 0.0), tolerance)
 
 
-def gap_checks(gap: float, tolerance: float) -> list[Check]:
+def gap_checks(gap: SupportsFloat, tolerance: float) -> list[Check]:
     """A certificate on both sides: its relative gap is small, and its bound, which counts its own rounding, not above the value."""
-    return [Check("certificate", "gap", abs(float(gap)), tolerance), below("certificate", "bound above the value", -gap, 0.0)]
+    size = float(gap)
+    return [Check("certificate", "gap", abs(size), tolerance), below("certificate", "bound above the value", -size, 0.0)]
 
 
 def refuting(evidence: Callable) -> Callable:

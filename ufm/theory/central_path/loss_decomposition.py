@@ -17,6 +17,7 @@ import numpy as np
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params, logits, objective
 from ufm.problem import Problem, is_balanced
+from ufm.theory.assumptions import bias_of
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 4, 3, 3
@@ -41,7 +42,8 @@ class Parts(NamedTuple):
 
 def predict(case: Point) -> Parts:
     """The decomposition by the formulas."""
-    problem, (weights, H, b) = case
+    problem, params = case
+    (weights, H, _), b = params, bias_of(params)
     K, n, ridge = problem.classes, problem.groups[0], problem.l2_b
     H1 = jnp.concatenate([H, jnp.ones_like(H[:1])])
     M = problem.group_sum(H1) / n
@@ -71,7 +73,7 @@ def _split(case: Point) -> Parts:
         table = x.reshape(K, -1)
         return Params((table[:, :-1],), point.H, table[:, -1])
 
-    x = jnp.ravel(jnp.concatenate([point.weights[0], point.b[:, None]], axis=1))
+    x = jnp.ravel(jnp.concatenate([point.weights[0], bias_of(point)[:, None]], axis=1))
     gradient = jax.grad(lambda v: objective(problem, at(v)))
     x = x - jnp.linalg.solve(jax.jacfwd(gradient)(x), gradient(x))
     z = logits(problem, at(x))

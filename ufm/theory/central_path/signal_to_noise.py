@@ -23,6 +23,7 @@ import numpy as np
 from ufm.central_path import least_squares_point, reduced_objective
 from ufm.metrics import mean_gram, nc1, nc3_alignment, simplex_distance
 from ufm.problem import Problem
+from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import is_free_mse, is_renormalised, renormalised_start
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement
 
@@ -100,7 +101,7 @@ def _measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Arr
     problem, H = case
     labels, K = problem.labels, problem.classes
     point = least_squares_point(problem, H)
-    W, b = point.weights[0], point.b
+    W, b = point.weights[0], bias_of(point)
     nc2 = simplex_distance(mean_gram(H, labels, K, samples_axis=1))
     nc3 = nc3_alignment(W, H, labels, K, samples_axis=1)
     M = problem.group_sum(H) / problem.groups[0]

@@ -15,7 +15,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from scipy.optimize import minimize
 
-from ufm.checks import check_count, check_positive, refuse
+from ufm.checks import AnyArray, check_count, check_positive, refuse
 from ufm.theory.theorem import Theorem, agreement
 
 _ROOM = (3, 8)  # all searches share one program: d <= 3 rows, K n <= 8 columns
@@ -35,7 +35,7 @@ class Contrast(NamedTuple):
     """The least loss, and the (K n, K n) Gram matrix of the features there, zeros beyond the batch."""
 
     value: jax.Array
-    gram: jax.Array
+    gram: AnyArray
 
 
 def batch(classes: int, per_class: int, dim: int, temperature: float) -> Batch:

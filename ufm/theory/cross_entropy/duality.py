@@ -3,11 +3,12 @@
 Here `predict` is the bound and `measure` the minimum: what is held against each other is the proof and the search.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.duality import Certificate, certify, is_tight
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE, MSE, is_loss, kd, poly1
@@ -26,7 +27,7 @@ class BoundedProblem(NamedTuple):
     """A problem and a seed for the random params from which its minimum is bounded."""
 
     problem: Problem
-    seed: jax.Array
+    seed: AnyArray
 
 
 def predict_certified(problem: Problem) -> float:
@@ -140,7 +141,7 @@ def _soft(loss: object, bias: str, price: float = 0.02, rng: np.random.Generator
     if choices.pop("fixed", False):
         choices["classifier"], ridges["l2_W"] = rng.standard_normal((_K, widths)), ()
     l2_b = 0.05 if bias == "ridge" else 0.0
-    numbers = {"multiplicity": rng.uniform(0.5, 5, 6), "weight": rng.uniform(0.3, 3, 6), "samples": 12.0}
+    numbers: dict[str, Any] = {"multiplicity": rng.uniform(0.5, 5, 6), "weight": rng.uniform(0.3, 3, 6), "samples": 12.0}
     return Problem.from_targets(targets, widths, loss=loss, bias=bias, l2_b=l2_b, **numbers, **ridges, **choices)
 
 

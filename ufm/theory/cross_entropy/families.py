@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ufm.checks import AnyArray
+
 _AMPLITUDES = 3  # log amplitudes; then the angle of V, the bias of classes at zero and the angle of U
 _STARTS = ((0.5, 0.5), (1.0, 1.0), (2.0, 2.0), (4.0, 4.0), (2.0, 1.0), (1.0, 2.0))
 _STEPS = 40
@@ -36,14 +38,14 @@ class Codes(NamedTuple):
     active: (F, 6), which scalars count. margin: (F,), smallest margin at amplitudes 1: how large they must be.
     """
 
-    U: np.ndarray
-    V: np.ndarray
-    W: np.ndarray
-    T: np.ndarray
-    owner: np.ndarray
-    bias: np.ndarray
-    active: np.ndarray
-    margin: np.ndarray
+    U: AnyArray
+    V: AnyArray
+    W: AnyArray
+    T: AnyArray
+    owner: AnyArray
+    bias: AnyArray
+    active: AnyArray
+    margin: AnyArray
 
 
 class Found(NamedTuple):
@@ -120,7 +122,7 @@ def code_triples(code: Codes, scalars: jax.Array) -> tuple[jax.Array, jax.Array,
     return U.astype(scalars.dtype), sigma, V.astype(scalars.dtype), scalars[4] * jnp.asarray(code.bias, scalars.dtype)
 
 
-def _turned(columns: jax.Array, others: jax.Array, angle: jax.Array) -> jax.Array:
+def _turned(columns: AnyArray, others: AnyArray, angle: jax.Array) -> jax.Array:
     turning = jnp.any(others != 0, axis=0)[None, :]
     return jnp.where(turning, jnp.cos(angle) * columns + jnp.sin(angle) * others, columns)
 
@@ -253,7 +255,9 @@ def _code(U: np.ndarray, V: np.ndarray, owners: list[int], W: np.ndarray | None 
     owner = np.zeros((classes - 1, _AMPLITUDES))
     owner[np.arange(rank), owners] = 1
     active = np.array([*(owner.sum(axis=0) > 0), np.any(W != 0), False, np.any(T != 0)], dtype=float)
-    return Codes(*(np.pad(x, room) for x in (U, V, W, T)), owner, np.zeros(classes), active, _unit_margin(U, V, W))
+    margin = _unit_margin(U, V, W)
+    U, V, W, T = (np.pad(x, room) for x in (U, V, W, T))
+    return Codes(U, V, W, T, owner, np.zeros(classes), active, margin)
 
 
 def _with_bias(code: Codes) -> Codes:

@@ -4,6 +4,8 @@ With kappa = sqrt(n) c (c the geometric mean ridge), the prediction on the true 
 margin a = log(1/kappa - (K-1)), and the minimum is the Shannon entropy of the predicted distribution. kappa >= 1/K: zero.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
@@ -80,7 +82,7 @@ def one_layer_cases() -> dict[str, Problem]:
         for ratio in (0.002, 0.3, 0.9, 1.1, 3.0):
             cases[f"{bias} bias, kappa K={ratio}"] = problem_at(ratio, bias)
         cases[f"{bias} bias, d=K-1"] = problem_at(0.1, bias, width=3)
-    ridges = {"l2_W": 5e-4, "l2_H": 1e-5, "l2_b": 1e-2}
+    ridges: dict[str, Any] = {"l2_W": 5e-4, "l2_H": 1e-5, "l2_b": 1e-2}
     cases["K=10 n=100 d=512, ridge bias"] = Problem.balanced(10, 100, 512, loss="ce", bias="ridge", **ridges)
     return cases
 

@@ -20,6 +20,7 @@ from jax import lax
 from ufm.checks import is_traced
 from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
+from ufm.losses import value_of
 from ufm.losses.distillation import DualHead
 from ufm.objective import column_weights
 from ufm.problem import Problem
@@ -57,14 +58,14 @@ def predict(problem: Problem) -> Prediction:
 
 def _loss(problem: Problem, x: jax.Array, teacher: tuple) -> jax.Array:
     """gamma log(1 + (K-1) e^-a1) + kd [B(z_t) + (K-1) B(z_o)] of x = (a1, a2, e)."""
-    K, loss = len(problem.groups), problem.loss.value
+    K, loss = len(problem.groups), value_of(problem.loss, DualHead)
     own, other = (loss.binary(z[None], (None, t[None])) for z, t in zip(_second_logits(K, x), teacher, strict=True))
     return loss.gamma * jax.nn.softplus(_rest(K, x) - x[0]) + loss.kd * (own + (K - 1) * other)
 
 
 def _slopes(problem: Problem, x: jax.Array, teacher: tuple) -> jax.Array:
     """Derivatives of `_loss` in x."""
-    K, loss = len(problem.groups), problem.loss.value
+    K, loss = len(problem.groups), value_of(problem.loss, DualHead)
     in_a, in_e = binary_slopes(loss.binary, K, x[1], x[2], *teacher)
     return jnp.stack([-loss.gamma * jax.nn.sigmoid(_rest(K, x) - x[0]), loss.kd * in_a, loss.kd * in_e])
 
@@ -147,14 +148,14 @@ def _assembled(problem: Problem, x: jax.Array, value: jax.Array) -> Prediction:
 def problem_at(a_T: float, b_T: float, ridge: float, ratio: float = 1.0, per_class: int = 1) -> Problem:
     """K = 4, ridges (l, ratio l, l); the second head's T and kd follow the ratio so that all cases share one loss."""
     s = ratio**-0.5
-    ridges = {"l2_W": (ridge, ratio * ridge), "l2_H": ridge}
+    ridges: dict[str, Any] = {"l2_W": (ridge, ratio * ridge), "l2_H": ridge}
     teacher = symmetric_teacher(4, a_T, b_T)
     return split_columns(dual_head_problem(teacher, per_class, 16, kd=1 / s**2, temperature=2 * s, **ridges))
 
 
 def cases() -> dict[str, Problem]:
     """Teachers above and below the student, cheap and dear second heads, mean logits alive and dead, everything dead."""
-    at = {
+    at: dict[str, tuple[Any, ...]] = {
         "a_T=4": (4.0, 0.0, 1e-3), "a_T=10 b_T=6": (10.0, 6.0, 1e-2), "a_T=3 b_T=-4, dear second head": (3.0, -4.0, 3e-3, 4.0, 3),
         "a_T=3 b_T=0.2, mean dead": (3.0, 0.2, 0.1, 0.25), "teacher against its labels": (-3.0, 1.0, 1e-2),
         "no margin, mean alive": (0.5, 9.0, 0.6), "all dead": (0.5, 0.5, 0.6),

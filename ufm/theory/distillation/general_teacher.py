@@ -8,7 +8,7 @@ of its singular vectors, omega_j the weights of the columns in the data term and
 since at every c softmax(z_j) - q_j = -c sqrt(m_j)/omega_j polar(X)_j. The bend is largest where the teacher is most certain.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ def evidence(problem: Problem, predicted: Expansion, measured: Fitted) -> list[C
 
 def problem_of(Q: np.ndarray, multiplicity: np.ndarray, c: float) -> Problem:
     """Soft labels Q (4, 8) of unequal weights under small unequal ridges of geometric mean c."""
-    ridges = {"l2_W": 2 * c, "l2_H": c / 2}
+    ridges: dict[str, Any] = {"l2_W": 2 * c, "l2_H": c / 2}
     return Problem.from_targets(Q, 12, loss="ce", multiplicity=multiplicity, groups=(1,) * Q.shape[1], **ridges)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.columns import split_columns
-from ufm.losses import kd
+from ufm.losses import kd, value_of
 from ufm.losses.distillation import Mixture
 from ufm.problem import Problem
 from ufm.settings.distillation import distilled_problem, symmetric_teacher
@@ -31,7 +31,7 @@ _LOSS = kd(0.7, 0.3, 3.0)
 
 def predict(problem: Problem) -> Prediction:
     """a with gamma (1 - p(a)) + kd T (q_t - p(a/T)) = price (K-1) sign(a), or 0; f* = total (loss(a) + price (K-1) |a|)."""
-    K, loss = problem.classes, problem.loss.value
+    K, loss = problem.classes, value_of(problem.loss, Mixture)
     n = numbers(problem)
     rest, T = jnp.log(K - 1.0).astype(problem.dtype), loss.temperature
     margins = (n.own, n.t_own - n.t_other)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.columns import split_columns
-from ufm.losses import is_loss, pld
+from ufm.losses import is_loss, pld, value_of
 from ufm.losses.plackett_luce import PlackettLuce
 from ufm.problem import Problem
 from ufm.settings.distillation import confident_teacher, distilled_problem
@@ -31,7 +31,7 @@ def predict(problem: Problem) -> Prediction:
     """a = log(q/price - (K-1)) where q > K price; f* = total (q log(1 + (K-1) e^-a) + q_o log((K-1)!) + price (K-1) a)."""
     K, n = problem.classes, numbers(problem)
     rest = jnp.log(K - 1.0).astype(problem.dtype)
-    gap = (n.t_own - n.t_other) / problem.loss.value.temperature
+    gap = (n.t_own - n.t_other) / value_of(problem.loss, PlackettLuce).temperature
     q, q_other = jax.nn.sigmoid(gap - rest), jax.nn.sigmoid(rest - gap) / (K - 1)
     alive = q > K * n.price
     a = jnp.where(alive, jnp.log(jnp.where(alive, q / n.price, K) - (K - 1)), 0)
@@ -59,7 +59,7 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 def _averages_ties(problem: Problem) -> bool:
-    return is_loss(problem.loss, PlackettLuce) and problem.loss.value.ties == "average"
+    return is_loss(problem.loss, PlackettLuce) and value_of(problem.loss, PlackettLuce).ties == "average"
 
 
 THEOREMS = (

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.columns import split_columns
-from ufm.losses import ce_binary_kl
+from ufm.losses import ce_binary_kl, value_of
 from ufm.losses.distillation import SingleHead
 from ufm.problem import Problem
 from ufm.settings.distillation import distilled_problem, symmetric_teacher
@@ -34,7 +34,7 @@ _LOSS = ce_binary_kl(1.0, 0.5, 2.0, norm=False)
 
 def predict(problem: Problem) -> Prediction:
     """Nested roots of both slopes: e for every a, then a; f* = total (gamma CE + kd B + price ((K-1)|a| + |e|))."""
-    K, loss = problem.classes, problem.loss.value
+    K, loss = problem.classes, value_of(problem.loss, SingleHead)
     n = numbers(problem)
     rest = jnp.log(K - 1.0).astype(problem.dtype)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from ufm.checks import AnyNumber
 from ufm.losses import sinkhorn_distance
 from ufm.roots import increasing_root
 from ufm.theory.theorem import Check, Theorem, below
@@ -39,8 +40,8 @@ class Batch(NamedTuple):
 class Student(NamedTuple):
     """The margin a of the least symmetric student, and f there."""
 
-    margin: jax.Array
-    value: jax.Array
+    margin: AnyNumber
+    value: AnyNumber
 
 
 class Searched(NamedTuple):
@@ -123,8 +124,8 @@ def evidence(case: Batch, predicted: Student, measured: Searched) -> list[Check]
     """The scan agrees, no descent ends lower and the best one ends near; the order of the teacher's columns is free."""
     a, f = float(predicted.margin), float(predicted.value)
     return [
-        Check("agreement", "margin", abs(a - measured.scanned.margin) / float(case.a_T), 1e-6),
-        Check("agreement", "value", abs(f - measured.scanned.value) / f, 1e-7),
+        Check("agreement", "margin", abs(a - float(measured.scanned.margin)) / float(case.a_T), 1e-6),
+        Check("agreement", "value", abs(f - float(measured.scanned.value)) / f, 1e-7),
         below("agreement", "no lower value", (f - measured.lowest) / f, 1e-9),
         Check("agreement", "best descent", abs(measured.lowest - f) / f, 0.1),
         Check("agreement", "permuted teacher", abs(measured.permuted / measured.unpermuted - 1), 1e-9),

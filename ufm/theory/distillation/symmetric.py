@@ -96,10 +96,11 @@ def _is_symmetric(problem: Problem) -> bool:
     design, K = problem.design, problem.classes
     if is_traced(design) or len(design.runs) != K:
         return False
-    alike = map(np.asarray, [design.counts, problem.weight, *([] if problem.bias == "none" else [problem.intercept])])
+    alike = map(np.asarray, (design.counts, problem.weight, *(() if problem.bias == "none" else (problem.intercept,))))
     good = all(np.max(np.abs(x / x[0] - 1)) <= _SLACK for x in alike)
     starts, eye = np.cumsum((0, *design.runs[:-1])), np.eye(K, dtype=bool)
-    for matrix in (problem.targets, problem.teacher):
+    matrices: tuple[Any, ...] = (problem.targets, problem.teacher)
+    for matrix in matrices:
         if matrix is not None:
             M = np.asarray(matrix)[:, starts]
             distance = np.max(np.abs(M - np.where(eye, M[0, 0], M[1, 0])))

@@ -22,6 +22,7 @@ import numpy as np
 
 from ufm.objective import Params, data_term, logits, objective
 from ufm.problem import Problem
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
@@ -60,7 +61,7 @@ def predict_rate(case: Point) -> tuple[jax.Array, ...]:
     problem, W = case.problem, factors(case.params)
     ridges = problem.ridges
     rates = [2 * ridges[j] * W[j] @ W[j].T - 2 * ridges[j + 1] * W[j + 1].T @ W[j + 1] for j in range(len(case.params.weights))]
-    pull = problem.beta * (case.params.H - problem.H0) @ case.params.H.T
+    pull = problem.beta * (case.params.H - proximity_features(problem)) @ case.params.H.T
     return (rates[0] + pull + pull.T, *rates[1:])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ufm.objective import Params
 from ufm.problem import Problem, is_balanced
+from ufm.theory.assumptions import bias_of
 from ufm.theory.dynamics.matrix_flow import gradient_flow
 from ufm.theory.dynamics.spectral import one_layer_mse
 from ufm.theory.theorem import Assumption, Theorem, agreement
@@ -54,7 +55,7 @@ def predict(case: InvariantStart) -> Trajectory:
     values = sigma[None, :] * jnp.sqrt(growth[:, None] / (rest[:, None] + gram))
     W = jnp.einsum("ki,ti,id->tkd", U, values, Vt)
     end = 1 / (problem.classes * (1 + problem.l2_b))
-    b = end + (case.params.b - end)[None, :] * jnp.exp(-(1 + problem.l2_b) * ts)[:, None]
+    b = end + (bias_of(case.params) - end)[None, :] * jnp.exp(-(1 + problem.l2_b) * ts)[:, None]
     return Trajectory(W, b, jnp.zeros_like(ts))
 
 
@@ -65,7 +66,7 @@ def measure(case: InvariantStart, key: jax.Array) -> Trajectory:
     path = gradient_flow(case.problem, case.params, case.ts)
     W = path.weights[0]
     tied, centred = jnp.abs(path.H - jnp.swapaxes(W, 1, 2)), jnp.abs(jnp.sum(W, axis=1))
-    return Trajectory(W, path.b, jnp.maximum(jnp.max(tied, axis=(1, 2)), jnp.max(centred, axis=1)))
+    return Trajectory(W, bias_of(path), jnp.maximum(jnp.max(tied, axis=(1, 2)), jnp.max(centred, axis=1)))
 
 
 def predict_end(case: InvariantStart) -> jax.Array:

@@ -133,13 +133,15 @@ def ridge_cases() -> dict[str, UnbalancedStart]:
 def draw(rng: np.random.Generator) -> UnbalancedStart:
     """Random class sizes, scale and diagonals of either sign."""
     counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
-    return _case(*rng.normal(size=(2, 3)), rng, counts=counts, scale=np.exp(rng.uniform(-0.7, 0.7)))
+    w, h = rng.normal(size=(2, 3))
+    return _case(w, h, rng, counts=counts, scale=np.exp(rng.uniform(-0.7, 0.7)))
 
 
 def ridge_draw(rng: np.random.Generator) -> UnbalancedStart:
     """As `draw`, with a ridge."""
     counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
-    return _case(*rng.normal(size=(2, 3)), rng, rng.uniform(0, 5), counts, np.exp(rng.uniform(-0.7, 0.7)))
+    w, h = rng.normal(size=(2, 3))
+    return _case(w, h, rng, rng.uniform(0, 5), counts, np.exp(rng.uniform(-0.7, 0.7)))
 
 
 _SOURCE = "[saxe2014], appendix; class sizes"

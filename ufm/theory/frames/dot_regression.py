@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
+from ufm.checks import AnyArray
 from ufm.frames import Frame, dot_regression, simplex_etf
 from ufm.losses import cross_entropy
 from ufm.theory.theorem import Theorem, agreement
@@ -38,9 +39,9 @@ class Regressed(NamedTuple):
     """The minimum and its features, the gradient at the case's features, and its ratio to cross-entropy's pull by sample."""
 
     value: jax.Array
-    features: jax.Array
-    gradient: jax.Array
-    ratio: jax.Array
+    features: AnyArray
+    gradient: AnyArray
+    ratio: AnyArray
 
 
 def predict(case: FixedFrame) -> Regressed:

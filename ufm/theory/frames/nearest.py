@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
+from ufm.checks import AnyArray
 from ufm.frames import Frame, helmert, proximal_simplex, simplex_etf
 from ufm.theory.theorem import Check, Theorem, below, relative_error
 
@@ -31,7 +32,7 @@ class Nearest(NamedTuple):
     """The least value and the frame there, shape (d, K)."""
 
     value: jax.Array
-    frame: jax.Array
+    frame: AnyArray
 
 
 def predict(case: Means) -> Nearest:

@@ -9,7 +9,7 @@ few entries more than the
 that counting asks for, and none if it has fewer, but for supports in special position.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ def measure(case: Sparsity, key: jax.Array) -> Fitted:
         U = vectors(x)
         return np.concatenate([(U.T @ U)[pairs] - goal, U.sum(axis=1)])
 
-    best = None
+    best: Any = None
     for _ in range(_STARTS):
         run = scipy.optimize.least_squares(residual, rng.standard_normal(case.nonzeros), xtol=1e-15)
         best = run if best is None or run.cost < best.cost else best
@@ -73,7 +73,7 @@ def measure(case: Sparsity, key: jax.Array) -> Fitted:
 def _support(case: Sparsity, rng: np.random.Generator) -> np.ndarray:
     """All rows in use with at least two entries, every two columns with a row in common."""
     for _ in range(_DRAWS):
-        support = np.zeros(case.dim * case.classes, bool)
+        support: np.ndarray = np.zeros(case.dim * case.classes, bool)
         support[rng.choice(support.size, case.nonzeros, replace=False)] = True
         support = support.reshape(case.dim, case.classes)
         shared = support.T.astype(int) @ support

@@ -80,7 +80,7 @@ def predict(model: PeeledModel) -> dict[str, jax.Array]:
     return {"loss": jnp.sum(weights * found.loss), "inside": found.x, "between": found.s}
 
 
-def measure(model: PeeledModel, key: jax.Array) -> dict[str, jax.Array]:
+def measure(model: PeeledModel, key: jax.Array) -> dict[str, np.ndarray]:
     """The same numbers of the lowest of several searches over normalised factors, every class as two columns."""
     groups = np.arange(_CLASSES) >= int(model.frequent)
     value, Z = _search(model, jax.random.normal(key, (_STARTS, 2, 2 * _CLASSES, _CLASSES)))

@@ -5,7 +5,7 @@ without a bias, the relative gap value/bound - 1 of the point that L-BFGS reache
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -58,7 +58,7 @@ def draw(rng: np.random.Generator) -> Problem:
     return _problem(float(np.exp(rng.uniform(-3, 4))), float(np.exp(rng.uniform(0, np.log(200)))))
 
 
-def _problem(critical: float, ratio: float = 100.0, smoothing: float = 0.0, **choices: float | str) -> Problem:
+def _problem(critical: float, ratio: float = 100.0, smoothing: float = 0.0, **choices: Any) -> Problem:
     """One column a class, d = K, with N^2 l2_W l2_H = critical."""
     n = np.array(exponential_counts(_CLASSES, 500, ratio), float)
     l2 = critical**0.5 / n.sum()

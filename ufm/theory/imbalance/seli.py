@@ -84,7 +84,7 @@ def evidence(sizes: jax.Array, predicted: Geometry, measured: Geometry) -> list[
     return [
         *checks,
         Check("certificate", "multipliers > 0", 0.0 if multipliers[~own].min() > 0 else 1.0, 0.0),
-        Check("certificate", "dual norm - 1", abs(norm - 1), 1e-10),
+        Check("certificate", "dual norm - 1", abs(float(norm) - 1), 1e-10),
         Check("certificate", "dual value", relative_error(predicted.value, multipliers.sum()), 1e-10),
     ]
 

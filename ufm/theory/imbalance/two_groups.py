@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import refuse
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
-from ufm.problem import Problem, grouped, is_one_hot
+from ufm.problem import GroupedClasses, Problem, classes_of, grouped, is_one_hot
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
 from ufm.theory.minimum import minimum_theorem
@@ -31,7 +32,7 @@ def predict(problem: Problem) -> Prediction:
     """The four scalars as singular triples, for a problem whose design is one of two groups."""
     n, K, in_A = problem.counts, problem.classes, _in_A(problem)
     K_A = int(in_A.sum())
-    found, sizes = scalars_of(problem), problem.design.sizes
+    found, sizes = scalars_of(problem), _groups_of(problem).sizes
     basis = _grouped_basis(K, jnp.asarray(K_A), n.dtype)
     position = jnp.arange(1, K)
     k = (K_A * (K - K_A) / K) ** 0.5
@@ -50,7 +51,7 @@ def predict(problem: Problem) -> Prediction:
 
 def scalars_of(problem: Problem) -> Scalars:
     """The program's minimum for the two groups of a problem's design, the first one A."""
-    in_A, sizes = _in_A(problem), problem.design.sizes
+    in_A, sizes = _in_A(problem), _groups_of(problem).sizes
     classes = jnp.asarray(np.array([in_A.sum(), (~in_A).sum()]), sizes.dtype)
     prices = effective_c(problem) * jnp.sqrt(sizes)
     return solve_groups(Groups(classes, classes * sizes / problem.samples, prices), problem.bias, problem.l2_b)
@@ -58,7 +59,14 @@ def scalars_of(problem: Problem) -> Scalars:
 
 def _in_A(problem: Problem) -> np.ndarray:
     """(K,) which classes are in the first group."""
-    return np.asarray(problem.design.groups) == 0
+    return np.asarray(_groups_of(problem).groups) == 0
+
+
+def _groups_of(problem: Problem) -> GroupedClasses:
+    groups = grouped(classes_of(problem.design))
+    if groups is None:
+        refuse("problem", problem, "of known groups")
+    return groups
 
 
 def _grouped_basis(K: int, K_A: jax.Array, dtype) -> jax.Array:
@@ -74,7 +82,7 @@ def _grouped_basis(K: int, K_A: jax.Array, dtype) -> jax.Array:
 
 def in_two_groups(problem: Problem) -> Problem:
     """The problem in the type that the theorem speaks of."""
-    return dataclasses.replace(problem, design=grouped(problem.design))
+    return dataclasses.replace(problem, design=_groups_of(problem))
 
 
 def two_sizes(p: Problem) -> bool:

@@ -12,7 +12,8 @@ Lion settles at vertices of the box, where its score K(grad f) + decay <x, grad 
 the minimiser is no vertex, as for MSE in a wide box, the score hovers at a level proportional to the step.
 """
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -125,10 +126,10 @@ def _levels(problems: tuple, decay: jax.Array, starts: tuple) -> Scores:
 def _lion(problem: Problem, decay: jax.Array, x: Params, sizes: jax.Array) -> tuple[Params, jax.Array]:
     """The end of a run from x, and the score before every step."""
 
-    def step(carry: tuple, size: jax.Array) -> tuple:
+    def step(carry: tuple, size: jax.Array) -> tuple[tuple, jax.Array]:
         x, momentum = carry
         g = jax.grad(partial(objective, problem))(x)
-        score = sum(jax.tree.leaves(jax.tree.map(lambda d, x: jnp.sum(jnp.abs(d)) + decay * jnp.vdot(x, d), g, x)))
+        score = reduce(add, jax.tree.leaves(jax.tree.map(lambda d, x: jnp.sum(jnp.abs(d)) + decay * jnp.vdot(x, d), g, x)))
         update, momentum = lion_k(size, decay=decay).update(g, momentum, x)
         return (optax.apply_updates(x, update), momentum), score
 
@@ -138,7 +139,7 @@ def _lion(problem: Problem, decay: jax.Array, x: Params, sizes: jax.Array) -> tu
 
 def box(K: int, d: int, B: float) -> Box:
     """The problem in a box of half-width B; the signs are a design where one is known, columns of a Hadamard matrix otherwise."""
-    columns = np.ones((1, 1))
+    columns: np.ndarray = np.ones((1, 1))
     while len(columns) < max(K, d + 1):
         columns = np.kron([[1.0, 1.0], [1.0, -1.0]], columns)
     signs, design = columns[:K, 1 : d + 1], False

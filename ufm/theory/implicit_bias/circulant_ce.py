@@ -71,7 +71,7 @@ def circulant_params(case: CirculantPoint) -> Params:
 
 def hadamard_characters(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Basis, characters and conjugate pairs (none) of Z_2^bits."""
-    H = np.ones((1, 1))
+    H: np.ndarray = np.ones((1, 1))
     for _ in range(bits):
         H = np.kron([[1, 1], [1, -1]], H)
     return H / np.sqrt(len(H)), H, np.arange(len(H))
@@ -84,8 +84,8 @@ def cyclic_characters(K: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         waves = (np.cos, np.sin) if 2 * f < K else (np.cos,)
         columns += [wave(2 * np.pi * f * h / K) * np.sqrt(len(waves) / K) for wave in waves]
         frequencies += [f] * len(waves)
-    frequencies = np.array(frequencies)
-    return np.stack(columns, axis=1), np.cos(2 * np.pi * h[:, None] * frequencies[None, :] / K), frequencies
+    f_of = np.array(frequencies)
+    return np.stack(columns, axis=1), np.cos(2 * np.pi * h[:, None] * f_of[None, :] / K), f_of
 
 
 def circulant_point(group: tuple, n: int, l2: float, rng: np.random.Generator, size: float = 1.5) -> CirculantPoint:

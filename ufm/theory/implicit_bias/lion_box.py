@@ -60,7 +60,7 @@ def measure_excess(run: Run, key: jax.Array) -> jax.Array:
     def excess(x: Params) -> jax.Array:
         return jnp.maximum(jnp.max(jnp.abs(ravel_pytree(x)[0])) - 1 / run.decay, 0)
 
-    def step(carry: tuple, _: None) -> tuple:
+    def step(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
         x, state = carry
         update, state = optimizer.update(_gradient(run, x), state, x)
         x = optax.apply_updates(x, update)
@@ -113,7 +113,8 @@ def measure_step(run: Run, key: jax.Array) -> Step:
         points.append(optax.apply_updates(run.x, update))
         slopes = jax.tree.map(lambda d, x, new: jnp.vdot(d, x - (new - (1 - weight) * x) / weight), g, run.x, points[-1])
         gaps.append(run.decay * sum(jax.tree.leaves(slopes)))
-    return Step(*points, jnp.stack(gaps))
+    by_sign, by_polar = points
+    return Step(by_sign, by_polar, jnp.stack(gaps))
 
 
 def _gradient(run: Run, x: Params) -> Params:

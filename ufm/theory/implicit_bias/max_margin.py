@@ -95,7 +95,8 @@ def cases() -> dict[str, Start]:
 
 def draw(rng: np.random.Generator) -> Start:
     """A random start of random sizes."""
-    return random_start(*np.exp(rng.uniform(-2, -0.5, size=2)), rng)
+    size_W, size_H = np.exp(rng.uniform(-2, -0.5, size=2))
+    return random_start(size_W, size_H, rng)
 
 
 THEOREMS = (

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
 
 _STEPS, _STEP_SIZE = 60, 1e13
@@ -41,9 +42,9 @@ class Paths(NamedTuple):
 class Mistakes(NamedTuple):
     """Of either variant (2,): steps until all are correct, u . p_T / S_1, and |p_T|^2 / S_2; what is predicted bounds them."""
 
-    steps: jax.Array
-    progress: jax.Array
-    growth: jax.Array
+    steps: AnyArray
+    progress: AnyArray
+    growth: AnyArray
 
 
 def predict_path(case: Separable) -> Paths:
@@ -89,7 +90,7 @@ def _descend(case: Separable) -> tuple[Paths, Mistakes]:
         return jnp.mean(jax.nn.softplus(-(v @ theta + shift)))
 
     def run(normalised: bool) -> tuple:
-        def step(theta: jax.Array, _: None) -> tuple:
+        def step(theta: jax.Array, _: None) -> tuple[jax.Array, tuple]:
             gradient, falling = jax.grad(loss, argnums=(0, 1))(theta, jnp.zeros(()))
             wrong = ~jnp.all(v @ theta > 0)
             share = -falling  # the mean sigmoid: how the loss falls when all margins grow

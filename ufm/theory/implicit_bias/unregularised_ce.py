@@ -73,7 +73,7 @@ def _integrate(case: SimplexStart) -> SimplexPath:
         gradient = trained_part(case, jax.grad(partial(objective, problem))(params))
         return jax.tree.map(lambda g: -jnp.exp(clock) * g, gradient)
 
-    def advance(params: Params, ends: tuple) -> tuple:
+    def advance(params: Params, ends: tuple) -> tuple[Params, Params]:
         h = (ends[1] - ends[0]) / _SUBSTEPS
 
         def step(i: int, p: Params) -> Params:

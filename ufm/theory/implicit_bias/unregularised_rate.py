@@ -54,8 +54,8 @@ def predict_one_over_t(case: SimplexStart) -> Exponents:
 
 def measure_exponents(case: SimplexStart, key: jax.Array) -> tuple[Exponents, Exponents]:
     """Of the factors that the case trains, and of the features alone, for which the claim is right."""
-    rates = measure_rate(case, key), measure_rate(_features_alone(case), key)
-    return tuple(Exponents(rate.power, rate.growth) for rate in rates)
+    own, alone = measure_rate(case, key), measure_rate(_features_alone(case), key)
+    return Exponents(own.power, own.growth), Exponents(alone.power, alone.growth)
 
 
 def _features_alone(case: SimplexStart) -> SimplexStart:

@@ -21,7 +21,7 @@ import numpy as np
 from ufm.checks import is_traced
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
-from ufm.objective import Params, column_weights, data_term
+from ufm.objective import Params, column_weights, data_term, end_to_end
 from ufm.problem import Problem
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.assumptions import has_bias, has_loss
@@ -33,7 +33,7 @@ from ufm.theory.theorem import Assumption
 
 def predict(problem: Problem) -> Prediction:
     """Features of every column from two scalars each (one for K = 2)."""
-    K, W = problem.classes, problem.scale * problem.classifier
+    K, W = problem.classes, end_to_end(problem, ())
     om2 = jnp.sum(W**2) / (K - 1)
     kappa = om2 * column_weights(problem) / (problem.l2_H * problem.multiplicity)
     first, second, t = two_classes(problem.targets)

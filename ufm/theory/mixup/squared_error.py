@@ -89,7 +89,8 @@ def draw(rng: np.random.Generator) -> Problem:
     """Random alpha, class size without self-pairs and ridges, three or four classes."""
     nodes = lambda_nodes(float(np.exp(rng.uniform(-2, 2))), 2)
     at = rng.uniform(0.01, 0.4), float(np.exp(rng.normal())), int(rng.choice((3, 4)))
-    return problem_at(*nodes, *at, self_pairs=False, per_class=int(rng.integers(2, 50)))
+    tau, balance, classes = at
+    return problem_at(*nodes, tau, balance, classes, self_pairs=False, per_class=int(rng.integers(2, 50)))
 
 
 _MINIMUM = minimum_theorem(

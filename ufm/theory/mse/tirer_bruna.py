@@ -5,6 +5,8 @@
 so that l2_W = lW/K and l2_H = lH/(Kn) here. Their c is K sqrt(n) times the geometric mean of the plain ridges.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from ufm.equivalent.columns import split_columns
@@ -69,7 +71,7 @@ def _problem(their_c: float, bias: str, depth: int = 1, l2_b: float = 0.0) -> Pr
     """K = 4, n = 6, lW : lH = 4 : 1, each class split in two columns; the second layer shares lW."""
     K, n = 4, 6
     lW, lH = 2 * their_c, their_c / 2
-    ridges = {"l2_W": lW / K, "l2_H": lH / (K * n)}
+    ridges: dict[str, Any] = {"l2_W": lW / K, "l2_H": lH / (K * n)}
     return split_columns(Problem.balanced(K, n, (12,) * depth, bias=bias, l2_b=l2_b, **ridges))
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.losses import cross_entropy
 from ufm.theory.theorem import Check, Theorem
 
@@ -23,8 +24,8 @@ _REACH = {"float16": 9.0, "bfloat16": 80.0, "float32": 80.0, "float64": 690.0}  
 class LossAndGradient(NamedTuple):
     """The loss, and its gradient in the logits (K,)."""
 
-    loss: jax.Array
-    gradient: jax.Array
+    loss: AnyArray
+    gradient: AnyArray
 
 
 def predict(logits: jax.Array) -> LossAndGradient:

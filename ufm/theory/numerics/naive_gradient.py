@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray, AnyNumber
 from ufm.theory.theorem import Check, Theorem, agreement, refuting
 
 _CLASSES = 4
@@ -24,15 +25,15 @@ _RANGES = {"bfloat16": (8, 12), "float16": (10, 14), "float32": (19, 25), "float
 class Point(NamedTuple):
     """W: (K, d) and H: (d, K), one feature a class."""
 
-    W: jax.Array
-    H: jax.Array
+    W: AnyArray
+    H: AnyArray
 
 
 class Drift(NamedTuple):
     """Sums over the classes, of the logit gradient and of the gradient in W, relative to their sizes."""
 
-    logits: jax.Array
-    classifier: jax.Array
+    logits: AnyNumber
+    classifier: AnyNumber
 
 
 def predict(case: Point) -> Drift:

@@ -66,7 +66,8 @@ def _steps(case: Step) -> Norms:
         optimizer = optax.chain(transformation, optax.sgd(case.eta))
         updates = jax.tree.leaves(optimizer.update(gradient, optimizer.init(case.params), case.params)[0])
         sums = [(jnp.sum((x + y) ** 2), jnp.sum(x * y), jnp.sum(y**2)) for x, y in zip(theta, updates, strict=True)]
-        return tuple(jnp.stack(column) for column in zip(*sums, strict=True))
+        after, along, step = (jnp.stack(column) for column in zip(*sums, strict=True))
+        return after, along, step
 
     before = jnp.stack([jnp.sum(x**2) for x in theta])
     squares, inner, lengths = after(perp_grad())

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.frames import helmert
 from ufm.losses import stablemax
 from ufm.losses.rational import signed_log
@@ -31,8 +32,8 @@ _SUBSTEPS, _HIGHEST = 12, 1e6
 class Shares(NamedTuple):
     """Probabilities of K classes, and the slopes of the logarithms of their scores s(z_k)."""
 
-    probability: jax.Array
-    slope: jax.Array
+    probability: AnyArray
+    slope: AnyArray
 
 
 class Start(NamedTuple):
@@ -56,7 +57,7 @@ def predict_shares(z: jax.Array) -> Shares:
     return Shares(jax.nn.softmax(signed_log(z)), 1 / (1 + jnp.abs(z)))
 
 
-def score(x: jax.Array) -> jax.Array:
+def score(x: AnyArray) -> jax.Array:
     """s(x) = x + 1 for x >= 0, 1/(1 - x) for x < 0."""
     return jnp.where(x >= 0, 1 + jnp.maximum(x, 0), 1 / (1 - jnp.minimum(x, 0)))
 
@@ -64,9 +65,9 @@ def score(x: jax.Array) -> jax.Array:
 def measure_shares(z: jax.Array, key: jax.Array) -> Shares:
     """The definition, and central differences of log s."""
     del key
-    z = np.asarray(z)
-    s, h = np.asarray(score(z)), 1e-5 * (1 + np.abs(z))
-    return Shares(s / s.sum(), (np.log(np.asarray(score(z + h))) - np.log(np.asarray(score(z - h)))) / (2 * h))
+    at = np.asarray(z)
+    s, h = np.asarray(score(at)), 1e-5 * (1 + np.abs(at))
+    return Shares(s / s.sum(), (np.log(np.asarray(score(at + h))) - np.log(np.asarray(score(at - h)))) / (2 * h))
 
 
 def predict_flow(case: Start) -> Path:

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.frames import simplex_etf
-from ufm.losses import comp_sum, gce, mae
+from ufm.losses import comp_sum, gce, mae, value_of
 from ufm.losses.probability import CompSum
 from ufm.problem import Problem
 from ufm.roots import increasing_root
@@ -42,7 +43,7 @@ _LOWEST_ODDS = -800.0
 
 def predict(problem: Problem) -> Prediction:
     """The larger root of s - tau softplus(s) = log(c (K-1)) in a = log(K-1) - s, or zero where that is lower."""
-    K, c, tau = problem.classes, price_of(problem), problem.loss.value.tau
+    K, c, tau = problem.classes, price_of(problem), value_of(problem.loss, CompSum).tau
     at_zero = jnp.log(K - 1.0)
 
     def slope(s: jax.Array, c: jax.Array) -> jax.Array:
@@ -70,9 +71,9 @@ def predict_sum_exponential(problem: Problem) -> Prediction:
 class Hysteresis(NamedTuple):
     """Values reached: the lowest from anywhere, from next to zero, and from a large simplex."""
 
-    lowest: jax.Array
-    from_zero: jax.Array
-    from_simplex: jax.Array
+    lowest: AnyArray
+    from_zero: AnyArray
+    from_simplex: AnyArray
 
 
 def predict_hysteresis(problem: Problem) -> Hysteresis:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.losses import focal, is_loss, poly1, z_loss
+from ufm.losses import focal, is_loss, poly1, value_of, z_loss
 from ufm.losses.normalised import ZLoss
 from ufm.problem import Problem
 from ufm.theory.assumptions import has_loss
@@ -48,7 +48,7 @@ def predict(problem: Problem) -> Prediction:
 def predict_z_score(problem: Problem) -> Prediction:
     """The same with the z-score a (1 - 1/K)/sqrt(a^2 (K-1)/K^2 + eps) of the true logit in closed form."""
     K, c = problem.classes, price_of(problem)
-    slope, offset, eps = astuple(problem.loss.value)
+    slope, offset, eps = astuple(value_of(problem.loss, ZLoss))
 
     def F(a: jax.Array, c: jax.Array) -> jax.Array:
         score = a * (1 - 1 / K) / jnp.sqrt(a**2 * (K - 1) / K**2 + eps)
@@ -66,7 +66,7 @@ class Descent(NamedTuple):
 
 def predict_infimum(problem: Problem) -> jax.Array:
     """softplus(A (B - sqrt(K-1)))/A, the loss at the largest z-score of any column: approached as the logits go to zero."""
-    slope, offset, _ = astuple(problem.loss.value)
+    slope, offset, _ = astuple(value_of(problem.loss, ZLoss))
     return jax.nn.softplus(slope * (offset - jnp.sqrt(problem.classes - 1.0))) / slope
 
 

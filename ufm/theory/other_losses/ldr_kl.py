@@ -9,7 +9,7 @@ It is convex and contrastive. With p = 1 - (K-1) c the weight of the true class,
 
 import jax.numpy as jnp
 
-from ufm.losses import ldr_kl
+from ufm.losses import ldr_kl, value_of
 from ufm.losses.margin import LdrKl
 from ufm.problem import Problem
 from ufm.theory.assumptions import has_loss
@@ -23,7 +23,7 @@ _LOSSES = (ldr_kl(1.0, 0.5),)
 def predict(problem: Problem) -> Prediction:
     """a = max(0, m + T log(1/c - K + 1)); f* is T log[(1 + (K-1) exp((m-a)/T))/K] + c (K-1) a."""
     K, c = problem.classes, price_of(problem)
-    m, T = problem.loss.value.margin, problem.loss.value.temperature
+    m, T = value_of(problem.loss, LdrKl).margin, value_of(problem.loss, LdrKl).temperature
     threshold = 1 / (K - 1 + jnp.exp(-m / T))
     alive = c < threshold
     a = jnp.where(alive, m + T * jnp.log(1 / jnp.where(alive, c, 0.5 / K) - (K - 1)), 0)

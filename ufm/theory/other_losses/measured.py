@@ -118,8 +118,8 @@ def certified(problem: Problem, predicted: Prediction, measured: Measured) -> li
 def collapse_theorem(*assumes: Assumption, missing: int, **fields: Any) -> Theorem:
     """A Theorem about the minimum for one loss in the balanced one-layer model of width at least K - missing."""
     shared = (BALANCED, PLAIN, PENALISED, has_bias("none"), ONE_LAYER, is_wide(missing))
-    fields = {"measure": measure, "evidence": evidence, "minimiser": True} | fields
-    return Theorem(assumes=(*assumes, *shared), **fields)
+    given: dict[str, Any] = {"measure": measure, "evidence": evidence, "minimiser": True} | fields
+    return Theorem(assumes=(*assumes, *shared), **given)
 
 
 def cases_of(losses: tuple[Loss, ...], *prices: float) -> dict[str, Problem]:

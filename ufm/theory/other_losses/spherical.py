@@ -15,7 +15,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from ufm.losses import log_spherical, log_taylor
+from ufm.losses import log_spherical, log_taylor, value_of
 from ufm.losses.spherical import LogSpherical
 from ufm.problem import Problem
 from ufm.roots import increasing_root
@@ -31,7 +31,7 @@ _SPHERICAL = (log_spherical(0.05),)
 def predict_spherical(problem: Problem) -> Prediction:
     """a = b = o, the lowest point of log((o^2 + K eps)/(o^2 + eps)) + c K o on o >= 0."""
     K, c = problem.classes, price_of(problem)
-    eps = problem.loss.value.eps
+    eps = value_of(problem.loss, LogSpherical).eps
 
     def F(o: jax.Array, c: jax.Array) -> jax.Array:
         return jnp.log1p((K - 1) * eps / (o**2 + eps)) + c * K * o

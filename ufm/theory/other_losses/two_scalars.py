@@ -14,7 +14,7 @@ Where b would not be below zero the simplex (b = 0) is the minimum, and where a 
 import jax.numpy as jnp
 from jax.scipy.special import logit
 
-from ufm.losses import LOGISTIC, ce_logsumexp, stablemax
+from ufm.losses import LOGISTIC, ce_logsumexp, stablemax, value_of
 from ufm.losses.logsumexp import CrossEntropyLogsumexp
 from ufm.problem import Problem
 from ufm.theory.assumptions import has_loss
@@ -39,7 +39,7 @@ def predict_bce(problem: Problem) -> Prediction:
 def predict_logsumexp(problem: Problem) -> Prediction:
     """(a, b) from lse = c K/(2 zeta) and the softmax above for c < 1/K, the mean where c >= 1/K and 2 zeta log(K)/K > c."""
     K, c = problem.classes, price_of(problem)
-    zeta = problem.loss.value.zeta
+    zeta = value_of(problem.loss, CrossEntropyLogsumexp).zeta
     inside = c < 1 / K
     safe = jnp.where(inside, c, 0.5 / K)
     lse = c * K / (2 * zeta)

@@ -22,8 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, units
 from ufm.theory.perturbation.newton import minima
 from ufm.theory.theorem import Assumption, Claim, Refutation, Theorem, agreement, counterexample
@@ -51,9 +53,9 @@ class Aligned(NamedTuple):
 class Minimum(NamedTuple):
     """W (K, d), H (d, N) and the objective there."""
 
-    W: jax.Array
-    H: jax.Array
-    value: jax.Array
+    W: AnyArray
+    H: AnyArray
+    value: AnyArray
 
 
 def mode(m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.Array) -> jax.Array:
@@ -102,9 +104,9 @@ def measure(case: Aligned, key: jax.Array) -> Minimum:
     problem = case.problem
     (K, N), d = problem.targets.shape, problem.widths[0]
     size = np.array([0.1, 0.5, 1.0, 2.0, 0.1, 0.5])[:, None, None]
-    centres = np.broadcast_to(problem.H0, (_STARTS, d, N))
+    centres = np.broadcast_to(proximity_features(problem), (_STARTS, d, N))
     H = size * rng.normal(size=(_STARTS, d, N)) + np.array([0, 0, 0, 0, 1, 1])[:, None, None] * centres
-    starts = Params((size * rng.normal(size=(_STARTS, K, d)),), H, None)
+    starts = Params((jnp.asarray(size * rng.normal(size=(_STARTS, K, d))),), jnp.asarray(H), None)
     found = minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
     best = int(np.argmin(found.value))
     return Minimum(*(np.asarray(x)[best] for x in (found.W, found.H, found.value)))
@@ -147,10 +149,10 @@ def aligned(rng: np.random.Generator, lW: float, lH: float, B: float, m0: tuple,
     U, V, Q = (np.linalg.qr(rng.normal(size=shape))[0] for shape in ((d, d), (K, K), (K, K)))
     Z = np.kron(Q, np.array([[1.0], [-1.0]]) / np.sqrt(2))
     D_perp = unseen * np.outer(U[:, K:] @ rng.normal(size=d - K), Z[:, 2])
-    U, Z, sigma0 = U[:, :K], Z * np.array([1.0, 1.0, 0.0]), np.array([*sigma0, 0.0])
-    m0 = np.asarray(m0, dtype=float)
-    H0 = np.repeat(U * m0 @ V.T, n, axis=1) + np.sqrt(n) * U * sigma0 @ Z.T + D_perp
-    return Aligned(proximity(lW, lH, B, H0), *(jnp.asarray(x) for x in (U, V, m0, sigma0, Z, D_perp)))
+    U, Z, sigma = U[:, :K], Z * np.array([1.0, 1.0, 0.0]), np.array([*sigma0, 0.0])
+    m = np.asarray(m0, dtype=float)
+    H0 = np.repeat(U * m @ V.T, n, axis=1) + np.sqrt(n) * U * sigma @ Z.T + D_perp
+    return Aligned(proximity(lW, lH, B, H0), *(jnp.asarray(x) for x in (U, V, m, sigma, Z, D_perp)))
 
 
 def cases_above() -> dict[str, Aligned]:

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.near_collapse import perturbation
 from ufm.theory.perturbation.newton import minima
@@ -29,17 +31,17 @@ _STRENGTHS = 6
 class Minimum(NamedTuple):
     """W (K, d), H (d, N) and the objective there."""
 
-    W: jax.Array
-    H: jax.Array
-    value: jax.Array
+    W: AnyArray
+    H: AnyArray
+    value: AnyArray
 
 
 def predict_reproduced(case: Problem) -> Minimum:
     """H0 itself, the classifier that shares its frame, and the value of the plain model."""
     lW, lH, _, _ = units(case)
     c = jnp.minimum(jnp.sqrt(lH * lW), 1)
-    M0, _ = parts(case, case.H0)
-    return Minimum(jnp.sqrt(lH / lW) * M0.T, case.H0, c - c**2 / 2)
+    M0, _ = parts(case, proximity_features(case))
+    return Minimum(jnp.sqrt(lH / lW) * M0.T, proximity_features(case), c - c**2 / 2)
 
 
 def measure_reproduced(case: Problem, key: jax.Array) -> Minimum:
@@ -47,8 +49,9 @@ def measure_reproduced(case: Problem, key: jax.Array) -> Minimum:
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     (K, N), d = case.targets.shape, case.widths[0]
     sizes = np.geomspace(0.1, 3, _STARTS)[:, None, None]
-    H = np.broadcast_to(case.H0, (_STARTS, d, N))
-    starts = Params((sizes * rng.normal(size=(_STARTS, K, d)),), H + sizes * rng.normal(size=(_STARTS, d, N)), None)
+    H = np.broadcast_to(proximity_features(case), (_STARTS, d, N))
+    W, near = sizes * rng.normal(size=(_STARTS, K, d)), H + sizes * rng.normal(size=(_STARTS, d, N))
+    starts = Params((jnp.asarray(W),), jnp.asarray(near), None)
     found = minima(case, H, np.full(_STARTS, float(case.beta)), starts)
     best = int(np.argmin(found.value))
     return Minimum(*(np.asarray(x)[best] for x in (found.W, found.H, found.value)))
@@ -58,7 +61,7 @@ def predict_limit(case: Problem) -> Minimum:
     """The nearest collapsed minimiser of the plain model."""
     lW, lH, _, _ = units(case)
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
-    M0, _ = parts(case, case.H0)
+    M0, _ = parts(case, proximity_features(case))
     U, _, Vt = jnp.linalg.svd(M0, full_matrices=False)
     M = jnp.sqrt((1 - c) / s) * U @ Vt
     return Minimum(s * M.T, M[:, case.labels], c - c**2 / 2)
@@ -68,9 +71,10 @@ def measure_limit(case: Problem, key: jax.Array) -> Minimum:
     """Newton minimisation from H0 at B, B/2, ..., B/32, extrapolated to B = 0 by a polynomial."""
     del key  # the minimum on the side of H0 is asked for
     betas = float(case.beta) * 0.5 ** np.arange(_STRENGTHS)
-    H0 = np.broadcast_to(case.H0, (_STRENGTHS, *case.H0.shape))
+    own = proximity_features(case)
+    H0 = np.broadcast_to(own, (_STRENGTHS, *own.shape))
     W = np.swapaxes(H0[:, :, :: case.groups[0]], 1, 2)
-    found = minima(case, H0, betas, Params((W,), H0, None))
+    found = minima(case, H0, betas, Params((jnp.asarray(W),), jnp.asarray(H0), None))
     weights = np.array([np.prod([b / (b - a) for b in betas if b != a]) for a in betas])
     return Minimum(*(np.tensordot(weights, np.asarray(x), 1) for x in (found.W, found.H, found.value)))
 
@@ -114,13 +118,13 @@ def _weak(rng: np.random.Generator, c: float, s: float, noise: float) -> Problem
 def _is_collapsed(problem: Problem) -> bool:
     lW, lH, _, _ = (float(x) for x in units(problem))
     rho = max(1 - np.sqrt(lH * lW), 0) / np.sqrt(lH / lW)
-    M, D = (np.asarray(x) for x in parts(problem, problem.H0))
+    M, D = (np.asarray(x) for x in parts(problem, proximity_features(problem)))
     return np.allclose(D, 0, atol=1e-12) and np.allclose(M.T @ M, rho * np.eye(problem.classes), atol=1e-12)
 
 
 def _has_nearest_frame(problem: Problem) -> bool:
     lW, lH, _, _ = units(problem)
-    rank = np.linalg.matrix_rank(np.asarray(parts(problem, problem.H0)[0]))
+    rank = np.linalg.matrix_rank(np.asarray(parts(problem, proximity_features(problem))[0]))
     return bool(lW * lH < 1) and rank == problem.classes
 
 

@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import minima, reduced_hessian
 from ufm.theory.perturbation.reduced import best_classifier
@@ -37,8 +39,8 @@ class Landscape(NamedTuple):
 class Curvature(NamedTuple):
     """lowest: (J,) smallest eigenvalue of N Hess L. at_zero: (d N,) all of them at H = 0, increasing."""
 
-    lowest: jax.Array
-    at_zero: jax.Array
+    lowest: AnyArray
+    at_zero: AnyArray
 
 
 class Stationary(NamedTuple):
@@ -82,7 +84,7 @@ def evidence_of_curvature(case: Landscape, predicted: Curvature, measured: Curva
 def predict_stationary(case: Problem) -> Stationary:
     """The fixed point of the alternation from H0, for all starts the same."""
     _, lH, B, _ = units(case)
-    M0, D0 = parts(case, case.H0)
+    M0, D0 = parts(case, proximity_features(case))
     identity = jnp.eye(case.widths[0])
 
     def alternate(_: int, H: jax.Array) -> jax.Array:
@@ -90,7 +92,7 @@ def predict_stationary(case: Problem) -> Stationary:
         G = W.T @ W + (lH + B) * identity
         return jnp.linalg.solve(G, B * M0 + W.T)[:, case.labels] + B * jnp.linalg.solve(G, D0)
 
-    H = jax.lax.fori_loop(0, _ALTERNATIONS, alternate, case.H0)
+    H = jax.lax.fori_loop(0, _ALTERNATIONS, alternate, proximity_features(case))
     W = best_classifier(case, H)
     return Stationary(jnp.broadcast_to(H, (_STARTS, *H.shape)), jnp.broadcast_to(W, (_STARTS, *W.shape)))
 
@@ -100,8 +102,9 @@ def measure_stationary(case: Problem, key: jax.Array) -> Stationary:
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     sizes = np.geomspace(0.1, 30, _STARTS)[:, None, None]
     (K, N), d = case.targets.shape, case.widths[0]
-    starts = Params((sizes * rng.normal(size=(_STARTS, K, d)),), sizes * rng.normal(size=(_STARTS, d, N)), None)
-    centres = np.broadcast_to(case.H0, (_STARTS, d, N))
+    W, H = sizes * rng.normal(size=(_STARTS, K, d)), sizes * rng.normal(size=(_STARTS, d, N))
+    starts = Params((jnp.asarray(W),), jnp.asarray(H), None)
+    centres = np.broadcast_to(proximity_features(case), (_STARTS, d, N))
     found = minima(case, centres, np.full(_STARTS, float(case.beta)), starts)
     return Stationary(found.H, found.W)
 

@@ -17,6 +17,7 @@ import numpy as np
 from ufm.metrics.variability import nc1_trace_ratio
 from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import Features, centring, parts, proximity, random_features
 from ufm.theory.perturbation.newton import minima
 from ufm.theory.perturbation.rates import predict_rates
@@ -41,7 +42,7 @@ class Expansion(NamedTuple):
 def predict(case: Steps) -> Expansion:
     """The expansions to second and to first order in tau."""
     problem, taus = case
-    H0, tau = problem.H0, taus[:, None, None]
+    H0, tau = proximity_features(problem), taus[:, None, None]
     G = gradient(problem, H0)
     AG = (hessian(problem, H0) @ G.T.ravel()).reshape(G.T.shape).T
     rates = predict_rates(Features(problem, H0))
@@ -56,9 +57,10 @@ def measure(case: Steps, key: jax.Array) -> Expansion:
     """Newton minimisation of the joint objective from H0, at every tau."""
     del key  # the minimum next to H0 is asked for
     problem, taus = case
-    H0 = np.broadcast_to(problem.H0, (len(taus), *problem.H0.shape))
-    W = np.broadcast_to(np.asarray(problem.H0)[:, :: problem.groups[0]].T, (len(taus), problem.classes, H0.shape[1]))
-    found = minima(problem, H0, 1 / (np.asarray(taus) * float(problem.samples)), Params((W,), H0, None))
+    own = np.asarray(proximity_features(problem))
+    H0 = np.broadcast_to(own, (len(taus), *own.shape))
+    W = np.broadcast_to(own[:, :: problem.groups[0]].T, (len(taus), problem.classes, H0.shape[1]))
+    found = minima(problem, H0, 1 / (np.asarray(taus) * float(problem.samples)), Params((jnp.asarray(W),), jnp.asarray(H0), None))
     return Expansion(found.H, _trace_ratios(problem, found.H))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, random_features, units
 from ufm.theory.perturbation.newton import Points, minima, stationary_points
 from ufm.theory.theorem import Assumption, Check, Theorem, below
@@ -60,10 +61,10 @@ def measure(case: Search, key: jax.Array) -> Traces:
     sizes = np.array([1e-4, 0.1, 0.3, 1.0, 1.0, 3.0])[:, None, None]
     near = np.array([1, 1, 0, 0, 0, 0])[:, None, None]
     W, H = (near * np.asarray(x)[None] + sizes * rng.normal(size=(_STARTS, *x.shape)) for x in (case.W, case.H))
-    problem, starts = case.problem, Params((W,), H, None)
-    centres = np.broadcast_to(problem.H0, H.shape)
+    problem, starts = case.problem, Params((jnp.asarray(W),), jnp.asarray(H), None)
+    centres = np.broadcast_to(proximity_features(problem), H.shape)
     lists = stationary_points(problem, starts), minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
-    return _traces(problem, Points(*(np.concatenate(pair) for pair in zip(*lists, strict=True))))
+    return _traces(problem, Points(*(jnp.asarray(np.concatenate(pair)) for pair in zip(*lists, strict=True))))
 
 
 def measure_lowest(case: Search, key: jax.Array) -> Traces:
@@ -73,12 +74,12 @@ def measure_lowest(case: Search, key: jax.Array) -> Traces:
     (K, N), d = problem.targets.shape, problem.widths[0]
     sizes = np.array([0.1, 0.1, 0.3, 1.0, 1.0, 3.0])[:, None, None]
     near = np.array([1, 0, 1, 1, 0, 0])[:, None, None]
-    centres = np.broadcast_to(problem.H0, (_STARTS, d, N))
+    centres = np.broadcast_to(proximity_features(problem), (_STARTS, d, N))
     H = near * centres + sizes * rng.normal(size=(_STARTS, d, N))
-    starts = Params((sizes * rng.normal(size=(_STARTS, K, d)),), H, None)
+    starts = Params((jnp.asarray(sizes * rng.normal(size=(_STARTS, K, d))),), jnp.asarray(H), None)
     found = minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
     best = int(np.argmin(found.value))
-    return _traces(problem, Points(*(np.asarray(x)[best : best + 1] for x in found)))
+    return _traces(problem, Points(*(jnp.asarray(np.asarray(x)[best : best + 1]) for x in found)))
 
 
 def _traces(problem: Problem, found: Points) -> Traces:
@@ -116,7 +117,7 @@ def predict_decrease(case: Search) -> jax.Array:
 
 def measure_crossed(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """NC1 at the stationary point next to the given one, and at one next to H0 under proximity that is a million times stronger."""
-    strong = case._replace(problem=case.problem.replace(beta=1e6 * case.problem.beta), H=case.problem.H0)
+    strong = case._replace(problem=case.problem.replace(beta=1e6 * case.problem.beta), H=proximity_features(case.problem))
     return measure(case, key).nc1[0], measure(strong, key).nc1[0]
 
 

@@ -11,7 +11,7 @@ minimiser H0 = H* of class means sqrt(rho) R, R^T R = I, the minimiser answers d
 For c >= 1 the collapsed minimiser is zero: mu = lH within classes and lH - 1/lW on the means.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from ufm.losses import MSE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem, is_balanced
 from ufm.solve import solve
+from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, units
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
@@ -62,7 +63,7 @@ def _derivative(case: Perturbation) -> jax.Array:
 
     def moved(step: jax.Array) -> jax.Array:
         start = params._replace(H=params.H + step * direction)
-        return solve(problem.replace(H0=problem.H0 + step * direction), start, tolerance=1e-14).params.H
+        return solve(problem.replace(H0=proximity_features(problem) + step * direction), start, tolerance=1e-14).params.H
 
     up, down, up2, down2 = jax.lax.map(moved, _STEP * jnp.asarray([1.0, -1.0, 2.0, -2.0], problem.dtype))
     return (4 * (up - down) / (2 * _STEP) - (up2 - down2) / (4 * _STEP)) / 3
@@ -71,7 +72,7 @@ def _derivative(case: Perturbation) -> jax.Array:
 def perturbation(c: float, s: float, B: float, rng: np.random.Generator, dim: int = 5, n: int = 2) -> Perturbation:
     """A random direction at a random frame, for K = 3 classes of n samples."""
     K = 3
-    plain = {"l2_W": c / s / K, "l2_H": c * s / (K * n)}
+    plain: dict[str, Any] = {"l2_W": c / s / K, "l2_H": c * s / (K * n)}
     R = np.linalg.qr(rng.normal(size=(dim, K)))[0]
     M = np.sqrt(max(1 - c, 0) / s) * R
     H = jnp.asarray(np.repeat(M, n, axis=1))
@@ -95,7 +96,7 @@ def draw(rng: np.random.Generator) -> Perturbation:
 def _is_collapsed(case: Perturbation) -> bool:
     problem, H = case.problem, np.asarray(case.params.H)
     means = np.asarray(parts(problem, case.params.H)[0])[:, problem.labels]
-    return np.allclose(H, means, rtol=1e-12, atol=1e-13) and np.array_equal(H, problem.H0)
+    return np.allclose(H, means, rtol=1e-12, atol=1e-13) and np.array_equal(H, proximity_features(problem))
 
 
 def _is_one_layer_mse(case: Perturbation) -> bool:

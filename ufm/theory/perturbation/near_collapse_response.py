@@ -95,7 +95,7 @@ def _moved(case: Perturbation, direction: jax.Array) -> Points:
     centres, count = _centres(case, direction), len(_MULTIPLES)
     W = np.broadcast_to(case.params.weights[0], (count, *case.params.weights[0].shape))
     H = np.broadcast_to(case.params.H, (count, *case.params.H.shape))
-    return minima(case.problem, centres, np.full(count, float(case.problem.beta)), Params((W,), H, None))
+    return minima(case.problem, centres, np.full(count, float(case.problem.beta)), Params((jnp.asarray(W),), jnp.asarray(H), None))
 
 
 def _nc1(case: Perturbation, H: np.ndarray) -> np.ndarray:

@@ -17,12 +17,13 @@ so F_kk has singular values B/(B + s) [K (n - 1)], B/(B + lH) [(d - K)(n - 1)], 
 the one singular value g/2. To first order in 1/B these are Tirer et al.'s 1, 1 - s/B and 2 lH (1 - c)/B.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray
 from ufm.theory.perturbation.model import Features, parts, units
 from ufm.theory.perturbation.near_collapse import perturbation
 from ufm.theory.perturbation.newton import reduced_hessian
@@ -35,9 +36,9 @@ class Blocks(NamedTuple):
     same: (n d,) of F_kk for k = 0; other: (n d,) of F_kl for k = 0, l = 1.
     """
 
-    F: jax.Array
-    same: jax.Array
-    other: jax.Array
+    F: AnyArray
+    same: AnyArray
+    other: AnyArray
 
 
 def predict_spectrum(case: Features) -> jax.Array:
@@ -79,7 +80,7 @@ def predict_blocks(case: Features) -> Blocks:
     means = same - g / 2 * crossed
     F = jnp.einsum("kl,ij,ab->kialjb", jnp.eye(K), jnp.eye(n) - J, within) + jnp.einsum("ij,kalb->kialjb", J, means)
     counts = (K * (n - 1), (d - K) * (n - 1), d - K, K - 1, 1)
-    values = (B / (B + s), B / (B + lH), 1, 1 - g / 2, 1 - g)
+    values: tuple[Any, ...] = (B / (B + s), B / (B + lH), 1, 1 - g / 2, 1 - g)
     singular = jnp.concatenate([jnp.full((m,), v, F.dtype) for m, v in zip(counts, values, strict=True)])
     return Blocks(F, jnp.sort(singular)[::-1], jnp.zeros(n * d).at[0].set(g / 2))
 

@@ -13,7 +13,7 @@ Where D is orthogonal to the means W does not see it and e^(2 lH t) tr S_W is co
     d/dt H H^T = 2 n lW W^T W - 2 lH H H^T,      d/dt (|H|^2 + n lW log det D D^T) = -2 lH |H|^2 - 2 n lW lH d
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +95,7 @@ def measure_balance(case: Features, key: jax.Array) -> Balance:
     return jax.jvp(quantities, (case.H,), (velocity,))[1]
 
 
-def evidence(case: Features, predicted: tuple, measured: tuple) -> list[Check]:
+def evidence(case: Features, predicted: Any, measured: Any) -> list[Check]:
     """Agreement of every rate, relative to the larger of its size and one."""
     del case
     sizes = [max(1.0, float(np.max(np.abs(p)))) for p in predicted]

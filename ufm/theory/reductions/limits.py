@@ -8,7 +8,7 @@ Gaussian residuals of N samples are in law R = sigma L, L the lower-trapezoidal 
 freedom (Bartlett 1933; R3, derived): sampled at N = 10^12 as at N = 10, within O(sqrt(d/N)) of s = sigma sqrt(N - K).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,7 @@ def predict_law(case: GaussianStart) -> Law:
 def measure_law(case: GaussianStart, key: jax.Array) -> Law:
     """Moments over 8,192 draws of the pooled start, and 60 steps of descent from one of them."""
     # programs of this generator compile in a third of the time
-    key = jax.random.wrap_key_data(np.tile(jax.random.key_data(key), 2), impl="unsafe_rbg")
+    key = jax.random.wrap_key_data(jnp.asarray(np.tile(jax.random.key_data(key), 2)), impl="unsafe_rbg")
     return _draws(case._replace(problem=plain(case.problem)), key)
 
 
@@ -157,8 +157,8 @@ def law_evidence(case: GaussianStart, predicted: Law, measured: Law) -> list[Che
 
 def isotropic(spread: float, rng: np.random.Generator) -> Isotropic:
     """Three classes of (50, 30, 20) samples at widths (12, 4), of which the limit needs (7, 4), with a bias."""
-    ridges = {"l2_W": rng.uniform(0.002, 0.02, size=2), "l2_H": rng.uniform(0.002, 0.02), "l2_b": 0.01, "bias": "ridge"}
-    problem = Problem.from_targets(np.eye(3), (12, 4), multiplicity=np.array([50.0, 30, 20]), **ridges)
+    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.002, 0.02, size=2), "l2_H": rng.uniform(0.002, 0.02), "l2_b": 0.01}
+    problem = Problem.from_targets(np.eye(3), (12, 4), multiplicity=np.array([50.0, 30, 20]), bias="ridge", **ridges)
     run = Run(problem, start(problem, 0.8, rng), jnp.asarray(rng.uniform(0.05, 0.2)))
     return Isotropic(run, jnp.asarray(spread))
 
@@ -167,7 +167,7 @@ def gaussian_start(samples: float, rng: np.random.Generator) -> GaussianStart:
     """Three classes of 1/2, 1/4, 1/4 of the samples at d = 4, ridges of order one for features of order one."""
     counts = np.round(samples * np.array([0.25, 0.25]))
     counts = np.concatenate([[samples - counts.sum()], counts])
-    ridges = {"l2_W": rng.uniform(0.005, 0.05), "l2_H": rng.uniform(0.005, 0.05) / samples}
+    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.005, 0.05), "l2_H": rng.uniform(0.005, 0.05) / samples}
     problem = Problem.from_targets(np.eye(3), 4, multiplicity=counts, **ridges)
     W, means = (jnp.asarray(0.5 * rng.normal(size=s)) for s in ((3, 4), (4, 3)))
     return GaussianStart(problem, means, jnp.asarray(rng.uniform(0.5, 1.5)), W, jnp.asarray(0.1))

@@ -95,7 +95,7 @@ def decays(run: Run, methods: int) -> jax.Array:
     l2 = run.problem.ridges
 
     def of_method(momentum: jax.Array, ahead: jax.Array, rate: jax.Array) -> jax.Array:
-        def step(carry: tuple, _: None) -> tuple:
+        def step(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
             left, velocity = carry
             velocity = momentum * velocity + l2 * left
             update = velocity + ahead * (l2 * left + (momentum - 1) * velocity)

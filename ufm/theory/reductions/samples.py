@@ -16,7 +16,7 @@ import numpy as np
 from ufm.equivalent.columns import compress_columns, pool_samples
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params
-from ufm.problem import Problem, class_sizes
+from ufm.problem import Problem, class_sizes, classes_of
 from ufm.theory.reductions.runs import Run, plain, start, trajectories
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
@@ -64,7 +64,7 @@ def one_hot(
     choices = _numbers(depth, N, rng, bias, proximity)
     problem = Problem.imbalanced(counts, _WIDTHS[depth], multiplicity=multiplicity, **choices)
     # equal classes are classes of any sizes too: cases of one structure then share a program
-    problem = dataclasses.replace(problem, design=class_sizes(problem.design))
+    problem = dataclasses.replace(problem, design=class_sizes(classes_of(problem.design)))
     return Run(problem, start(problem, 0.8, rng), jnp.asarray(rng.uniform(0.05, 0.2)))
 
 

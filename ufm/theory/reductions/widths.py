@@ -5,7 +5,7 @@ W_1 = w Q^T, H = Q x. All layers (R2b): with S_0, ..., S_(M-1) the least subspac
 and that the weights map to one another, w_j = Q_j^T W_j Q_(j-1) runs on its own; what lies beside only shrinks by its ridge.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,8 +64,8 @@ def _all(run: Run) -> Params:
 def wide(loss: str, depth: int, rng: np.random.Generator, bias: str = "none", proximity: bool = False) -> Run:
     """Three classes of (2, 1, 1) samples at d = 16, a hidden width of 3."""
     widths = (16, 3)[:depth]
-    H0 = {"H0": rng.normal(size=(16, 4)), "beta": rng.uniform(0.01, 0.1)} if proximity else {}
-    ridges = {"l2_W": rng.uniform(0.002, 0.02, size=depth), "l2_H": rng.uniform(0.002, 0.02)}
+    H0: dict[str, Any] = {"H0": rng.normal(size=(16, 4)), "beta": rng.uniform(0.01, 0.1)} if proximity else {}
+    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.002, 0.02, size=depth), "l2_H": rng.uniform(0.002, 0.02)}
     problem = Problem.imbalanced((2, 1, 1), widths, loss=loss, bias=bias, **ridges, **H0)
     return Run(problem, start(problem, 0.7, rng), jnp.asarray(rng.uniform(0.05, 0.2)))
 
@@ -73,7 +73,7 @@ def wide(loss: str, depth: int, rng: np.random.Generator, bias: str = "none", pr
 def deep(loss: str, middle: str, rng: np.random.Generator, depth: int = 3) -> Chain:
     """`depth` layers of width 12 and one column a class, whose hidden layers start orthogonal, as identity or low-rank."""
     K = 3
-    ridges = {"l2_W": rng.uniform(0.002, 0.02, size=depth), "l2_H": rng.uniform(0.002, 0.02)}
+    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.002, 0.02, size=depth), "l2_H": rng.uniform(0.002, 0.02)}
     problem = Problem.imbalanced((4, 2, 1), (_WIDTH,) * depth, loss=loss, **ridges).collapsed()
     layers = []
     for _ in range(depth - 1):

@@ -6,7 +6,7 @@ in the numbers lW = l2_W/(n w), lH = l2_H/w, c = sqrt(lH lW), s = sqrt(lH/lW) of
 the weight of a sample over N.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def critical_point(
     R, U = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (d, K))
     left = max(1 - c, 0)
     H = jnp.asarray(np.repeat(np.sqrt(left / s) * R @ U.T, n, axis=1))
-    extra = {} if proximity is None else {"beta": w * proximity, "H0": H}
+    extra: dict[str, Any] = {} if proximity is None else {"beta": w * proximity, "H0": H}
     problem = Problem.balanced(K, n, d, l2_W=n * w * c / s, l2_H=w * c * s, weight=weight, **extra)
     return CriticalPoint(problem, Params((jnp.asarray(np.sqrt(left * s) * U @ R.T),), H, None), jnp.asarray(rank))
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyArray, AnyNumber
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, critical_point, random_point
 from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, numbers, spectrum, spectrum_check
@@ -31,8 +32,8 @@ class Point(NamedTuple):
     """spectrum: the table in closed form, or the (P,) ascending eigenvalues. gradient_norm: |grad f|. value: f."""
 
     spectrum: Spectrum | np.ndarray
-    gradient_norm: jax.Array
-    value: jax.Array
+    gradient_norm: AnyNumber
+    value: AnyArray
 
 
 class Modes(NamedTuple):

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.checks import AnyNumber
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, numbers, per_class, spectrum_check
@@ -26,7 +27,7 @@ class Layers(NamedTuple):
 
     W: Spectrum | np.ndarray
     H: Spectrum | np.ndarray
-    outliers: jax.Array
+    outliers: AnyNumber
 
 
 def predict(case: CriticalPoint) -> Layers:

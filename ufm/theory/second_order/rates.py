@@ -18,6 +18,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ufm.central_path import reduced_objective
+from ufm.checks import AnyNumber
 from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
@@ -36,9 +37,9 @@ _CENTRAL = {"d=K": (0.7, 1.4), "d>K": (0.7, 1.4)}
 class Rates(NamedTuple):
     """Exponential rates of |grad|, and of the within-class part seen and unseen by the classifier (0 where there is none)."""
 
-    gradient: jax.Array
-    seen: jax.Array
-    unseen: jax.Array
+    gradient: AnyNumber
+    seen: AnyNumber
+    unseen: AnyNumber
 
 
 def predict_joint(case: CriticalPoint) -> Rates:
@@ -88,7 +89,8 @@ def _slopes(case: CriticalPoint, key: jax.Array, central: bool) -> Rates:
     noise = np.random.default_rng(np.asarray(jax.random.key_data(key))).normal(size=H.size + (0 if central else W.size))
     kicks = jnp.asarray(np.outer(_KICKS, noise))
     norms = np.asarray(_history(problem, case.params, seen, jnp.asarray(step), kicks, central))
-    return Rates(_slope(norms[0, :, 0], step, 1e-5, 1e-7), *(_slope(norms[1, :, part], step, 0.5, 1e-2) for part in (1, 2)))
+    seen_rate, unseen_rate = (_slope(norms[1, :, part], step, 0.5, 1e-2) for part in (1, 2))
+    return Rates(_slope(norms[0, :, 0], step, 1e-5, 1e-7), seen_rate, unseen_rate)
 
 
 @partial(jax.jit, static_argnames="central")
@@ -112,7 +114,7 @@ def _history(problem: Problem, params: Params, seen: jax.Array, step: jax.Array,
     return jax.vmap(run)(kicks)
 
 
-def _slope(norms: np.ndarray, step: float, high: float, low: float) -> float:
+def _slope(norms: np.ndarray, step: float | np.floating, high: float, low: float) -> float:
     """The mean rate of decay between the first times below `high` and `low` of the start; 0 for nothing, NaN if too slow."""
     if norms[0] < 1e-12:
         return 0.0
