@@ -187,7 +187,7 @@ run = ufm.log_domain.descend_log(separable, begin, log_steps, every=log_steps //
 margin = np.asarray(run.smoothed_margin) * 2 * (K - 1)
 drift = float(np.max(np.abs(np.sum(run.params.weights[0] - begin.weights[0], axis=0))))
 print(f"log10 t = {run.log_time[-1] / np.log(10):.0f}, log10 f = {run.log_value[-1] / np.log(10):.0f}")
-print(ufm.log_domain.LogStatus(int(run.status)).text)
+print(ufm.Status(int(run.status)).text)
 print(f"smoothed margin over its bound: {margin[-1]:.6f}; the sum of the rows of W has moved by {drift:.1e}")
 
 # %%

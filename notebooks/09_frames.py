@@ -154,13 +154,13 @@ bound = ufm.frames.line_bound(many, room)
 ratios = [r for r in (1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.5, 3.0) if r * bound < 1]
 bases = [ufm.frames.equiangular_basis(many, room, r * bound, key, max_steps=50 if QUICK else 150) for r in ratios]
 for ratio, basis in zip(ratios, bases, strict=True):
-    end = "met" if basis.status == ufm.frames.SearchStatus.REACHED else "not met"
+    end = "met" if basis.status == ufm.Status.REACHED else "not met"
     print(
         f"threshold {ratio:4.2f} of the bound: largest |cos| {basis.coherence / bound:.4f} of it, {int(basis.steps):3d} steps, {end}"
     )
 ask(ufm.frames.equiangular_basis, many, room, 0.99 * bound, key)
 # %%
-reached = [i for i, basis in enumerate(bases) if basis.status == ufm.frames.SearchStatus.REACHED]
+reached = [i for i, basis in enumerate(bases) if basis.status == ufm.Status.REACHED]
 pairs, U = np.triu_indices(many, 1), np.random.default_rng(0).normal(size=(room, many))
 cosines = np.abs(U.T @ U / np.linalg.norm(U, axis=0)[:, None] / np.linalg.norm(U, axis=0))[pairs]
 _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
@@ -187,7 +187,7 @@ plt.show()
 
 # %%
 sparse = ufm.frames.sparse_etf(classes, width, zeros, key)
-print(ufm.frames.SearchStatus(int(sparse.status)).text)
+print(ufm.Status(int(sparse.status)).text)
 print(sparse.frame)
 
 # %%
@@ -254,7 +254,7 @@ for dim in dims:  # the simplex, always met
 if exact is not None:
     print(f"{K} lines in {d}: closed form {float(exact.welch_ratio):.12f} of Welch's bound")
     assert abs(exact.welch_ratio - 1) < 1e-12
-assert all(basis.coherence >= bound for basis in bases) and bases[-1].status == ufm.frames.SearchStatus.REACHED
+assert all(basis.coherence >= bound for basis in bases) and bases[-1].status == ufm.Status.REACHED
 short, fits = spare < 0, errors < 1e-6
 for name, these in {"too few entries": short, "entries enough": ~short, "at least 8 to spare": spare >= 8}.items():
     print(f"sparse supports with {name}: {np.sum(fits[these])} of {np.sum(these)} carry an exact simplex")
@@ -262,7 +262,7 @@ assert np.sum(fits[short]) / max(np.sum(short), 1) <= np.sum(fits[~short]) / max
 assert max(row[-1] for row in rows.values()) < 1e-9
 farthest, lowest = max(rows.values())[1], min(row[1] for row in rows.values())
 print(f"the frame whose rows are farthest from the others: minimum of cross-entropy {farthest / lowest - 1:.2%} above the lowest")
-if sparse.status == ufm.frames.SearchStatus.REACHED:
+if sparse.status == ufm.Status.REACHED:
     assert thin < 1e-6
     print("A sparse simplex is as good a fixed classifier as a dense one.")
 print("Verdict: no frame lies below its bound; the bounds are met where the list above says; a threshold some way above is cheap.")

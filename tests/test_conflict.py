@@ -91,7 +91,7 @@ REFUSALS = [
     (lambda: pull_push(W, H[:2], Y, LABELS), r"H must have shape \(4, 6\), got \(2, 6\)"),
     (lambda: pull_push(W, H, Y[:2], LABELS), r"residuals must have shape \(3, 6\), got \(2, 6\)"),
     (lambda: pull_push(W, H, Y, LABELS[:2]), r"labels must have shape \(6,\), got \(2,\)"),
-    (lambda: pull_push(W, H, Y, LABELS + 1), r"labels must be classes from 0 to 2, got \[1 1 2 2 3 3\]"),
+    (lambda: pull_push(W, H, Y, LABELS + 1), r"labels must be from 0 to classes - 1 = 2, got 3"),
 ]
 
 

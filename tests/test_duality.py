@@ -10,8 +10,9 @@ import pytest
 
 import ufm
 from ufm import Params, Problem, certify
-from ufm.duality import BoundStatus, dual_bound, is_tight, rounding
+from ufm.duality import dual_bound, is_tight, rounding
 from ufm.losses import kd, poly1
+from ufm.status import Status
 
 single = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(jnp.float32), tree))
 
@@ -29,7 +30,7 @@ def test_at_vanishing_ridges_bounds_stay_below_the_closed_form_and_close_to_it(l
             known = ufm.predict(problem.replace(l2_W=at_64[0].l2_W, l2_H=at_64[0].l2_H))
         certificate = certify(*at)
         exact.append((float(known.value) - float(certificate.lower_bound)) / float(known.value))
-        assert certificate.gap >= 0 and certificate.status == BoundStatus.BOUNDED
+        assert certificate.gap >= 0 and certificate.status == Status.BOUNDED
     assert min(exact) >= 0 and max(exact) < (1e-11 if dtype == "float64" else 2e-5), exact
 
 
@@ -47,32 +48,32 @@ def test_a_saturated_point_under_a_free_bias_gets_a_balanced_dual_point():
     H = np.repeat(np.eye(2), (1, 1000), axis=1)
     for size in (1.0, 40.0, 400.0):
         certificate = certify(problem, Params((jnp.asarray(size * np.eye(2)),), jnp.asarray(H), jnp.zeros(2)))
-        assert 0 <= certificate.lower_bound <= 0.00790028 and certificate.status == BoundStatus.BOUNDED
+        assert 0 <= certificate.lower_bound <= 0.00790028 and certificate.status == Status.BOUNDED
 
 
 def test_an_unbalanced_dual_point_has_no_bound_and_a_reason():
     problem = Problem.imbalanced((3, 1), 2, loss="ce", l2_W=0.1, l2_H=0.1, bias="free")
     found = dual_bound(problem, jnp.asarray([[[-1e-6, 0.9], [1e-6, -0.9]]]))
-    assert found.lower == -jnp.inf and found.status == BoundStatus.UNBALANCED
-    assert "do not sum to zero" in BoundStatus(int(found.status)).text
+    assert found.lower == -jnp.inf and found.status == Status.UNBALANCED
+    assert "do not sum to zero" in Status(int(found.status)).text
     balanced = dual_bound(problem, jnp.asarray([[[-1e-3, 3e-3], [1e-3, -3e-3]]]))
-    assert balanced.status == BoundStatus.BOUNDED and balanced.lower > 0
+    assert balanced.status == Status.BOUNDED and balanced.lower > 0
 
 
 @pytest.mark.parametrize(
     "loss, dual, status",
     [
-        ("ce", [[-0.5, 0.9], [0.6, -0.9]], BoundStatus.NOT_BELOW_RIDGES),
-        ("ce", [[-0.5, 0.1], [-0.2, -0.1]], BoundStatus.OUTSIDE_DOMAIN),
-        ("logistic", [[0.1, 0.1], [0.1, -0.1]], BoundStatus.OUTSIDE_DOMAIN),
-        ("squared_hinge", [[0.1, -0.1], [-0.1, 0.1]], BoundStatus.OUTSIDE_DOMAIN),
-        ("mse", [[-0.01, np.nan], [0.0, 0.0]], BoundStatus.NO_NUMBER),
+        ("ce", [[-0.5, 0.9], [0.6, -0.9]], Status.NOT_BELOW_RIDGES),
+        ("ce", [[-0.5, 0.1], [-0.2, -0.1]], Status.OUTSIDE_DOMAIN),
+        ("logistic", [[0.1, 0.1], [0.1, -0.1]], Status.OUTSIDE_DOMAIN),
+        ("squared_hinge", [[0.1, -0.1], [-0.1, 0.1]], Status.OUTSIDE_DOMAIN),
+        ("mse", [[-0.01, np.nan], [0.0, 0.0]], Status.NO_NUMBER),
     ],
 )
 def test_dual_points_that_are_not_feasible_are_named(loss, dual, status):
     problem = Problem.balanced(2, 1, 2, loss=loss, l2_W=0.01, l2_H=0.01)
     found = dual_bound(problem, jnp.asarray([dual]))
-    assert found.lower == -jnp.inf and BoundStatus(int(found.status)) == status
+    assert found.lower == -jnp.inf and Status(int(found.status)) == status
 
 
 def numpy_bound(problem, theta):

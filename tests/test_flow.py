@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from ufm.flow import FlowStatus, flow
+from ufm import Status
+from ufm.flow import flow
 from ufm.metrics import nc1_trace_ratio
 from ufm.objective import Params, initialize, objective
 from ufm.problem import Problem
@@ -25,7 +26,7 @@ def decaying():
 
 def test_the_flow_starts_at_the_given_point_and_descends(decaying):
     _, start, path = decaying
-    assert FlowStatus(int(path.status)) is FlowStatus.COMPLETED
+    assert Status(int(path.status)) is Status.COMPLETED
     for given, first in zip(jax.tree.leaves(start), jax.tree.leaves(path.path), strict=True):
         np.testing.assert_array_equal(given, first[0])
     assert np.all(np.diff(path.value) < 0)
@@ -70,11 +71,11 @@ def test_a_flow_that_stops_early_says_why():
     problem = Problem.balanced(2, 1, 2, l2_W=0.1, l2_H=0.1)
     start = Params((0.1 * jnp.eye(2),), 0.1 * jnp.eye(2), None)
     path = flow(problem, start, [0.0, 1.0, 1e5], max_steps=8)
-    assert FlowStatus(int(path.status)) is FlowStatus.MAX_STEPS
+    assert Status(int(path.status)) is Status.MAX_STEPS
     assert np.isfinite(path.value[:2]).all() and np.isnan(path.value[2])
     huge = jax.tree.map(lambda x: 1e160 * x, start)
-    assert FlowStatus(int(flow(problem, huge, [0.0, 1.0, 1e5], max_steps=8).status)) is FlowStatus.NON_FINITE
-    assert "max_steps" in FlowStatus.MAX_STEPS.text and "start" in FlowStatus.NON_FINITE.text
+    assert Status(int(flow(problem, huge, [0.0, 1.0, 1e5], max_steps=8).status)) is Status.NON_FINITE
+    assert "max_steps" in Status.MAX_STEPS.text and "start" in Status.NON_FINITE.text
 
 
 @pytest.mark.parametrize("ts", [[], [1.0, 1.0], [2.0, 1.0], [-1.0, 1.0], [0.0, np.inf], [np.nan], 1.0])
@@ -117,7 +118,7 @@ def test_the_central_path_keeps_its_balance_its_charge_and_its_dissipation(l2_W,
     problem = one_layer(l2_W, l2_H)
     start = initialize(problem, jax.random.key(2))
     path = flow(problem, start, GAUSS, kind="central-path", record=trace_ratio, **CLOSE)
-    assert FlowStatus(int(path.status)) is FlowStatus.COMPLETED
+    assert Status(int(path.status)) is Status.COMPLETED
     H, W = np.asarray(path.path.H), np.asarray(path.path.weights[0])
     N, lW, lH = K * PER_CLASS, K * l2_W, K * PER_CLASS * l2_H
 
@@ -200,7 +201,7 @@ def test_a_flow_is_continued_from_its_last_params_and_reports_its_progress(pulle
     np.testing.assert_allclose(watched.path.H, path.path.H, atol=1e-8)
     calls.clear()
     short = flow(problem, start, [1e-3, 1e6, 2e6], **PATH, progress=lambda *done: calls.append(done))
-    assert FlowStatus(int(short.status)) is FlowStatus.MAX_STEPS and calls == [(1, 3), (2, 3)]
+    assert Status(int(short.status)) is Status.MAX_STEPS and calls == [(1, 3), (2, 3)]
     np.testing.assert_array_equal(np.isfinite(short.value), [True, False, False])
 
 
@@ -219,4 +220,4 @@ def test_a_kind_that_does_not_fit_the_problem_is_refused_and_a_singular_start_re
         flow(soft, start, [1.0], kind="rewhitened")
     equal = start._replace(H=start.H[:, problem.labels])
     path = flow(problem, equal, GAUSS, kind="renormalised", **CLOSE)
-    assert FlowStatus(int(path.status)) is FlowStatus.NON_FINITE and "invertible" in FlowStatus.NON_FINITE.text
+    assert Status(int(path.status)) is Status.NON_FINITE and "invertible" in Status.NON_FINITE.text

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ufm.frames import SearchStatus, equiangular_basis, grassmannian, line_bound, orthogonal_frame, spherical_code, welch_bound
+from ufm import Status
 from ufm.frames import basis_vectors as basis_module
+from ufm.frames import equiangular_basis, grassmannian, line_bound, orthogonal_frame, spherical_code, welch_bound
 
 KEY = jax.random.key(0)
 
@@ -22,7 +23,7 @@ def largest_cosine(frame, signed=False):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_sixteen_lines_in_five_dimensions_meet_the_orthoplex_bound(seed):
     found = grassmannian(16, 5, jax.random.key(seed), starts=4)
-    assert found.status == SearchStatus.REACHED and found.frame.vectors.shape == (5, 16)
+    assert found.status == Status.REACHED and found.frame.vectors.shape == (5, 16)
     np.testing.assert_allclose([found.coherence, largest_cosine(found.frame)], 5**-0.5, rtol=2e-6)
     np.testing.assert_allclose(found.frame.norms, 1, rtol=1e-13)
 
@@ -30,12 +31,12 @@ def test_sixteen_lines_in_five_dimensions_meet_the_orthoplex_bound(seed):
 def test_sixteen_points_in_five_dimensions_find_the_half_cube():
     found = spherical_code(16, 5, KEY, starts=4)
     np.testing.assert_allclose([found.coherence, largest_cosine(found.frame, signed=True)], 1 / 5, rtol=1e-6)
-    assert found.status == SearchStatus.NOT_REACHED  # more than 2 d points stay above the bound 0
+    assert found.status == Status.NOT_REACHED  # more than 2 d points stay above the bound 0
 
 
 def test_lines_whose_best_is_above_the_bound_are_reported_so_also_under_jit_and_in_float32():
     found = jax.jit(lambda key: grassmannian(5, 3, key, starts=3, dtype=jnp.float32))(KEY)
-    assert found.status == SearchStatus.NOT_REACHED and "out of reach" in SearchStatus(int(found.status)).text
+    assert found.status == Status.NOT_REACHED and "out of reach" in Status(int(found.status)).text
     assert found.frame.vectors.dtype == found.coherence.dtype == jnp.float32
     # five of the icosahedron's six diagonals: no five lines of space are further apart
     np.testing.assert_allclose(largest_cosine(found.frame), 5**-0.5, rtol=1e-4)
@@ -45,7 +46,7 @@ def test_lines_whose_best_is_above_the_bound_are_reported_so_also_under_jit_and_
 @pytest.mark.parametrize("vectors, dim", [(3, 5), (4, 4), (5, 4)])
 def test_where_a_closed_form_is_best_it_is_returned_without_a_search(vectors, dim):
     lines, points = grassmannian(vectors, dim, KEY), spherical_code(vectors, dim, KEY)
-    assert lines.steps == points.steps == 0 and lines.status == points.status == SearchStatus.REACHED
+    assert lines.steps == points.steps == 0 and lines.status == points.status == Status.REACHED
     np.testing.assert_allclose(lines.coherence, welch_bound(vectors, dim), atol=1e-15)
     np.testing.assert_allclose(points.coherence, -1 / (vectors - 1), rtol=1e-14)
 
@@ -53,7 +54,7 @@ def test_where_a_closed_form_is_best_it_is_returned_without_a_search(vectors, di
 @pytest.mark.parametrize("vectors, dim, threshold", [(16, 8, 0.30), (100, 50, 0.15), (100, 50, 0.11)])
 def test_equiangular_basis_vectors_stay_below_their_threshold(vectors, dim, threshold):
     found = equiangular_basis(vectors, dim, threshold, KEY)
-    assert found.status == SearchStatus.REACHED and found.frame.vectors.shape == (dim, vectors)
+    assert found.status == Status.REACHED and found.frame.vectors.shape == (dim, vectors)
     np.testing.assert_allclose(found.coherence, largest_cosine(found.frame), rtol=1e-13)
     assert line_bound(vectors, dim) <= found.coherence <= threshold + 1e-4
     np.testing.assert_allclose(found.frame.norms, 1, rtol=1e-14)
@@ -61,7 +62,7 @@ def test_equiangular_basis_vectors_stay_below_their_threshold(vectors, dim, thre
 
 def test_a_thousand_vectors_in_512_dimensions_need_a_dozen_steps():
     found = equiangular_basis(1000, 512, 0.05, KEY, dtype=jnp.float32)
-    assert found.status == SearchStatus.REACHED and found.frame.vectors.dtype == jnp.float32
+    assert found.status == Status.REACHED and found.frame.vectors.dtype == jnp.float32
     assert found.steps <= 20
     U = np.asarray(found.frame.vectors, np.float64)
     assert np.abs(U.T @ U - np.eye(1000)).max() <= 0.05 + 1e-4 + 1e-6
@@ -82,14 +83,14 @@ def test_thresholds_are_refused_on_one_side_of_the_bound_alone():
     with pytest.raises(ValueError, match="at least 0.7666, the Levenshtein bound of 100 vectors in 3"):
         equiangular_basis(100, 3, 0.7, KEY)
     hopeless = equiangular_basis(16, 8, welch_bound(16, 8), KEY, max_steps=50)
-    assert hopeless.status == SearchStatus.NOT_REACHED and hopeless.steps == 50
+    assert hopeless.status == Status.NOT_REACHED and hopeless.steps == 50
     np.testing.assert_allclose(hopeless.coherence, largest_cosine(hopeless.frame), rtol=1e-13)
 
 
 def test_a_basis_that_fits_is_orthonormal():
     found = equiangular_basis(6, 8, 0.002, KEY)
     np.testing.assert_array_equal(found.frame.vectors, orthogonal_frame(6, 8).vectors)
-    assert found.status == SearchStatus.REACHED and found.steps == 0
+    assert found.status == Status.REACHED and found.steps == 0
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):

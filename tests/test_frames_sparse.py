@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ufm import Status
 from ufm.frames import (
     Frame,
-    SearchStatus,
     client_logits,
     dot_regression,
     nearest_simplex,
@@ -33,7 +33,7 @@ def test_a_frame_with_sixty_per_cent_of_zeros_can_be_an_exact_simplex(seed):
     """The published search ends 0.04 degrees away, at lengths within 5e-4 of 0.1."""
     found = sparse_etf(10, 64, 0.6, jax.random.key(seed), norm=0.1)
     U = np.asarray(found.frame.vectors)
-    assert found.status == SearchStatus.REACHED
+    assert found.status == Status.REACHED
     assert (U == 0).sum() == int(0.6 * 640) and np.all((U != 0).sum(axis=1) != 1)
     np.testing.assert_allclose(np.sqrt((U**2).sum(axis=0)), 0.1, rtol=1e-12)
     np.testing.assert_allclose(angles_in_degrees(U), 96.37937, atol=1e-5)
@@ -50,7 +50,7 @@ def test_supports_are_random_and_repeat_with_their_key():
 
 def test_too_sparse_a_frame_is_reported_as_no_simplex():
     found = sparse_etf(10, 64, 0.95, KEY)  # 32 entries for the 45 pairs of classes
-    assert found.status == SearchStatus.NOT_REACHED
+    assert found.status == Status.NOT_REACHED
     assert (np.asarray(found.frame.vectors) == 0).sum() >= int(0.95 * 640)
     assert np.abs(angles_in_degrees(np.asarray(found.frame.vectors)) - 96.37937).max() > 0.1
 
@@ -58,7 +58,7 @@ def test_too_sparse_a_frame_is_reported_as_no_simplex():
 def test_sparse_frames_keep_float32_also_under_jit():
     found = jax.jit(lambda key: sparse_etf(4, 8, 0.5, key, dtype=jnp.float32))(KEY)
     assert found.frame.vectors.dtype == jnp.float32 and found.frame.vectors.shape == (8, 4)
-    assert found.status == SearchStatus.REACHED and found.frame.sparsity == 0.5
+    assert found.status == Status.REACHED and found.frame.sparsity == 0.5
 
 
 def test_the_nearest_simplex_is_nearer_than_random_and_neighbouring_ones():
@@ -197,4 +197,4 @@ def test_bad_arguments_are_refused_in_a_sentence(call, message):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_support_with_no_room_for_its_single_entries_ends_without_a_frame(seed):
     found = sparse_etf(5, 10, 0.81, jax.random.key(seed))  # nine or ten entries in ten rows: most stand alone
-    assert found.status == SearchStatus.NOT_REACHED
+    assert found.status == Status.NOT_REACHED

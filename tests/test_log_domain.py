@@ -7,10 +7,11 @@ import numpy as np
 import optax
 import pytest
 
+from ufm import Status
 from ufm.descent import descend
 from ufm.flow import flow
 from ufm.lion import lion_k, msign
-from ufm.log_domain import LogStatus, descend_log, log_objective, margin, smoothed_margin
+from ufm.log_domain import descend_log, log_objective, margin, smoothed_margin
 from ufm.objective import Params, initialize, logits, objective
 from ufm.problem import Problem
 
@@ -66,7 +67,7 @@ def test_small_steps_follow_gradient_flow_to_first_order(started):
 
 def test_the_run_goes_far_past_floats_and_keeps_its_books(started, long_run):
     problem, start = started
-    assert LogStatus(int(long_run.status)) is LogStatus.SEPARATED
+    assert Status(int(long_run.status)) is Status.SEPARATED
     assert long_run.steps == 4000 and long_run.log_time[0] == -np.inf and long_run.log_time[-1] > 900 * np.log(10)
     np.testing.assert_array_equal(long_run.recorded, np.arange(0, 4001, 500))
     np.testing.assert_allclose(long_run.log_value[0], jnp.log(objective(problem, start)), rtol=1e-13)
@@ -95,17 +96,17 @@ def test_deep_models_a_bias_weights_and_a_fixed_classifier_separate_too():
     fixed = Problem.imbalanced((4, 1, 2), (3,), loss="ce", classifier=jnp.eye(3)).collapsed()
     for problem in (deep, fixed):
         run = descend_log(problem, initialize(problem, jax.random.key(1), 0.5), 1000, record=margin, every=500)
-        assert LogStatus(int(run.status)) is LogStatus.SEPARATED
+        assert Status(int(run.status)) is Status.SEPARATED
         np.testing.assert_array_equal(run.metrics, run.margin)
         assert run.log_value[-1] < -100
 
 
 def test_runs_that_have_not_separated_or_cannot_start_say_so(started):
     problem, start = started
-    assert LogStatus(int(descend_log(problem, start, 1).status)) is LogStatus.NOT_SEPARATED
+    assert Status(int(descend_log(problem, start, 1).status)) is Status.NOT_SEPARATED
     huge = jax.tree.map(lambda x: 1e200 * x, start)
-    assert LogStatus(int(descend_log(problem, huge, 1).status)) is LogStatus.NON_FINITE
-    assert "more steps" in LogStatus.NOT_SEPARATED.text and "start" in LogStatus.NON_FINITE.text
+    assert Status(int(descend_log(problem, huge, 1).status)) is Status.NON_FINITE
+    assert "more steps" in Status.NOT_SEPARATED.text and "start" in Status.NON_FINITE.text
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ def batches(features, labels=LABELS):
 def streamed(features, labels=LABELS):
     state = None
     for part in batches(features, labels):
-        state = s.moments(*part, K) if state is None else s.merge(state, s.moments(*part, K))
+        state = s.moments(*part, K, samples_axis=1) if state is None else s.merge(state, s.moments(*part, K, samples_axis=1))
     return state
 
 
 def values(state, features=H, **options):
     found = None
     for part, labels in batches(features):
-        own = s.decide(state, W, part, labels, B, global_mean=options.get("global_mean", "samples"))
+        own = s.decide(state, W, part, labels, B, global_mean=options.get("global_mean", "samples"), samples_axis=1)
         found = own if found is None else s.merge_decisions(found, own)
     return {metric.name: metric.value for metric in summary(state, W, B, found, **options)}
 
@@ -123,7 +123,7 @@ def test_options_reach_the_metrics():
 
 
 def test_merging_is_associative_and_commutative_and_changes_neither():
-    a, b, c, d = (s.moments(*part, K) for part in batches(H))
+    a, b, c, d = (s.moments(*part, K, samples_axis=1) for part in batches(H))
     before = [x.copy() for x in a]
     one = s.merge(s.merge(s.merge(a, b), c), d)
     for other in (s.merge(a, s.merge(b, s.merge(c, d))), s.merge(s.merge(d, b), s.merge(c, a)), s.moments(H, LABELS, K)):

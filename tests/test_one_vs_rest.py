@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
+from ufm import Status
 from ufm.frames import Frame, one_vs_rest, signed_coherence, simplex_etf
-from ufm.frames.one_vs_rest import HullStatus, one_vs_rest_distance, softmax_code
+from ufm.frames.one_vs_rest import one_vs_rest_distance, softmax_code
 
 GOLDEN = (1 + 5**0.5) / 2
 HALF = np.array([[0, 0, 1, 1, GOLDEN, -GOLDEN], [1, -1, GOLDEN, -GOLDEN, 0, 0], [GOLDEN, GOLDEN, 0, 0, 1, 1]])
@@ -46,7 +47,7 @@ def test_distances_are_those_of_another_solver_and_their_directions_have_them_as
     code = CODES[name]
     found = one_vs_rest_distance(code)
     size = max(1.0, np.max(np.abs(code)))
-    assert (np.asarray(found.status) == HullStatus.EXACT).all(), HullStatus(int(found.status.max())).text
+    assert (np.asarray(found.status) == Status.CONVERGED).all(), Status(int(found.status.max())).text
     np.testing.assert_allclose(found.distances, by_least_squares(code), atol=1e-10 * size)
     assert float(found.distance) == float(found.distances.min())
     H = np.asarray(found.directions)
@@ -91,7 +92,7 @@ def test_distances_keep_the_dtype_and_are_exact_to_it():
     code = CODES["random"].astype(np.float32)
     found = one_vs_rest_distance(code)
     assert found.distances.dtype == found.gap.dtype == found.directions.dtype == jnp.float32
-    assert (np.asarray(found.status) == HullStatus.EXACT).all()
+    assert (np.asarray(found.status) == Status.CONVERGED).all()
     np.testing.assert_allclose(found.distances, by_least_squares(code.astype(float)), atol=2e-6)
     np.testing.assert_allclose(one_vs_rest_distance(np.indices((2, 4)).reshape(2, 8)).distances[0], np.sqrt(0.5), rtol=1e-12)
 
@@ -105,7 +106,7 @@ def test_distances_are_exact_for_flat_uneven_and_nearly_coinciding_codes():
         code = (code * flat, code * uneven, near)[trial % 3]
         found = one_vs_rest_distance(code)
         size = np.max(np.abs(code))
-        assert (np.asarray(found.status) == HullStatus.EXACT).all() and (np.asarray(found.gap) < 1e-12 * size).all()
+        assert (np.asarray(found.status) == Status.CONVERGED).all() and (np.asarray(found.gap) < 1e-12 * size).all()
         np.testing.assert_allclose(found.distances / size, by_least_squares(code / size), atol=1e-12)
 
 
@@ -113,7 +114,7 @@ def test_a_gap_that_rounding_does_not_explain_is_called_inexact(monkeypatch):
     monkeypatch.setattr(one_vs_rest, "_EXACT", -1)
     points = jnp.asarray(CODES["random"] - CODES["random"][:, :1])
     *_, gap, status = jax.jit(one_vs_rest._nearest_point)(points, jnp.arange(8) > 0)
-    assert 0 <= gap < 1e-14 and status == HullStatus.INEXACT
+    assert 0 <= gap < 1e-14 and status == Status.STALLED
 
 
 def test_a_code_with_an_infinite_or_undefined_entry_has_no_distance():
@@ -121,8 +122,8 @@ def test_a_code_with_an_infinite_or_undefined_entry_has_no_distance():
         code = CODES["random"].copy()
         code[0, 1] = bad
         found = one_vs_rest_distance(code)
-        assert np.isnan(found.distance) and (np.asarray(found.status) == HullStatus.NON_FINITE).all()
-    assert all(status.text for status in HullStatus)
+        assert np.isnan(found.distance) and (np.asarray(found.status) == Status.NON_FINITE).all()
+    assert all(status.text for status in Status)
 
 
 def test_the_softmax_code_of_seven_points_in_space_is_the_packing_of_tammes():

@@ -430,3 +430,12 @@ def test_the_repr_names_what_was_chosen():
     traced = []
     jax.jit(lambda l2: traced.append(repr(Problem.balanced(3, 2, 4, l2_W=l2, l2_H=0.1))))(0.1)
     assert "l2_W=traced" in traced[0]
+
+
+def test_numbers_of_numpy_are_numbers_with_x64_off_and_jax_arrays_of_two_dtypes_are_refused():
+    ridge = np.geomspace(1e-3, 1e-1, 3)[1]
+    with jax.enable_x64(False):
+        for beside in (jnp.asarray(1e-2), np.float32(1e-2), np.float64(1e-2), 1e-2):
+            assert Problem.balanced(3, 4, 5, l2_W=ridge, l2_H=beside).dtype == jnp.float32
+    with pytest.raises(ValueError, match="share one floating dtype, got float32, float64"):
+        Problem.balanced(3, 4, 5, l2_W=jnp.asarray(1e-2, jnp.float32), l2_H=jnp.asarray(1e-2, jnp.float64))

@@ -87,9 +87,9 @@ def test_one_trained_layer_under_a_convex_loss_runs_in_the_lesser_of_classes_and
     """Few columns: each of two stands for many samples, so that no logit matrix has a rank above 2."""
     targets = np.random.default_rng(0).standard_normal((5, 2))
     problem = Problem.from_targets(targets, 9, l2_W=0.02, l2_H=0.005)
-    assert random_standard_starts(problem, KEY, 1, merge=False).problem.widths == (2,)
-    assert random_standard_starts(problem_of("ce", "free", widths=9), KEY, 1, merge=False).problem.widths == (3,)
-    assert random_standard_starts(problem_of("mse", "none", widths=(9, 9)), KEY, 1, merge=False).problem.widths == (9, 9)
+    assert random_standard_starts(problem, KEY, 1).problem.widths == (2,)
+    assert random_standard_starts(problem_of("ce", "free", widths=9), KEY, 1).problem.widths == (3,)
+    assert random_standard_starts(problem_of("mse", "none", widths=(9, 9)), KEY, 1).problem.widths == (9, 9)
     solution = solve(problem, KEY)
     assert_solved(problem, solution, scipy_minimum(problem, starts=2))
     assert int(solution.rank) == 2
@@ -351,7 +351,7 @@ def test_float32_works_and_stays_float32():
 def test_no_random_start_is_zero_though_zero_is_critical():
     problem = problem_of("mse", "none", widths=30)
     for scale in (1e-6, 1e3):
-        points = random_standard_starts(problem.replace(l2_H=scale), KEY, 16, merge=False).params
+        points = random_standard_starts(problem.replace(l2_H=scale), KEY, 16).params
         for x in (points.H, *points.weights):
             assert float(jnp.linalg.norm(x.reshape(16, -1), axis=1).min()) > 1e-4
     solution = solve(problem, Params((jnp.zeros((3, 30)),), jnp.zeros((30, 6)), None))

@@ -162,6 +162,27 @@ def test_convexity_is_declared_where_chords_lie_above_and_denied_where_one_lies_
     assert below == (not ZOO[name].convex)
 
 
+@pytest.mark.parametrize(
+    ("make", "parameter", "convex"),
+    [
+        (losses.comp_sum, 0.99, True), (losses.comp_sum, 1.0, True), (losses.comp_sum, 1.01, False), (losses.comp_sum, 1.5, False),
+        (losses.poly1, 0.99, True), (losses.poly1, 1.0, True), (losses.poly1, 1.01, False), (losses.poly1, -0.99, True),
+        (losses.focal, 0.0, True), (losses.focal, 0.01, False), (losses.gce, 0.01, False), (losses.gce, 1.0, False),
+    ],
+)  # fmt: skip
+def test_convexity_is_declared_up_to_its_threshold_and_curvature_turns_negative_one_per_cent_beyond(make, parameter, convex):
+    """d^2 loss/dz_t^2 over p (1 - p), the direction that turns first: focal losses at p < e^(-1/gamma), others below 0.01."""
+    loss = make(parameter)
+    z = jnp.linspace(-200.0 if make is losses.focal else -10.0, 15.0, 2151)
+
+    def value(x):
+        return loss.value(jnp.zeros(K).at[0].set(x), one_hot(0))
+
+    p = jax.nn.sigmoid(z - jnp.log(K - 1.0))
+    curvature = np.asarray(jax.jit(jax.vmap(jax.grad(jax.grad(value))))(z) / (p * jax.nn.sigmoid(jnp.log(K - 1.0) - z)))
+    assert loss.convex == convex == bool(np.min(curvature) > -1e-6)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if ZOO[name].contrastive])
 def test_contrastive_losses_are_least_where_the_wrong_logits_are_equal(name):
     rng = np.random.default_rng(6)

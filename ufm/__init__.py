@@ -33,12 +33,13 @@ from ufm.duality import Certificate, certify, escape_direction
 from ufm.explanations import explain
 from ufm.flow import Trajectory, flow
 from ufm.losses import Loss
-from ufm.minimise import Minimum, Status, minimise
+from ufm.minimise import Minimum, minimise
 from ufm.objective import Params, initialize, logits, objective
 from ufm.problem import Problem
 from ufm.recognition import Identification, identify
 from ufm.report import Report
 from ufm.solve import Solution, solve
+from ufm.status import Status
 from ufm.sweeps.run import sweep
 from ufm.theory.catalogue import catalogue, predict
 from ufm.theory.prediction import Prediction

@@ -18,9 +18,11 @@ from jax import lax
 from ufm.checks import refuse
 from ufm.losses import MSE, check_loss
 from ufm.objective import Params, column_weights, objective
+from ufm.precision import full_precision
 from ufm.problem import Classes, Problem
 
 
+@full_precision
 def least_squares_point(problem: Problem, H: jax.Array) -> Params:
     """The point (W*(H), H, b*(H)) of the central path above the features H.
 
@@ -52,6 +54,7 @@ def least_squares_point(problem: Problem, H: jax.Array) -> Params:
     return Params((solution[:, :-1],), H, solution[:, -1])
 
 
+@full_precision
 def reduced_objective(problem: Problem, H: jax.Array) -> jax.Array:
     """L(H) = min over (W, b) of f(W, H, b), a scalar; its gradient is the partial one of f in H (envelope theorem).
 
@@ -61,6 +64,7 @@ def reduced_objective(problem: Problem, H: jax.Array) -> jax.Array:
     return objective(problem, point._replace(H=H))
 
 
+@full_precision
 def within_part(problem: Problem, H: jax.Array) -> jax.Array:
     """D: (d, C) features less their class means, in column coordinates; Sigma_W = D D^T / N.
 
@@ -74,6 +78,7 @@ def within_part(problem: Problem, H: jax.Array) -> jax.Array:
     return H - problem.group_sum(H * share)[:, problem.labels] * share
 
 
+@full_precision
 @jax.jit
 def renormalise(problem: Problem, H: jax.Array) -> jax.Array:
     """X = Sigma_W^-1/2 (H - global mean): on the set {Sigma_W(X) = I, global mean 0}.
@@ -92,6 +97,7 @@ def renormalise(problem: Problem, H: jax.Array) -> jax.Array:
     return (V * root[None, :]) @ V.T @ _centred(problem, H)
 
 
+@full_precision
 def renormalised_velocity(problem: Problem, X: jax.Array, *, rewhitened: bool = False) -> jax.Array:
     """dX/dt of a descent on L that stays on {Sigma_W = I, global mean 0}, projected or re-whitened.
 

@@ -98,16 +98,18 @@ def check_shape(name: str, value: Any, shape: tuple) -> None:
 
 
 def common_float_dtype(*values: Any) -> Any:
-    """The floating dtype shared by the arrays among the values; JAX's default float where there is none.
+    """The floating dtype shared by the arrays among the values, as JAX takes them (float64 of NumPy is float32 with x64 off).
+
+    JAX's default float where there is none.
 
     Raises:
       ValueError: where two floating dtypes meet, since one of them would be cast silently.
     """
-    dtypes = {x.dtype for x in jax.tree.leaves(values) if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)}
+    found = {x.dtype for x in jax.tree.leaves(values) if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)}
+    dtypes = {jax.dtypes.canonicalize_dtype(dtype) for dtype in found}
     if len(dtypes) > 1:
         raise ValueError(f"the arrays must share one floating dtype, got {', '.join(sorted(map(str, dtypes)))}")
-    dtype = dtypes.pop() if dtypes else jnp.result_type(float)
-    return jax.dtypes.canonicalize_dtype(dtype)
+    return dtypes.pop() if dtypes else jax.dtypes.canonicalize_dtype(jnp.result_type(float))
 
 
 def check_tolerance(tolerance: float, dtype: Any) -> None:

@@ -5,7 +5,6 @@ Gradient descent, heavy ball, Nesterov, normalised descent, Adam, Lion and Muon 
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,28 +16,12 @@ from jax import lax
 from ufm.card import card_of
 from ufm.checks import check_count, refuse
 from ufm.objective import Params, check_order, check_params, objective
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.programs import make_room_for
+from ufm.status import Status
 
 _REPORTS = 50
-
-
-class DescentStatus(IntEnum):
-    """How a run ended; `text` says it in words."""
-
-    COMPLETED = 0
-    NON_FINITE = 1
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    DescentStatus.COMPLETED: "completed: all steps were taken",
-    DescentStatus.NON_FINITE: "the value became infinite or NaN: a smaller step is needed (see value for when)",
-}
 
 
 class Descent(NamedTuple):
@@ -46,7 +29,7 @@ class Descent(NamedTuple):
 
     steps: taken. recorded: (T,) how many were taken at each record, 0 first. value, gradient_norm: (T,) of f and |grad f|.
     metrics: what `record` gave, stacked. params: the last point. state: the optimiser's; with params it continues the run.
-    status: a `DescentStatus`.
+    status: a `ufm.Status`, COMPLETED where all steps were taken and the last point is finite.
     """
 
     steps: jax.Array
@@ -65,6 +48,7 @@ class Descent(NamedTuple):
         return card_of(self).html()
 
 
+@full_precision
 def descend(
     problem: Problem,
     params: Params,
@@ -124,7 +108,9 @@ def descend(
             jax.block_until_ready(rows)
             progress(done * every, steps)
     value, norm, metrics = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
-    status = jnp.where(jnp.isfinite(value[-1]), int(DescentStatus.COMPLETED), int(DescentStatus.NON_FINITE))
+    sound = jnp.isfinite(value) & jnp.isfinite(norm)
+    broken = jnp.where(sound[0], int(Status.DIVERGED), int(Status.NON_FINITE))
+    status = jnp.where(sound[-1], int(Status.COMPLETED), broken)
     return Descent(jnp.asarray(steps), jnp.arange(records + 1) * every, value, norm, metrics, params, state, status)
 
 

@@ -11,7 +11,6 @@ collapse under MSE loss, arXiv 2106.02073, for the central path and its renormal
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,37 +18,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.callbacks import without_checks
 from ufm.card import card_of
 from ufm.central_path import check_renormalisable, least_squares_point, reduced_objective, renormalise, renormalised_velocity
 from ufm.checks import check_choice, check_count, check_tolerance, is_traced, refuse
 from ufm.objective import Params, check_order, check_params, objective
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.programs import make_room_for
+from ufm.status import Status
 
 KINDS = ("gradient", "central-path", "renormalised", "rewhitened")
 _HIGH_ORDER_BELOW = 1e-8
 _REPORTS = 50
-
-
-class FlowStatus(IntEnum):
-    """How an integration ended; `text` says it in words."""
-
-    COMPLETED = 0
-    MAX_STEPS = 1
-    NON_FINITE = 3  # as in `Status`, whose 2 a flow has no use for
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    FlowStatus.COMPLETED: "completed: every requested time was reached within the tolerances",
-    FlowStatus.MAX_STEPS: "stopped at max_steps before the last time: allow more steps, or larger tolerances",
-    FlowStatus.NON_FINITE: "value or gradient at the start are infinite or NaN: check the scale of start and targets, "
-    "and that what the kind inverts is invertible (H H^T where l2_W = 0, the scatter within classes)",
-}
 
 
 class Trajectory(NamedTuple):
@@ -57,7 +38,7 @@ class Trajectory(NamedTuple):
 
     ts: (T,). path: the points, every leaf with a leading axis T; on the central path W*(H) and b*(H). params: the last of them,
     from which the flow goes on. value, gradient_norm: (T,) of f and of the speed, |grad f| or its part along the flow's set.
-    status: a `FlowStatus`; times that were not reached hold NaN. metrics: what `record` gave, stacked.
+    status: a `ufm.Status`; times that were not reached hold NaN. metrics: what `record` gave, stacked.
     """
 
     ts: jax.Array
@@ -80,6 +61,7 @@ class Trajectory(NamedTuple):
         return card_of(self).html()
 
 
+@full_precision
 def flow(
     problem: Problem,
     params: Params,
@@ -101,7 +83,7 @@ def flow(
       problem: with free features; jit, vmap and grad go through its numbers. All kinds but "gradient" need one trained layer
         of squared error, the last two also classes of whole samples and no proximity term.
       params: the point at time 0. All kinds but "gradient" look at its H alone, and the last two renormalise that first.
-      ts: (T,) times at least 0, increasing, T >= 1.
+      ts: (T,) times at least 0, increasing, T >= 1 (others are REFUSED by the status where they are traced).
       kind: one of `KINDS`, as above.
       record: (problem, params) -> pytree of metrics to keep at each time; a named function compiles once.
       rtol, atol: error allowed a step, |error| <= atol + rtol |theta|; by default 1e-10 and 1e-12 in float64, 1e-5 and
@@ -157,7 +139,7 @@ def _in_stretches(problem: Problem, state: Any, ts: jax.Array, options: tuple, p
         paths.append(path)
         state, now = jax.tree.map(lambda x: x[-1], path), part[-1]
         progress(done + part.size, ts.size)
-        if int(status) != FlowStatus.COMPLETED:
+        if int(status) != Status.COMPLETED:
             unreached = ts.size - done - part.size
             paths.append(jax.tree.map(lambda x, count=unreached: jnp.full((count, *x.shape), jnp.nan, x.dtype), state))
             break
@@ -211,25 +193,30 @@ def _integrate(problem, start, now, ts, rtol, atol, kind, max_steps, high_order)
 
     # f decreases along the flow, so that only the start can be out of range: such a flow stands still
     _, value, speed = _report(problem, kind, start)
-    finite = jnp.isfinite(value + speed)
+    ordered = (ts[0] >= now) & jnp.all(ts[1:] > ts[:-1])
+    finite = jnp.isfinite(value + speed) & ordered
 
-    def kept(tree: Any) -> Any:
+    def kept(tree: Any, finite: jax.Array) -> Any:
         return jax.tree.map(lambda x: jnp.where(finite, x, 0), tree)
 
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, state, args: kept(_velocity(problem, kind, state))),
-        diffrax.Dopri8() if high_order else diffrax.Tsit5(),
-        t0=now,
-        t1=ts[-1],
-        dt0=None,
-        y0=kept(start),
-        saveat=diffrax.SaveAt(ts=ts),
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-        max_steps=max_steps,
-        throw=False,
-    )
-    reached = finite & jnp.isfinite(solution.ts)
-    path = jax.tree.map(lambda x: jnp.where(reached.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.nan), solution.ys)
-    short = jnp.where(finite, int(FlowStatus.MAX_STEPS), int(FlowStatus.NON_FINITE))
-    completed = finite & (solution.result == diffrax.RESULTS.successful)
-    return path, jnp.where(completed, int(FlowStatus.COMPLETED), short)
+    def integrated(problem, start, now, ts, rtol, atol, finite):
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, state, args: kept(_velocity(problem, kind, state), finite)),
+            diffrax.Dopri8() if high_order else diffrax.Tsit5(),
+            t0=now,
+            t1=ts[-1],
+            dt0=None,
+            y0=kept(start, finite),
+            saveat=diffrax.SaveAt(ts=ts),
+            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+            max_steps=max_steps,
+            throw=False,
+        )
+        return solution.ts, solution.ys, solution.result == diffrax.RESULTS.successful
+
+    tolerances = (jnp.asarray(rtol, ts.dtype), jnp.asarray(atol, ts.dtype))
+    times, states, successful = without_checks(integrated)(problem, start, now, ts, *tolerances, finite)
+    reached = finite & jnp.isfinite(times)
+    path = jax.tree.map(lambda x: jnp.where(reached.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.nan), states)
+    failed = jnp.where(ordered, int(Status.NON_FINITE), int(Status.REFUSED))
+    return path, jnp.where(finite, jnp.where(successful, int(Status.COMPLETED), int(Status.MAX_STEPS)), failed)

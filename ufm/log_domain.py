@@ -11,7 +11,6 @@ never formed (Lyu and Li 2020, arXiv 1906.05890; Ji et al. 2022, arXiv 2110.0279
 
 import math
 from collections.abc import Callable
-from enum import IntEnum
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -25,27 +24,9 @@ from jax import lax
 from ufm.checks import check_choice, check_count, check_positive, is_traced, refuse
 from ufm.losses import CE, check_loss
 from ufm.objective import Params, check_params, check_point, column_weights, logits
+from ufm.precision import full_precision
 from ufm.problem import Problem
-
-
-class LogStatus(IntEnum):
-    """How a run ended; `text` says it in words."""
-
-    SEPARATED = 0
-    NOT_SEPARATED = 1
-    NON_FINITE = 2
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    LogStatus.SEPARATED: "separated: N f < log 2, every column is classified and the smoothed margin can only grow",
-    LogStatus.NOT_SEPARATED: "not separated yet: N f >= log 2, so that nothing is known of the limit: more steps, off a saddle",
-    LogStatus.NON_FINITE: "log f or the parameters became infinite or NaN: a smaller step or another start is needed",
-}
+from ufm.status import Status
 
 
 class LogDescent(NamedTuple):
@@ -53,7 +34,7 @@ class LogDescent(NamedTuple):
 
     steps: taken. recorded: (T,) how many were taken at each record, 0 first. log_time, log_value: (T,) of log t and log f.
     margin: (T,) least of z_y - z_k over columns and k != y. smoothed_margin: (T,), see `smoothed_margin`. metrics: what `record`
-    gave, stacked. params: the last point; with log_time[-1] it continues the run. status: a `LogStatus`.
+    gave, stacked. params: the last point; with log_time[-1] it continues the run. status: a `ufm.Status`.
     """
 
     steps: jax.Array
@@ -67,6 +48,7 @@ class LogDescent(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def descend_log(
     problem: Problem,
     params: Params,
@@ -101,7 +83,7 @@ def descend_log(
     Example:
       >>> p = Problem.balanced(classes=3, per_class=2, widths=3, loss="ce")
       >>> run = descend_log(p, Params((jnp.eye(3),), p.targets, None), 4000)
-      >>> print(LogStatus(int(run.status)).name, bool(run.log_value[-1] < -1000))
+      >>> print(Status(int(run.status)).name, bool(run.log_value[-1] < -1000))
       SEPARATED True
     """
     check_point(problem, params)
@@ -118,6 +100,7 @@ def descend_log(
     return LogDescent(jnp.asarray(steps), np.arange(steps // every + 1) * every, *path, params, status)
 
 
+@full_precision
 def log_objective(problem: Problem, params: Params) -> jax.Array:
     """log f of cross-entropy without penalty, exact however small f is; so is its gradient.
 
@@ -131,6 +114,7 @@ def log_objective(problem: Problem, params: Params) -> jax.Array:
     return _log_value(problem, logits(problem, params))[0]
 
 
+@full_precision
 def margin(problem: Problem, params: Params) -> jax.Array:
     """The least margin, min over columns and k != y of z_y - z_k: a scalar."""
     check_point(problem, params)
@@ -139,6 +123,7 @@ def margin(problem: Problem, params: Params) -> jax.Array:
     return jnp.min(jnp.sum(jnp.where(true, z, 0), axis=0) - jnp.max(jnp.where(true, -jnp.inf, z), axis=0))
 
 
+@full_precision
 def smoothed_margin(problem: Problem, params: Params) -> jax.Array:
     """-log(e^{N f} - 1) / |theta|^L for L trained factors, a scalar: never falls along the flow once N f < log 2 (no bias).
 
@@ -231,6 +216,7 @@ def _run(problem: Problem, start: tuple, size: jax.Array, record: Callable | Non
     path = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), look(start), rows)
     last = path[1][-1]
     separated = last + jnp.log(problem.samples) < jnp.log(jnp.log(2.0))
-    status = jnp.where(separated, int(LogStatus.SEPARATED), int(LogStatus.NOT_SEPARATED))
+    status = jnp.where(separated, int(Status.SEPARATED), int(Status.NOT_SEPARATED))
     finite = jnp.isfinite(last) & jnp.isfinite(optax.tree.norm(end[0]))
-    return path, end, jnp.where(finite, status, int(LogStatus.NON_FINITE))
+    broken = jnp.where(jnp.isfinite(path[1][0]), int(Status.DIVERGED), int(Status.NON_FINITE))
+    return path, end, jnp.where(finite, status, broken)

@@ -20,8 +20,9 @@ import numpy as np
 from jax import lax
 
 from ufm.checks import check_count, check_positive, check_tolerance, is_traced, refuse
-from ufm.minimise import Status
+from ufm.precision import full_precision
 from ufm.programs import make_room_for
+from ufm.status import Status
 
 _BETWEEN_CHECKS = 10
 
@@ -30,7 +31,7 @@ class MaxMargin(NamedTuple):
     """The solution of the max-margin problem, with the proof of how good it is.
 
     logits: (V, m), feasible and centred. value: |logits|_*. dual: (V, m), an M as in the module's description.
-    lower_bound: what M proves; value - lower_bound is the duality gap. steps: of Douglas-Rachford. status: a `ufm.minimise.Status`.
+    lower_bound: what M proves; value - lower_bound is the duality gap. steps: of Douglas-Rachford. status: a `ufm.Status`.
     """
 
     logits: jax.Array
@@ -41,6 +42,7 @@ class MaxMargin(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def max_margin(supports: Any, *, tolerance: float | None = None, max_steps: int = 10_000, step: float = 1.0) -> MaxMargin:
     """Solve the max-margin problem by Douglas-Rachford, with both proximal steps exact.
 
@@ -74,6 +76,7 @@ def max_margin(supports: Any, *, tolerance: float | None = None, max_steps: int 
     return _douglas_rachford(S > 0, *(jnp.asarray(np.asarray(x, dtype)) for x in (tolerance, step)), jnp.asarray(max_steps))
 
 
+@full_precision
 def centred_supports(supports: Any) -> jax.Array:
     """P S: zeros and ones of the supports with the mean of each column taken off, feasible with every margin 1.
 
@@ -90,6 +93,7 @@ def centred_supports(supports: Any) -> jax.Array:
     return _centred(S if jnp.issubdtype(S.dtype, jnp.floating) else S.astype(jnp.result_type(float)))
 
 
+@full_precision
 def support_excess(supports: Any) -> jax.Array:
     """The largest entry off the supports of the polar factor of P S: at most zero proves that P S is the max-margin solution.
 
@@ -109,6 +113,7 @@ def support_excess(supports: Any) -> jax.Array:
     return jnp.max(jnp.where(_known_supports(supports) > 0, -jnp.inf, _polar_factor(centred)))
 
 
+@full_precision
 def dual_bound(matrix: Any, supports: Any) -> tuple[jax.Array, jax.Array]:
     """The nearest matrix of the dual cone, scaled to |M|_2 <= 1, and its lower bound on the nuclear norm of feasible logits.
 

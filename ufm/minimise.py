@@ -8,7 +8,6 @@ step or at another length of the last one, and the inverse Hessian is applied in
 """
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import jax
@@ -18,34 +17,16 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
+from ufm.precision import full_precision
 from ufm.quasi_newton import PAIRS, Memory, apply_inverse_hessian, dot, empty_memory, remember
+from ufm.status import Status
 
 _PATIENCE = 300  # evaluations without progress
 _LENGTHS = 20  # tried of one step
 _DECREASE, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions
 _NEAR = 1e-6  # the gradient norm from which a run is compared with its rival
-
-
-class Status(IntEnum):
-    """How a minimisation ended; `text` says it in words."""
-
-    CONVERGED = 0
-    MAX_STEPS = 1
-    STALLED = 2
-    NON_FINITE = 3
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    Status.CONVERGED: "converged: the gradient norm is below tolerance * min(1, value)",
-    Status.MAX_STEPS: "stopped at max_steps before the tolerance: allow more steps or a larger tolerance",
-    Status.STALLED: "stalled above the tolerance: rounding hides further progress (a larger tolerance would accept it)",
-    Status.NON_FINITE: "the value or gradient became infinite or NaN: check the scale of the start and of the targets",
-}
+_ROUNDING = 64  # units of rounding of the scale of a gradient that count as zero
+_BEYOND = 0.25  # how much further than the point a run looks for a lower value
 
 
 class Minimum(NamedTuple):
@@ -68,7 +49,7 @@ class _Numbers(NamedTuple):
     """Floats that the loop carries as one array, a kernel each would double the time of a small step.
 
     value: at the point. norm: of the gradient tried last. slope: along the direction. length: tried next, between low and high.
-    curvature: s . y of the pair tried last. best_value, best_norm: at the best point.
+    curvature: s . y of the pair tried last. best_value, best_norm: at the best point. start_norm: of the gradient at the start.
     """
 
     value: jax.Array
@@ -80,6 +61,7 @@ class _Numbers(NamedTuple):
     curvature: jax.Array
     best_value: jax.Array
     best_norm: jax.Array
+    start_norm: jax.Array
 
 
 class _Counts(NamedTuple):
@@ -109,6 +91,7 @@ class _Run(NamedTuple):
     counts: jax.Array
 
 
+@full_precision
 def minimise(
     function: Callable[[Any], jax.Array],
     start: Any,
@@ -123,24 +106,49 @@ def minimise(
     Args:
       function: pytree -> scalar, differentiable near the run.
       start: pytree of floating arrays of one dtype.
-      tolerance: on |grad| / min(1, |value|). max_steps: L-BFGS steps.
+      tolerance: on |grad| / min(1, |value|), with the floor of `allowed_norm` by the gradient at the start, so that minima of
+        value zero converge. max_steps: L-BFGS steps.
       metric: the gradient is divided by it in norms: where the coordinates are x = p / metric, norms are those in p.
-      rival: a value to get below. Where |grad| <= 1e-6 min(1, |value|) a run above it is given up (as STALLED) once the decrease
-        that it predicts is a thousandth of what it lacks, or 1e-11 of the rival.
+      rival: a value to get below. Where |grad| <= 1e-6 min(1, |value|) a run above it is GIVEN_UP once the decrease that it
+        predicts is a thousandth of what it lacks, or 1e-11 of the rival.
 
     Returns:
-      Minimum.
+      Minimum; NO_MINIMISER where the gradient is below that floor alone and the value still falls further out from the start.
     """
+    found = search(function, start, tolerance=tolerance, max_steps=max_steps, metric=metric, rival=rival)
+    further = function(jax.tree.map(lambda x, first: x + _BEYOND * (x - first), found.point, start))
+    size = jnp.abs(found.value)  # a norm, whose square underflows first, may be zero there
+    rounded = (found.gradient_norm > tolerance * jnp.minimum(1, size)) | (size <= jnp.finfo(found.value.dtype).eps)
+    lost = (found.status == int(Status.CONVERGED)) & rounded & (further < found.value)
+    return found._replace(status=jnp.where(lost, int(Status.NO_MINIMISER), found.status))
+
+
+def allowed_norm(tolerance: Any, value: jax.Array, scale: Any) -> jax.Array:
+    """The gradient norm that counts as zero: tolerance min(1, |value|), or 64 units of rounding of a gradient of size `scale`.
+
+    The second is what is left of the terms of a gradient that cancel; never above the tolerance itself.
+    """
+    rounding = _ROUNDING * jnp.finfo(value.dtype).eps * jnp.where(jnp.isfinite(scale), scale, 0)
+    return jnp.minimum(tolerance, jnp.maximum(tolerance * jnp.abs(value), rounding))
+
+
+def search(
+    function: Callable[[Any], jax.Array], start: Any, *, tolerance: Any, max_steps: Any, metric: Any = 1.0, rival: Any = np.inf
+) -> Minimum:
+    """`minimise` without its last look further out, for callers that judge the point by themselves."""
     coordinates, unravel = ravel_pytree(start)
     value_and_gradient = jax.value_and_grad(lambda x: function(unravel(x)))
     eps = float(jnp.finfo(coordinates.dtype).eps)
 
+    def outrun(r: _Numbers) -> jax.Array:
+        behind = jnp.maximum(r.best_value - rival, 1e-8 * jnp.abs(rival))
+        near = r.best_norm <= _NEAR * jnp.minimum(1, jnp.abs(r.best_value))
+        return (r.best_value >= rival) & near & (-r.slope <= 1e-3 * behind)
+
     def proceed(run: _Run) -> jax.Array:
         r, c = _Numbers(*run.numbers), _Counts(*run.counts)
-        unit = jnp.minimum(1, jnp.abs(r.best_value))
-        behind = jnp.maximum(r.best_value - rival, 1e-8 * jnp.abs(rival))
-        outrun = (r.best_value >= rival) & (r.best_norm <= _NEAR * unit) & (-r.slope <= 1e-3 * behind)
-        unfinished = (r.best_norm > tolerance * unit) & ~outrun & jnp.isfinite(r.best_value + r.best_norm)
+        above = r.best_norm > tolerance * jnp.minimum(1, jnp.abs(r.best_value))
+        unfinished = above & ~outrun(r) & jnp.isfinite(r.best_value + r.best_norm)
         return (c.lengths < 0) | (unfinished & (c.steps < max_steps) & (c.idle < _PATIENCE))
 
     def advance(run: _Run) -> _Run:
@@ -191,6 +199,7 @@ def minimise(
             curvature=jnp.where(accepted, r.length * (ahead - slope), 1),
             best_value=jnp.where(keep, value, r.best_value),
             best_norm=jnp.where(keep, norm, r.best_norm),
+            start_norm=jnp.where(first, norm, r.start_norm),
         )
         counts = _Counts(
             steps=c.steps + accepted,
@@ -211,12 +220,14 @@ def minimise(
         )
 
     none, inf = jnp.zeros_like(coordinates), np.inf
-    numbers = jnp.asarray(_Numbers(inf, 1, 0, 1, 0, inf, 0, inf, inf), coordinates.dtype)
+    numbers = jnp.asarray(_Numbers(inf, 1, 0, 1, 0, inf, 0, inf, inf, 0), coordinates.dtype)
     counts = jnp.asarray(_Counts(steps=0, place=0, lengths=-1, idle=0, fresh=1))
     run = _Run(coordinates, none, none, none, empty_memory(coordinates), coordinates, numbers, counts)
     run = lax.while_loop(proceed, advance, run)
     r, c = _Numbers(*run.numbers), _Counts(*run.counts)
     status = jnp.where(c.steps >= max_steps, int(Status.MAX_STEPS), int(Status.STALLED))
-    status = jnp.where(r.best_norm <= tolerance * jnp.minimum(1, jnp.abs(r.best_value)), int(Status.CONVERGED), status)
+    status = jnp.where(outrun(r), int(Status.GIVEN_UP), status)
+    allowed = allowed_norm(tolerance, r.best_value, jnp.minimum(1, r.start_norm))
+    status = jnp.where(r.best_norm <= allowed, int(Status.CONVERGED), status)
     status = jnp.where(jnp.isfinite(r.best_value + r.best_norm), status, int(Status.NON_FINITE))
     return Minimum(unravel(run.best), r.best_value, r.best_norm, c.steps, status)

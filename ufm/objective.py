@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_key, check_non_negative, check_positive, check_shape, is_traced, refuse
+from ufm.precision import full_precision
 from ufm.problem import Problem, check_memory, each_column
 
 
@@ -29,6 +30,7 @@ def weight_shapes(problem: Problem) -> tuple[tuple[int, int], ...]:
     return tuple((outputs[i], problem.widths[i]) for i in range(problem.trainable))
 
 
+@full_precision
 def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
     """scale * W_M ... W_1, K x d_1, multiplied from the classifier down so that a layer costs O(K d^2)."""
     product = problem.classifier
@@ -37,6 +39,7 @@ def end_to_end(problem: Problem, weights: tuple[jax.Array, ...]) -> jax.Array:
     return problem.scale * product
 
 
+@full_precision
 def logits(problem: Problem, params: Params) -> jax.Array:
     """Logits of every column, z_c = scale * W_M ... W_1 h_c / sqrt(m_c) + a_c b, of shape (K, C)."""
     check_order(problem, params)
@@ -69,6 +72,7 @@ def penalty(problem: Problem, params: Params) -> jax.Array:
     return total
 
 
+@full_precision
 def objective(problem: Problem, params: Params) -> jax.Array:
     """The value f of the problem at params, a scalar (formula in `ufm.problem`).
 
@@ -89,11 +93,18 @@ def gradient_norm(problem: Problem, params: Params) -> jax.Array:
     The gradient g where features are free, its tangential part on the sphere, and min(H, g_H) in the place of g_H where
     features are non-negative: g_H = 0 where H > 0, and g_H >= 0 where H = 0.
     """
+    return value_and_residual(problem, params)[1]
+
+
+@full_precision
+def value_and_residual(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
+    """f at params in the domain and `gradient_norm` there, from one pass; the norm of a zero gradient has the derivative 0."""
     check_order(problem, params)
-    gradient = jax.grad(lambda p: objective(problem, along_domain(problem, p)))(params)
+    value, gradient = jax.value_and_grad(lambda p: objective(problem, along_domain(problem, p)))(params)
     if problem.features == "nonnegative":
         gradient = gradient._replace(H=jnp.minimum(params.H, gradient.H))
-    return jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
+    square = sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient))
+    return value, jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
 
 
 def initialize(problem: Problem, key: jax.Array, scale: Any = 1.0) -> Params:

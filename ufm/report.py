@@ -10,6 +10,16 @@ from ufm.theory.theorem import Check, Theorem
 
 KINDS = ("agreement", "stationarity", "certificate")
 
+VERDICTS = {
+    "holds": "declared as proved, and confirmed by every measurement of the report",
+    "numerical": "confirmed by every measurement of the report; no proof known to us",
+    "refuted": "contradicted in every case of the report by a counterexample that anyone can evaluate",
+    "diagnostic": "measured and reported, not asserted",
+    "fails": "the measurements do not support the status that the catalogue gives: the report names the cases, and either ufm or "
+    "the claim is wrong there",
+}
+"""What the verdicts of a report mean."""
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -27,9 +37,16 @@ class CaseResult:
 
     @property
     def refutes(self) -> bool:
-        """Whether the claim fails here by a finite amount."""
+        """Whether the claim fails here by a finite amount, and all that pins the claim down passes."""
         finite = all(math.isfinite(check.error) for check in self.checks)
-        return not self.error and finite and any(not check.passed for check in self.checks)
+        claimed, pins = self.of_claim
+        return not self.error and finite and all(c.passed for c in pins) and any(c.exceeded for c in claimed)
+
+    @property
+    def of_claim(self) -> tuple[list[Check], list[Check]]:
+        """The checks of a claim that is refuted, which are all where none says so, and the others, which pin it down."""
+        claimed = [check for check in self.checks if check.refutes]
+        return (claimed, [check for check in self.checks if not check.refutes]) if claimed else (list(self.checks), [])
 
     @property
     def reported(self) -> bool:
@@ -76,12 +93,16 @@ class Entry:
         """One sentence for every case that does not support the status."""
         if self.ok:
             return []
+        if not self.results:
+            return [f"{self.theorem.id}: no cases, so that nothing was measured"]
         good = {"refuted": "refutes", "diagnostic": "reported"}.get(self.theorem.status, "passed")
+        missing = {"refutes": "not refuted"}.get(good, "no checks, so that nothing was compared")
         lines = []
         for result in self.results:
             if not getattr(result, good):
-                checks = [f"{c.name} {c.error:.2e} (allowed {c.tolerance:.0e})" for c in result.checks if not c.passed]
-                lines.append(f"{self.theorem.id} [{result.label}]: {result.error or ', '.join(checks) or 'not refuted'}")
+                blamed = result.of_claim[1] if good == "refutes" else result.checks
+                checks = [f"{c.name} {c.error:.2e} (allowed {c.tolerance:.0e})" for c in blamed if not c.passed]
+                lines.append(f"{self.theorem.id} [{result.label}]: {result.error or ', '.join(checks) or missing}")
         return lines
 
 
@@ -136,6 +157,7 @@ class Report:
                             "error": result.error,
                             "checks": [
                                 {"kind": c.kind, "name": c.name, "error": _plain(c.error), "allowed": _plain(c.tolerance)}
+                                | ({"refutes": True} if c.refutes else {})
                                 for c in result.checks
                             ],
                         }

@@ -12,16 +12,22 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.card import card_of
-from ufm.checks import MANY, check_choice, check_count, check_key, check_tolerance
+from ufm.checks import MANY, check_choice, check_count, check_key, check_tolerance, is_traced
+from ufm.envelope import differentiable_value, undifferentiated
 from ufm.equivalent.canonical import merges
+from ufm.equivalent.columns import spread_columns
 from ufm.equivalent.standard import random_standard_starts, standard_point
+from ufm.judge import gradient_scale, judge
 from ufm.losses import MSE, is_loss
-from ufm.minimise import Minimum, Status, minimise
-from ufm.objective import Params, check_order, check_params, end_to_end, gradient_norm, objective, to_domain
-from ufm.problem import Problem
+from ufm.minimise import Minimum, allowed_norm, search
+from ufm.objective import Params, check_order, check_params, end_to_end, gradient_norm, objective, to_domain, value_and_residual
+from ufm.precision import full_precision
+from ufm.problem import Problem, check_memory
 from ufm.programs import make_room_for
+from ufm.status import Status
 
-_ROUNDS = 5  # of lifting non-negative features off zero
+_ROUNDS = 5  # of a search in fresh coordinates
+_AIM = 0.5  # of the tolerance, for the search itself: what is judged is the residual in the problem's own coordinates
 
 
 class Solution(NamedTuple):
@@ -29,7 +35,7 @@ class Solution(NamedTuple):
 
     params: in the problem's own columns and widths. value: f there. gradient_norm: |grad f| there, or of the residual of the
     optimality conditions where features are constrained (see `ufm.objective.gradient_norm`).
-    steps: L-BFGS steps over all runs. status: the `Status` of the run that won.
+    steps: L-BFGS steps over all runs. status: a `ufm.Status`, by `gradient_norm` and the tolerance (see `ufm.judge`).
     rank: numerical rank of the logit matrix without its bias. start_values: (starts,) value reached from each start. Of free
     features, a run is left near a critical point (|grad f| <= 1e-6 min(1, f)) where it is about to end above the best so far,
     by a thousand times what it may still gain, or level with it to 1e-11; only the best is brought to the tolerance.
@@ -50,6 +56,7 @@ class Solution(NamedTuple):
         return card_of(self).html()
 
 
+@full_precision
 def solve(
     problem: Problem,
     start: jax.Array | Params,
@@ -72,23 +79,29 @@ def solve(
     see `rank` and `start_values`, and `ufm.certify`. No random start is exactly zero, which is always critical.
 
     Args:
-      problem: the problem; jit, vmap and lax.map go through all its numbers.
+      problem: the problem; jit, vmap and lax.map go through all its numbers, and first derivatives of `value` through all that
+        are floating (the envelope theorem, see `ufm.envelope`).
       start: a key for random starts, or Params to start from (one run).
       starts: how many random starts; by default 1 where every local minimum is global, else 8.
       columns: "merged" or "raw".
-      tolerance: on |grad f| / min(1, f); by default 1e-10 in float64 and 1e-4 in float32.
+      tolerance: on |grad f| / min(1, f), with a floor where that is below rounding (see `ufm.judge`), so that minima of value
+        zero converge; by default 1e-10 in float64 and 1e-4 in float32.
       max_steps: L-BFGS steps a run.
 
     Returns:
       Solution.
 
     Raises:
-      ValueError: naming the argument, the value and what is allowed; a tolerance that the dtype cannot reach.
+      ValueError: naming the argument, the value and what is allowed; a tolerance that the dtype cannot reach; where derivatives
+        are taken of anything but `value`, or second ones of it (NaN in forward mode).
     """
     if isinstance(start, Params) or not isinstance(problem, Problem):
         check_order(problem, start)
     else:
         check_key("start", start, ", or Params to start from")
+    differentiated, problem = problem, undifferentiated(problem)
+    if isinstance(start, Params):
+        start = undifferentiated(start)
     check_choice("columns", columns, ("merged", "raw"))
     check_count("max_steps", max_steps, 1)
     if tolerance is None:
@@ -104,15 +117,22 @@ def solve(
     check_count("starts", starts, 1, MANY)
     if given:
         check_params(problem, start)
+        own = problem
         small, points, lift = standard_point(problem, start)
     else:
-        merge = columns == "merged" and merges(problem)
-        small, points, lift = random_standard_starts(problem, start, starts, merge)
+        own = problem.collapsed() if columns == "merged" and merges(problem) else problem
+        small, points, lift = random_standard_starts(own, start, starts)
     prunable = problem.features == "free" and problem.classifier is None and problem.trainable >= 2
     prunings = min(problem.classes - 1, 8) if prunable and not given else 0
     limits = (jnp.asarray(np.asarray(tolerance, problem.dtype)), jnp.asarray(max_steps))
-    best, steps, values, rank = _search(small, points, *limits, prunings)
-    return Solution(lift(best.point), best.value, best.gradient_norm, steps, best.status, rank, values)
+    best, steps, values, rank, scale = _search(small, points, *limits, prunings)
+    params = lift(best.point)
+    judged = judge(own, params, best.status, limits[0], scale)
+    if own is not problem:  # the residual is the same: in these coordinates equal columns are one vector of the same length
+        check_memory(problem)
+        params = spread_columns(problem, params)
+    found = Solution(params, judged.value, judged.residual, steps, judged.status, rank, values)
+    return differentiable_value(differentiated, found) if is_traced(*jax.tree.leaves(differentiated)) else found
 
 
 @jax.jit(static_argnums=4)
@@ -140,13 +160,15 @@ def _search(problem: Problem, points: Params, tolerance: jax.Array, max_steps: j
         attempt, (nothing, jnp.asarray(1), jnp.asarray(0)), (jnp.minimum(jobs, starts - 1), jobs < starts)
     )
     rank = _rank_of(jnp.linalg.svd(end_to_end(problem, best.point.weights) @ best.point.H, compute_uv=False))
-    return best, steps, values[:starts], rank
+    return best, steps, values[:starts], rank, gradient_scale(problem)
 
 
 def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: jax.Array) -> Minimum:
     """One run; non-negative features that vanished, or were zero at the start, but ought to grow are lifted, and it goes on."""
-    if problem.features != "nonnegative":
-        return _descend(problem, start, tolerance, max_steps, rival if problem.features == "free" else np.inf)
+    if problem.features == "free":
+        return _descend(problem, start, tolerance, max_steps, rival)
+    if problem.features == "sphere":
+        return _in_rounds(problem, start, tolerance, max_steps)
 
     def again(loop: tuple[Minimum, jax.Array, jax.Array]) -> tuple[Minimum, jax.Array, jax.Array]:
         last, stuck, rounds = loop
@@ -166,14 +188,46 @@ def _run(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.A
     infinity, begun = jnp.asarray(jnp.inf, problem.dtype), jnp.asarray(0)
     first = Minimum(start, infinity, infinity, begun, jnp.asarray(int(Status.STALLED)))
     run, *_ = lax.while_loop(unfinished, again, (first, _stuck(problem, start, tolerance), begun))
-    return _or_zero(problem, run, tolerance)
+    return _or_zero(problem, _in_rounds(problem, run.point, tolerance, max_steps, run), tolerance)
+
+
+def _in_rounds(
+    problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, found: Minimum | None = None
+) -> Minimum:
+    """Runs in fresh coordinates until the residual at the point itself is small, or no longer halves.
+
+    On the sphere the coordinates of the last point are unit vectors again: the gradient in longer ones is too small by their
+    length, and lengths only grow. Non-negative features move on the face where they are, zeros that want to be zero held: near
+    zero the derivative 2 sqrt(H) g of squares is small where g is not.
+    """
+    infinity, begun = jnp.asarray(jnp.inf, problem.dtype), jnp.asarray(0)
+    first = Minimum(start, infinity, infinity, begun, jnp.asarray(int(Status.STALLED))) if found is None else found
+
+    def again(loop: tuple[Minimum, jax.Array, jax.Array]) -> tuple[Minimum, jax.Array, jax.Array]:
+        best, _, rounds = loop
+        run = _descend(problem, best.point, tolerance, max_steps - best.steps, face=found is not None)
+        value, residual = value_and_residual(problem, run.point)
+        run = run._replace(value=value, gradient_norm=residual)
+        level = run.value <= best.value + 4 * jnp.finfo(problem.dtype).eps * jnp.abs(best.value)
+        better = level & ((run.gradient_norm < best.gradient_norm) | jnp.isinf(best.value)) | (rounds == 0) & (found is None)
+        halved = better & (run.gradient_norm <= 0.5 * best.gradient_norm)
+        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), run, best)
+        return kept._replace(steps=best.steps + run.steps), halved, rounds + 1
+
+    def unfinished(loop: tuple[Minimum, jax.Array, jax.Array]) -> jax.Array:
+        best, halved, rounds = loop
+        above = best.gradient_norm > tolerance * jnp.minimum(1, jnp.abs(best.value))
+        return (rounds < _ROUNDS) & halved & above & (best.steps < max_steps)
+
+    return lax.while_loop(unfinished, again, (first, jnp.asarray(True), begun))[0]
 
 
 def _or_zero(problem: Problem, run: Minimum, tolerance: jax.Array) -> Minimum:
     """The point with all factors zero where it is no higher: squared coordinates near it only slowly."""
     zero = jax.tree.map(jnp.zeros_like, run.point)._replace(b=run.point.b)
-    value, residual = objective(problem, zero), gradient_norm(problem, zero)
-    status = jnp.where(residual <= tolerance * jnp.minimum(1, value), int(Status.CONVERGED), int(Status.STALLED))
+    value, residual = value_and_residual(problem, zero)
+    met = residual <= allowed_norm(tolerance, value, gradient_scale(problem))
+    status = jnp.where(met, int(Status.CONVERGED), int(Status.STALLED))
     lower = value <= run.value
     return jax.tree.map(lambda a, b: jnp.where(lower, a, b), Minimum(zero, value, residual, run.steps, status), run)
 
@@ -184,12 +238,15 @@ def _stuck(problem: Problem, params: Params, tolerance: jax.Array) -> jax.Array:
     return (params.H <= 1e-6 * jnp.max(params.H)) & (slope < -1e3 * tolerance)
 
 
-def _descend(problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: Any = np.inf) -> Minimum:
-    """L-BFGS on the free coordinates of the domain."""
-    chart, coordinates, metric = _chart(problem, start)
-    limits = {"tolerance": tolerance, "max_steps": max_steps, "metric": metric, "rival": rival}
-    found = minimise(lambda x: objective(problem, chart(x)), coordinates, **limits)
-    return found._replace(point=chart(found.point))
+def _descend(
+    problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: Any = np.inf, face: bool = False
+) -> Minimum:
+    """L-BFGS on the free coordinates of the domain, or of the face of it where the start is."""
+    chart, coordinates, metric = _face_chart(problem, start) if face else _chart(problem, start)
+    limits = {"tolerance": _AIM * tolerance, "max_steps": max_steps, "metric": metric, "rival": rival}
+    found = search(lambda x: objective(problem, chart(x)), coordinates, **limits)
+    point = chart(found.point)
+    return found._replace(point=point._replace(H=jnp.maximum(point.H, 0)) if face else point)
 
 
 def _chart(problem: Problem, start: Params):
@@ -215,6 +272,19 @@ def _chart(problem: Problem, start: Params):
         return to_domain(problem, p)
 
     return chart, ravel_pytree(start)[0] / metric, metric
+
+
+def _face_chart(problem: Problem, start: Params):
+    """As `_chart`, for non-negative features: those that a positive slope holds at zero stay there, the others are coordinates."""
+    slope = jax.grad(lambda H: objective(problem, start._replace(H=H)))(start.H)
+    held = start.H <= slope
+    coordinates, unravel = ravel_pytree(start)
+
+    def chart(x):
+        p = unravel(x)
+        return p._replace(H=jnp.where(held, 0, p.H))
+
+    return chart, coordinates, 1.0
 
 
 def _without_weakest(problem: Problem, params: Params, dropped: jax.Array) -> Params:

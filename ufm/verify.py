@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing import active_children, get_context
 from typing import Any
 
@@ -16,16 +17,17 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ufm.checks import MANY, check_count, check_seed
+from ufm.checks import MANY, check_count, check_seed, refuse
 from ufm.environment import describe_environment
+from ufm.precision import full_precision
 from ufm.programs import make_room
 from ufm.report import CaseResult, Entry, Report
 from ufm.theory.catalogue import catalogue, select
-from ufm.theory.theorem import Check, Theorem, key_of
+from ufm.theory.theorem import Theorem, key_of
 
 
 def verify(
-    *names: str,
+    *names: str | Theorem,
     family: str | None = None,
     cases: int = 0,
     seed: int = 0,
@@ -35,21 +37,26 @@ def verify(
     """Hold theorems against measurements, in float64 whatever the caller's default.
 
     Args:
-      *names: ids of theorems; all of them by default.
+      *names: ids of theorems, and theorems of your own, in any mixture; all of the catalogue by default.
       family: only this family (a folder of ufm/theory).
       cases: random cases to draw for each theorem that has a sampler, on top of its fixed ones.
       seed: of random cases and random starts.
       progress: called as progress(theorem id, theorems done, theorems in all) after every theorem.
       processes: on a CPU, work in processes of their own in place of threads, which takes half the time; a script that asks
-        for them must guard its main part with `if __name__ == "__main__"`.
+        for them must guard its main part with `if __name__ == "__main__"`. Theorems of your own keep to threads: their
+        functions do not travel.
 
     Returns:
       Report. Without a sound compiler (see `ufm.canary`) it has no entries: nothing is certified.
 
     Raises:
-      ValueError: for an unknown theorem or family, or a negative number of cases.
+      ValueError: for an unknown theorem or family, two theorems of one id, or a negative number of cases.
     """
     theorems = select(names, family)
+    by_id = {theorem.id: theorem for theorem in theorems}
+    for theorem in theorems:
+        if by_id[theorem.id] is not theorem:
+            refuse("theorem", theorem.id, "one theorem: two that differ have this id")
     check_count("cases", cases, 0, MANY)
     check_seed("seed", seed)
     start = time.perf_counter()
@@ -58,7 +65,8 @@ def verify(
     if environment["canary"] != "sings":
         return Report((), environment, time.perf_counter() - start)
     several = min(2, os.cpu_count() or 1, len(theorems))
-    if processes and jax.default_backend() == "cpu":
+    known = all(catalogue().get(theorem.id) is theorem for theorem in theorems)
+    if processes and known and jax.default_backend() == "cpu":
         # a process looks entries up by their id: functions do not travel
         makers, task = [lambda: ProcessPoolExecutor(1, get_context("spawn"), _collect_rarely)] * several, _results_by_id
         jobs = {theorem.id: (theorem.id, cases, seed) for theorem in theorems}
@@ -137,24 +145,39 @@ def _results(theorem: Theorem, draws: int, seed: int) -> tuple[CaseResult, ...]:
         def closed_form(case: Any) -> Any:
             return program(theorem.view(case))
 
-        return tuple(_result(theorem, closed_form, label, case, seed) for label, case in _all_cases(theorem, draws, seed))
+        return tuple(_result(theorem, closed_form, label, make, seed) for label, make in _all_cases(theorem, draws, seed))
 
 
-def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Any]]:
-    fixed = list(theorem.cases().items())
+def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Callable[[], Any]]]:
+    """Labels, and functions that make the cases: one that cannot be made is a result like any other."""
+    try:
+        cases = [(label, partial(_given, case)) for label, case in theorem.cases().items()]
+    except Exception as error:
+        cases = [("cases", partial(_raise, error))]
     if theorem.draw is None:
-        return fixed
+        return cases
     name = int.from_bytes(theorem.id.encode(), "little") % 2**32
-    return fixed + [(f"random {seed}.{i}", theorem.draw(np.random.default_rng([seed, i, name]))) for i in range(draws)]
+    drawn = [(f"random {seed}.{i}", partial(theorem.draw, np.random.default_rng([seed, i, name]))) for i in range(draws)]
+    return cases + drawn
 
 
-def _result(theorem: Theorem, closed_form: Callable, label: str, case: Any, seed: int) -> CaseResult:
+def _given(case: Any) -> Any:
+    return case
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@full_precision
+def _result(theorem: Theorem, closed_form: Callable, label: str, make: Callable[[], Any], seed: int) -> CaseResult:
     start = time.perf_counter()
     make_room()
     try:
+        case = make()
         measured = theorem.measure(case, key_of(seed, theorem.id, label))
         checks = theorem.evidence(case, closed_form(case), measured)
-        plain = tuple(Check(c.kind, c.name, float(c.error), float(c.tolerance)) for c in checks)
+        plain = tuple(c._replace(error=float(c.error), tolerance=float(c.tolerance)) for c in checks)
         return CaseResult(label, plain, time.perf_counter() - start)
     except Exception as error:  # one broken case must not hide the others: its sentence is the result
         return CaseResult(label, (), time.perf_counter() - start, f"{type(error).__name__}: {error}")

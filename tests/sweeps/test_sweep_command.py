@@ -84,3 +84,20 @@ def test_options_are_refused_by_name(spec, tmp_path, capsys, options, message):
     named = [o.replace("SPEC", str(spec)).replace("DIR", str(tmp_path)) for o in options]
     assert ufm(*named) == 2
     assert capsys.readouterr().err.startswith(f"ufm: {message}")
+
+
+def test_a_damaged_store_is_not_called_finished_and_looking_at_it_changes_nothing(spec, tmp_path, capsys):
+    store = tmp_path / "store"
+    ufm(spec, "--store", store, "--chunk", 2)
+    chunks = store / "chunks"
+    (chunks / "000001").write_bytes((chunks / "000002").read_bytes())
+    (chunks / "000003").write_bytes((chunks / "000003").read_bytes()[:-1])
+    (chunks / "999999").write_bytes(b"no chunk of this sweep")
+    capsys.readouterr()
+    for _ in range(2):
+        ufm("--status", store)
+        said = " ".join(capsys.readouterr().out.split())
+        assert "4 of 6 chunks finished (2 more are damaged, and will be computed again)" in said
+        assert "8 of 12 points there, 0 of them failed" in said
+    assert ufm(spec, "--store", store, "--chunk", 2) == 0
+    assert "6 of 6 chunks finished, 0 being worked on; 12 of 12 points" in " ".join(status(store).split())

@@ -9,7 +9,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import ufm
-from ufm.flow import FlowStatus, flow
+from ufm import Status
+from ufm.flow import flow
 from ufm.metrics import nc1
 from ufm.objective import Params
 from ufm.theory import integration
@@ -170,7 +171,7 @@ def test_the_flows_of_the_library_follow_the_closed_trajectories(kind, name, cas
     b = None if case.problem.bias == "none" else jnp.zeros(3)
     start = Params((jnp.zeros((3, case.H.shape[0])),), case.H, b)
     path = flow(case.problem, start, case.ts, kind=kind, rtol=1e-11, atol=1e-13)
-    assert FlowStatus(int(path.status)) is FlowStatus.COMPLETED
+    assert Status(int(path.status)) is Status.COMPLETED
     predicted = jax.jit(theorem.predict)(case)
     if kind == "central-path":
         expected = predicted.means[:, :, case.problem.labels] + predicted.within

@@ -100,7 +100,7 @@ def test_a_thousandth_off_is_found_out(answers, name, leaf, label, factor):
 
 def test_a_value_below_the_box_bound_would_fail(answers):
     case, predicted, measured = answers("box-ce-bound", "K=6 d=5 B=1.0")
-    below = measured._replace(runs=np.asarray(measured.runs) * 0 + 0.999 * float(predicted.design))
+    below = measured._replace(runs=np.asarray(measured.runs) * 0 + 0.999 * float(predicted))
     assert not all(check.passed for check in box_ce.evidence(case, predicted, below))
 
 
@@ -164,9 +164,10 @@ def test_circulant_scalars_follow_the_flow_of_all_entries():
 
 
 def test_one_over_t_fails_by_more_than_half_of_a_power_of_log_t(answers):
-    _, claimed, measured = answers("ce-simplex-rate-one-over-t", "M=1 n=1 s=0.5")
+    _, claimed, (measured, alone) = answers("ce-simplex-rate-one-over-t", "M=1 n=1 s=0.5")
     np.testing.assert_allclose(measured.power, 1, atol=1e-4)
     np.testing.assert_allclose(measured.growth, 0.5, atol=1e-4)
+    np.testing.assert_allclose([alone.power, alone.growth], [0, 1], atol=1e-4)  # features alone
     assert claimed.power == 0 and claimed.growth == 1
 
 
@@ -197,13 +198,13 @@ def test_the_box_bound_is_met_by_its_designs(K, d, half):
     z = np.asarray(case.signs @ case.signs.T) * half**2
     value = np.mean(np.log(np.sum(np.exp(z), axis=0)) - np.diag(z))
     assert bool(case.design)
-    np.testing.assert_allclose(box_ce.predict(case).design, value, rtol=1e-12)
+    np.testing.assert_allclose(box_ce.predict(case), value, rtol=1e-12)
 
 
 def test_five_classes_have_the_bound_of_odd_numbers_and_no_design():
     five = box_ce.box(5, 3, 1.0)
     assert not bool(five.design)
-    np.testing.assert_allclose(box_ce.predict(five).design, np.log1p(4 * np.exp(-3 * 6 / 5)), rtol=1e-14)
+    np.testing.assert_allclose(box_ce.predict(five), np.log1p(4 * np.exp(-3 * 6 / 5)), rtol=1e-14)
 
 
 def test_builders_make_what_they_say():

@@ -138,8 +138,8 @@ def test_no_nan_from_tiny_to_huge_ridges_and_class_counts(l2, M):
 
 def test_anyone_can_evaluate_the_counterexample_to_the_largest_root():
     problem = largest_root_cases()["M=3 K=4 n=100 l2=2.7e-2"]
-    np.testing.assert_allclose(measure_at_zero(problem, None), 0.5, rtol=1e-15)
-    np.testing.assert_allclose(predict_largest_root(problem) / 4, 0.152, atol=5e-4)  # the value a class at the root
+    np.testing.assert_allclose(measure_at_zero(problem, None).lower, 0.5, rtol=1e-15)
+    np.testing.assert_allclose(predict_largest_root(problem).value / 4, 0.152, atol=5e-4)  # the value a class at the root
 
 
 def test_a_thousand_classes_are_as_easy_as_four():

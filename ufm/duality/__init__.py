@@ -8,13 +8,12 @@ The conjugates of this package's losses are put together from atoms (`ufm.dualit
 below.
 """
 
-from ufm.duality.bound import BoundStatus, DualBound, dual_bound
+from ufm.duality.bound import DualBound, dual_bound
 from ufm.duality.certificate import KINDS, Certificate, bound_in_words, certificate_kind, certify, is_tight
 from ufm.duality.escape import escape_direction, loss_gradients, scaled_gradient
 
 __all__ = [
     "KINDS",
-    "BoundStatus",
     "Certificate",
     "DualBound",
     "bound_in_words",

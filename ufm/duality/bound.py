@@ -11,7 +11,6 @@ classifier, and on the sphere as much as unit vectors can gain.
 Source: derived, after Zhu et al. 2021, arXiv 2105.02375, and Zhou et al. 2022, arXiv 2203.01238 (optimality conditions).
 """
 
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import jax
@@ -22,34 +21,11 @@ from ufm.duality.columns import Columns, columns_of
 from ufm.duality.parts import Part, parts_of
 from ufm.duality.rounding import LIBRARY, least, norm_above, orthant_norm_above, product, total_below, unit, widened
 from ufm.problem import Problem
-
-
-class BoundStatus(IntEnum):
-    """What became of a lower bound; `text` says it in words."""
-
-    BOUNDED = 20
-    UNBALANCED = 21
-    OUTSIDE_DOMAIN = 22
-    NOT_BELOW_RIDGES = 23
-    NO_NUMBER = 24
-
-    @property
-    def text(self) -> str:
-        """The status in words."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    BoundStatus.BOUNDED: "bounded: the dual point is feasible, rounding counted, and no parameters have a lower value",
-    BoundStatus.UNBALANCED: "no bound: the bias is free, and the weighted dual directions do not sum to zero",
-    BoundStatus.OUTSIDE_DOMAIN: "no bound: the dual point is not certain to lie in the domain of the loss's conjugate",
-    BoundStatus.NOT_BELOW_RIDGES: "no bound: the norm of the dual point exceeds what the ridges pay for",
-    BoundStatus.NO_NUMBER: "no bound: infinite or NaN on the way, see the value at the point",
-}
+from ufm.status import Status
 
 
 class DualBound(NamedTuple):
-    """A lower bound, what it gave up for rounding, |G|_2 (from above) and a `BoundStatus`; minus infinity unless BOUNDED."""
+    """A lower bound, what it gave up for rounding, |G|_2 (from above) and a `Status`; minus infinity unless BOUNDED."""
 
     lower: jax.Array
     allowance: jax.Array
@@ -106,11 +82,11 @@ def evaluate(columns: Columns, dual: jax.Array, c: jax.Array) -> DualBound:
     cost = bias_cost(columns, theta, radius) + feature_cost(columns, G, G_radius, norm)
     bound, slack = lower - cost - 4 * unit(lower) * (jnp.abs(lower) + jnp.abs(cost)), slack + 8 * unit(lower) * cost
     below = norm <= c if columns.trainable and columns.features != "sphere" else jnp.asarray(True)
-    status = jnp.where(below, int(BoundStatus.BOUNDED), int(BoundStatus.NOT_BELOW_RIDGES))
-    status = jnp.where(inside, status, int(BoundStatus.OUTSIDE_DOMAIN))
-    status = jnp.where(balanced, status, int(BoundStatus.UNBALANCED))
-    status = jnp.where(jnp.isfinite(bound), status, int(BoundStatus.NO_NUMBER))
-    return DualBound(jnp.where(status == int(BoundStatus.BOUNDED), bound, -jnp.inf), slack, norm, status)
+    status = jnp.where(below, int(Status.BOUNDED), int(Status.NOT_BELOW_RIDGES))
+    status = jnp.where(inside, status, int(Status.OUTSIDE_DOMAIN))
+    status = jnp.where(balanced, status, int(Status.UNBALANCED))
+    status = jnp.where(jnp.isfinite(bound), status, int(Status.NO_NUMBER))
+    return DualBound(jnp.where(status == int(Status.BOUNDED), bound, -jnp.inf), slack, norm, status)
 
 
 def infimum_below(columns: Columns) -> jax.Array:

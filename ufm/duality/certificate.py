@@ -21,7 +21,7 @@ from jax import lax
 from ufm.card import card_of
 from ufm.checks import is_traced, refuse
 from ufm.duality.bias import best_free_bias, loss_gradients, mixed_until_balanced
-from ufm.duality.bound import BoundStatus, DualBound, completed, evaluate, gain, infimum_below, scaled_enclosure, slope
+from ufm.duality.bound import DualBound, completed, evaluate, gain, infimum_below, scaled_enclosure, slope
 from ufm.duality.columns import Columns, columns_of, features_of_runs
 from ufm.duality.parts import parts_of
 from ufm.duality.plane import declared_bound, plane_bound
@@ -29,8 +29,9 @@ from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
 from ufm.equivalent.standard import point_with_bias, share_bias
 from ufm.losses import cross_entropy
 from ufm.objective import Params, along_domain, check_point, data_term, end_to_end, logits, penalty
-from ufm.problem import Problem
+from ufm.problem import Classes, Problem, is_one_hot
 from ufm.programs import make_room_for
+from ufm.status import Status
 
 KINDS = {
     "duality": "convex duality",
@@ -45,7 +46,7 @@ class Certificate(NamedTuple):
     """A lower bound on the global minimum and what it says of a point.
 
     value: f at the point. lower_bound: no params have a lower value, rounding counted; minus infinity where there is no bound, and
-    `status` (a `BoundStatus`) says why. gap = value - lower_bound, at least 0 for losses that are what they declare, and
+    `status` (a `Status`) says why. gap = value - lower_bound, at least 0 for losses that are what they declare, and
     relative_gap = gap / |value|. spectral_ratio: |G|_2 / c at the point, at most 1 at a global minimum (one layer). allowance: what
     the bound gave up for rounding. dual: (parts, rows, runs) the dual point, from which `ufm.duality.dual_bound` computes the bound
     anew; one part, and rows = K, for most losses.
@@ -57,7 +58,7 @@ class Certificate(NamedTuple):
     relative_gap: jax.Array
     spectral_ratio: jax.Array
     allowance: Any = 0.0
-    status: Any = int(BoundStatus.BOUNDED)
+    status: Any = int(Status.BOUNDED)
     dual: Any = None
 
     def __str__(self) -> str:
@@ -96,14 +97,21 @@ def is_tight(problem: Problem) -> bool:
     more than a relaxation.
     """
     kind = certificate_kind(problem)
-    targets = problem.targets
     if kind == "orthant":
-        one_hot = not is_traced(targets) and bool(np.all((np.asarray(targets) == 0) | (np.asarray(targets) == 1)))
-        return problem.loss.value is cross_entropy and problem.bias == "none" and one_hot and min(problem.widths) >= problem.classes
+        plain = problem.loss.value is cross_entropy and problem.bias == "none"
+        return plain and _names_one_class(problem) and min(problem.widths) >= problem.classes
     if kind != "duality" or problem.features == "sphere":
         return False
     rank = min(problem.classes - problem.loss.shift_invariant, len(problem.groups) - (problem.bias == "free"))
     return problem.trainable == 0 or min(problem.widths) >= rank
+
+
+def _names_one_class(problem: Problem) -> bool:
+    """Whether every column has one class, by its type or by known numbers."""
+    if isinstance(problem.design, Classes):
+        return is_one_hot(problem.design)
+    table = problem.design.table
+    return not is_traced(table) and bool(np.all((np.asarray(table) == 0) | (np.asarray(table) == 1)))
 
 
 def bound_in_words(problem: Problem) -> str:
@@ -200,7 +208,7 @@ def _certify(columns: Columns, z: jax.Array, value: jax.Array, largest: jax.Arra
         found = _of_own_loss(columns, z, c, value + blur)
     else:
         found = _of_parts(columns, z, c, dtype)
-    lower = jnp.where(found.bound.status == int(BoundStatus.BOUNDED), jnp.maximum(found.bound.lower, infimum), -jnp.inf)
+    lower = jnp.where(found.bound.status == int(Status.BOUNDED), jnp.maximum(found.bound.lower, infimum), -jnp.inf)
     lower = jnp.where(lower <= value + blur, jnp.minimum(lower, value), lower)
     return found._replace(bound=found.bound._replace(lower=lower))
 
@@ -227,7 +235,7 @@ def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Foun
     found, fixed = bounded([tau * x for x in dual])
     again = _share(c, found.norm) * (1 - unit(z) * 4096 * n)
     found, fixed = lax.cond(
-        found.status == int(BoundStatus.NOT_BELOW_RIDGES), lambda x: bounded(list(again * x)), lambda x: (found, x), fixed
+        found.status == int(Status.NOT_BELOW_RIDGES), lambda x: bounded(list(again * x)), lambda x: (found, x), fixed
     )
     return _Found(found, norm / c, fixed)
 

@@ -7,9 +7,10 @@ roundings of numbers of size 1, of the logits, and of its value: an allowance, n
 import jax
 import jax.numpy as jnp
 
-from ufm.duality.bound import BoundStatus, DualBound, bias_cost, feature_cost, gain, infimum_below, scaled_enclosure
+from ufm.duality.bound import DualBound, bias_cost, feature_cost, gain, infimum_below, scaled_enclosure
 from ufm.duality.columns import Columns
 from ufm.duality.rounding import product, total_below, unit
+from ufm.status import Status
 
 
 def declared_bound(columns: Columns, z: jax.Array, theta: jax.Array, c: jax.Array) -> DualBound:
@@ -70,7 +71,7 @@ def _rounding(z: jax.Array, theta: jax.Array, values: jax.Array) -> jax.Array:
 
 
 def _ended(bound: jax.Array, slack: jax.Array, norm: jax.Array, inside: jax.Array, paid: jax.Array) -> DualBound:
-    status = jnp.where(paid, int(BoundStatus.BOUNDED), int(BoundStatus.NOT_BELOW_RIDGES))
-    status = jnp.where(inside, status, int(BoundStatus.OUTSIDE_DOMAIN))
-    status = jnp.where(jnp.isfinite(bound) | ~inside, status, int(BoundStatus.NO_NUMBER))
-    return DualBound(jnp.where(status == int(BoundStatus.BOUNDED), bound, -jnp.inf), slack, norm, status)
+    status = jnp.where(paid, int(Status.BOUNDED), int(Status.NOT_BELOW_RIDGES))
+    status = jnp.where(inside, status, int(Status.OUTSIDE_DOMAIN))
+    status = jnp.where(jnp.isfinite(bound) | ~inside, status, int(Status.NO_NUMBER))
+    return DualBound(jnp.where(status == int(Status.BOUNDED), bound, -jnp.inf), slack, norm, status)

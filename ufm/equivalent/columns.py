@@ -19,6 +19,7 @@ from ufm.checks import array_module, check_count, check_shape, is_traced, known,
 from ufm.equivalent.equivariance import check_commutes
 from ufm.losses import MSE, check_loss
 from ufm.objective import Params, check_order
+from ufm.precision import full_precision
 from ufm.problem import Classes, GeneralColumns, Problem, constant, general
 
 
@@ -30,6 +31,7 @@ class Reduced(NamedTuple):
     lift: Callable[..., Params]
 
 
+@full_precision
 def project(reduced: Reduced, point: Params) -> Params:
     """Coordinates in the reduced problem of a point, gradient or velocity of the full one: the adjoint of the lift.
 
@@ -43,6 +45,7 @@ def project(reduced: Reduced, point: Params) -> Params:
     return jax.vjp(reduced.lift, reduced.params)[1](point)[0]
 
 
+@full_precision
 def merge_columns(
     problem: Problem, params: Params, *, exact: bool = False, optimizer: optax.GradientTransformation | None = None
 ) -> Reduced:
@@ -72,6 +75,7 @@ def merge_columns(
         if problem.H0 is not None:
             _require_equal_columns(problem, "H0", problem.H0)
 
+    @full_precision
     def lift(p: Params) -> Params:
         return spread_columns(problem, p)
 
@@ -101,6 +105,7 @@ def split_columns(problem: Problem, parts: int = 2) -> Problem:
     return dataclasses.replace(problem, design=problem.design.split(parts), H0=H0)
 
 
+@full_precision
 def pool_samples(
     problem: Problem,
     params: Params,
@@ -146,9 +151,11 @@ def pool_samples(
         firsts.append(columns[0])
     Q = jnp.asarray(xp.concatenate(bases, axis=1))
 
+    @full_precision
     def image(means: jax.Array, residuals: jax.Array) -> jax.Array:
         return jnp.concatenate([means, residuals @ Q], axis=1)
 
+    @full_precision
     def lift(p: Params) -> Params:
         return p._replace(H=p.H[:, :runs][:, labels] * share + p.H[:, runs:] @ Q.T)
 
@@ -185,6 +192,7 @@ def pooled_problem(problem: Problem, residuals: int, *, H0: jax.Array | None = N
     return _append_residuals(problem, [residuals], known(problem.weight)[:1], H0)
 
 
+@full_precision
 def compress_columns(
     problem: Problem,
     params: Params,
@@ -220,6 +228,7 @@ def compress_columns(
     )
     reduced = dataclasses.replace(problem, design=design, H0=None if problem.H0 is None else problem.H0 @ T)
 
+    @full_precision
     def lift(p: Params) -> Params:
         return p._replace(H=p.H @ T.T)
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import array_module, is_traced
-from ufm.equivalent.columns import Reduced, compress_columns, spread_columns
+from ufm.equivalent.columns import Reduced, compress_columns
 from ufm.equivalent.widths import narrow_features, spanned_width
 from ufm.losses import MSE, is_loss
 from ufm.objective import Params, to_domain, weight_shapes
@@ -29,28 +29,23 @@ _FLAT_UP_TO = 1 << 16  # targets of as many entries are stored a column, so that
 _START_SCALES = (1.0, 1.0, 0.6, 1.5, 1.0, 0.3, 1.0, 0.01)
 
 
-def random_standard_starts(problem: Problem, key: jax.Array, starts: int, merge: bool) -> Reduced:
+def random_standard_starts(problem: Problem, key: jax.Array, starts: int) -> Reduced:
     """Standard form of the problem with `starts` stacked random params; the lift takes one of them back.
 
     A factor with ridge l gets Gaussian entries for which its singular values are of order sqrt(c/l) mean(m)^(1/2L), the
     size they have where singular values of the logit matrix are of order sqrt(mean(m)); the starts' scales vary around it.
     """
-    own = problem.collapsed() if merge else problem
-    small = share_bias(own)
+    small = share_bias(problem)
     if problem.features != "nonnegative" and problem.H0 is None and problem.classifier is None:
-        size = spanned_width(problem.classes, own.columns)
+        size = spanned_width(problem.classes, problem.columns)
         if problem.features == "free" and problem.trainable == 1 and problem.loss.convex:
-            size = min(problem.classes, own.columns)
+            size = min(problem.classes, problem.columns)
         small = dataclasses.replace(small, widths=tuple(_shared_width(size, d) for d in problem.widths))
     widths = np.minimum(problem.widths, small.widths)
     bias_scale = np.asarray(0.0 if problem.bias == "none" else 0.1, problem.dtype)
     points = _shape_starts(small, _numbers(small, key, starts), widths, bias_scale, starts)
 
-    def lift(p: Params) -> Params:
-        p = _own_bias(problem, p)
-        return spread_columns(problem, resize(own, p)) if merge else resize(problem, p)
-
-    return Reduced(small, points, lift)
+    return Reduced(small, points, lambda p: resize(problem, _own_bias(problem, p)))
 
 
 def _shared_width(size: int, width: int) -> int:

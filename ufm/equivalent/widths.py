@@ -15,6 +15,7 @@ from ufm.checks import check_positive, check_shape, is_traced, refuse
 from ufm.equivalent.columns import Reduced
 from ufm.equivalent.equivariance import check_commutes
 from ufm.objective import Params, check_order, check_params
+from ufm.precision import full_precision
 from ufm.problem import Problem
 
 
@@ -23,6 +24,7 @@ def spanned_width(classes: int, columns: int) -> int:
     return classes + columns
 
 
+@full_precision
 def narrow_features(
     problem: Problem,
     params: Params,
@@ -51,6 +53,7 @@ def narrow_features(
     return reduced
 
 
+@full_precision
 def in_feature_span(problem: Problem, params: Params, Q: jax.Array) -> Reduced:
     """The problem in feature coordinates Q^T h, for orthonormal columns Q of shape (d, q) that span all that moves.
 
@@ -69,18 +72,21 @@ def in_feature_span(problem: Problem, params: Params, Q: jax.Array) -> Reduced:
         changes["classifier"] = problem.classifier @ Q
     weights = tuple(W @ Q if i == 0 else W for i, W in enumerate(params.weights))
 
+    @full_precision
     def lift(p: Params) -> Params:
         return p._replace(weights=tuple(W @ Q.T if i == 0 else W for i, W in enumerate(p.weights)), H=Q @ p.H)
 
     return Reduced(dataclasses.replace(problem, **changes), params._replace(weights=weights, H=Q.T @ params.H), lift)
 
 
+@full_precision
 def feature_span(problem: Problem, params: Params) -> jax.Array:
     """Orthonormal basis (d, min(d, d_2 + C)) of span[W_1^T, H]."""
     check_order(problem, params)
     return jnp.linalg.qr(jnp.concatenate([_bottom(problem, params).T, params.H], axis=1))[0]
 
 
+@full_precision
 def narrow_hidden(
     problem: Problem,
     params: Params,
@@ -120,6 +126,7 @@ def narrow_hidden(
     return reduced
 
 
+@full_precision
 def in_subspaces(problem: Problem, params: Params, bases: tuple[jax.Array, ...]) -> tuple[Reduced, tuple[jax.Array, ...]]:
     """The problem in the coordinates of given invariant subspaces, and the parts of the weights beside them.
 
@@ -146,6 +153,7 @@ def in_subspaces(problem: Problem, params: Params, bases: tuple[jax.Array, ...])
         l2 > 0 and _is_beside(R, W) for l2, R, W in zip(np.asarray(problem.l2_W), rest, params.weights, strict=True)
     )
 
+    @full_precision
     def lift(p: Params, decay: Any = None) -> Params:
         if decay is None and needed:
             refuse("decay", None, f"({problem.factors},) factors, as of ridge_decay: the weights beside the subspaces shrink")
@@ -158,6 +166,7 @@ def in_subspaces(problem: Problem, params: Params, bases: tuple[jax.Array, ...])
     return Reduced(dataclasses.replace(problem, **changes), small, lift), rest
 
 
+@full_precision
 def invariant_subspaces(problem: Problem, params: Params, *, tolerance: float | None = None) -> tuple[jax.Array, ...]:
     """Orthonormal bases of the S_0, ..., S_(M-1) of `narrow_hidden`, grown by sweeps up and down until no rank changes.
 

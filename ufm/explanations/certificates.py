@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 
 from ufm.card import Card, Fact, lanes, numbers, shown
-from ufm.duality import BoundStatus, Certificate
+from ufm.duality import Certificate
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import TRACED, tally
+from ufm.status import Status
 from ufm.theory.references import spelled_out
 
 _SOURCE = "Convex duality; optimality conditions: [zhu2021] and [zhou2022landscape]"
@@ -100,7 +101,7 @@ def _unseen(certificate: Certificate, here: np.ndarray) -> float:
 def _reason(certificate: Certificate, here: np.ndarray) -> str:
     """Why there is no bound: the first reason of the lanes in question."""
     status = int(np.broadcast_to(np.asarray(certificate.status), here.shape)[here][0])
-    return "no bound: it is not a finite number" if status == BoundStatus.BOUNDED else BoundStatus(status).text
+    return "no bound: it is not a finite number" if status == Status.BOUNDED else Status(status).text
 
 
 def _without_zero_over_zero(gap: np.ndarray, relative: np.ndarray) -> np.ndarray:

@@ -3,19 +3,16 @@
 An xarray.Dataset is known by its variable `status` alone, so that ufm needs no xarray here.
 """
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, shown
 from ufm.explanations.statuses import tally
+from ufm.status import Status
 
 _VARIABLES = 12
-_TEXTS = {
-    "refused": "refused: the problem or the function does not allow it, see the attribute `refused`",
-    "not_run": "not run: the chunk is missing; the same sweep on the same store computes what is left",
-}
+_WELL = {status.name.lower() for status in Status if status.well}
 
 
 def is_dataset(x: Any) -> bool:
@@ -23,21 +20,23 @@ def is_dataset(x: Any) -> bool:
     return hasattr(x, "data_vars") and "status" in x.data_vars
 
 
-def dataset_card(dataset: Any, kind: type[IntEnum]) -> Card:
-    """What a sweep found, and the coordinates of the first lanes that did not end with status 0.
+def dataset_card(dataset: Any) -> Card:
+    """What a sweep found, and the coordinates of the first lanes that did not end well.
 
     Args:
       dataset: its `status` may name its flags by the attributes `flag_values` and `flag_meanings` of the CF conventions.
-      kind: the enumeration of the statuses, where the flags have no names or those of its members.
+        Flags without names, and those named like members of `ufm.Status`, are these.
     """
     status = dataset["status"]
     values = np.asarray(status.values)
-    names, texts = _flags(status.attrs, kind)
+    names, texts = _flags(status.attrs)
+    well = [number for number, name in names.items() if name.lower() in _WELL]
     ended, verdict = tally(
         values,
         lambda v: names.get(v, f"status {v:g}"),
-        lambda v: "ended well" if v == 0 else texts.get(v, "a status that the dataset does not name"),
+        lambda v: "ended well" if v in well else texts.get(v, "a status that the dataset does not name"),
         lambda place: _coordinates(status, place),
+        np.isin(values, well),
     )
     facts = [Fact(name, str(dataset.attrs[name])) for name in ("function", "problem") if name in dataset.attrs]
     facts += [Fact(str(axis), _range(dataset[axis].values), f"axis of {dataset.sizes[axis]}") for axis in status.dims]
@@ -46,17 +45,17 @@ def dataset_card(dataset: Any, kind: type[IntEnum]) -> Card:
     facts += [Fact(str(name), _range(dataset[name].values), _meaning(dataset[name])) for name in results[:_VARIABLES]]
     if len(results) > _VARIABLES:
         facts.append(Fact("results", f"{len(results) - _VARIABLES} more"))
-    return Card("Sweep" + lanes(values.shape), tuple(facts), verdict, cited(np.ravel(dataset.attrs.get("references", ())).tolist()))
+    return Card("Sweep" + lanes(values.shape), tuple(facts), verdict, cited(dataset.attrs.get("references", "").splitlines()))
 
 
-def _flags(attrs: Any, kind: type[IntEnum]) -> tuple[dict[int, str], dict[int, str]]:
-    """Names and texts of the flags by number; a flag with the name of a member of the kind has that one's text."""
+def _flags(attrs: Any) -> tuple[dict[int, str], dict[int, str]]:
+    """Names and texts of the flags by number; a flag with the name of a member of `ufm.Status` has that one's text."""
     words = attrs.get("flag_meanings")
     if not words:
-        return {int(member): member.name for member in kind}, {int(member): member.text for member in kind}
+        return {int(member): member.name for member in Status}, {int(member): member.text for member in Status}
     words = words.split() if isinstance(words, str) else list(words)
     numbers = [int(number) for number in np.ravel(attrs.get("flag_values", range(len(words))))]
-    known = _TEXTS | {member.name.lower(): member.text for member in kind}
+    known = {member.name.lower(): member.text for member in Status}
     texts = [known.get(word.lower(), word.replace("_", " ")) for word in words]
     return dict(zip(numbers, words, strict=True)), dict(zip(numbers, texts, strict=True))
 

@@ -5,7 +5,7 @@ import numpy as np
 from ufm.card import Card, Fact, lanes, numbers, shown
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import outcome
-from ufm.minimise import Minimum, Status
+from ufm.minimise import Minimum
 from ufm.solve import Solution
 from ufm.theory.references import spelled_out
 
@@ -15,7 +15,7 @@ _SEARCH = "L-BFGS: [liu1989]"
 @describe.register
 def solution_card(solution: Solution) -> Card:
     """The point, how the run that won ended, and how many starts came to it."""
-    ended, verdict = outcome(solution.status, Status)
+    ended, verdict = outcome(solution.status)
     starts = np.shape(solution.start_values)[-1]
     reached = starts_at_the_value(solution)
     facts = (
@@ -34,7 +34,7 @@ def solution_card(solution: Solution) -> Card:
 @describe.register
 def minimum_card(minimum: Minimum) -> Card:
     """Where one minimisation ended."""
-    ended, verdict = outcome(minimum.status, Status)
+    ended, verdict = outcome(minimum.status)
     facts = (
         Fact("value", shown(minimum.value, 10), "of the function there"),
         Fact("gradient norm", shown(minimum.gradient_norm, 2)),

@@ -1,17 +1,16 @@
 """Runs in words: from where to where flows and optimisers went, and whether they got to the end."""
 
-from enum import IntEnum
 from typing import Any
 
 import jax
 import numpy as np
 
 from ufm.card import Card, Fact, lanes, listed, numbers, sentence, shown
-from ufm.descent import Descent, DescentStatus
+from ufm.descent import Descent
 from ufm.explanations.describe import describe
 from ufm.explanations.statuses import outcome
-from ufm.flow import FlowStatus, Trajectory
-from ufm.log_domain import LogDescent, LogStatus
+from ufm.flow import Trajectory
+from ufm.log_domain import LogDescent
 from ufm.theory.references import spelled_out
 
 _FLOW = "adaptive Runge-Kutta of order 8: [prince1981]; of order 5: [tsitouras2011]; in diffrax: [kidger2021]"
@@ -26,7 +25,7 @@ def trajectory_card(trajectory: Trajectory) -> Card:
         Fact("reached", shown(reached), "last time with a finite value"),
         *_course(trajectory),
     )
-    return _run("Trajectory: a flow", trajectory, FlowStatus, facts, spelled_out(_FLOW))
+    return _run("Trajectory: a flow", trajectory, facts, spelled_out(_FLOW))
 
 
 @describe.register
@@ -34,7 +33,7 @@ def descent_card(descent: Descent) -> Card:
     """A run of a discrete optimiser."""
     reached = ends(descent.value, descent.recorded)[1]
     facts = (Fact("steps", shown(reached), "last record with a finite value"), *_course(descent))
-    return _run("Descent: a run of an optimiser", descent, DescentStatus, facts, "")
+    return _run("Descent: a run of an optimiser", descent, facts, "")
 
 
 @describe.register
@@ -46,7 +45,7 @@ def log_descent_card(descent: LogDescent) -> Card:
         Fact("log f", _from_to(descent.log_value), "natural logarithm of the value"),
         Fact("margin", _from_to(descent.margin), "least of z_y - z_k"),
     )
-    return _run("LogDescent: a run in the log domain", descent, LogStatus, facts, "")
+    return _run("LogDescent: a run in the log domain", descent, facts, "")
 
 
 def ends(value: Any, at: Any) -> tuple[np.ndarray | None, Any]:
@@ -68,9 +67,9 @@ def _course(run: Trajectory | Descent) -> tuple[Fact, ...]:
     )
 
 
-def _run(title: str, run: Any, kind: type[IntEnum], facts: tuple[Fact, ...], source: str) -> Card:
+def _run(title: str, run: Any, facts: tuple[Fact, ...], source: str) -> Card:
     """The card of a run with its metrics and how it ended."""
-    ended, verdict = outcome(run.status, kind)
+    ended, verdict = outcome(run.status)
     recorded = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree.leaves_with_path(run.metrics)]
     if recorded:
         facts = (*facts, Fact("metrics", listed([name or "one" for name in recorded]), "recorded along the way"))

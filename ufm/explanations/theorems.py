@@ -1,7 +1,9 @@
 """Theorems in words: entries of the catalogue, their predictions, the geometries that they know, and what verdicts mean."""
 
 import difflib
+from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from ufm.card import Card, Fact, cited, lanes, listed, numbers, sentence, shown
@@ -10,14 +12,13 @@ from ufm.explanations.describe import describe
 from ufm.explanations.statuses import TRACED
 from ufm.recognition import Identification, Shape
 from ufm.report import KINDS, Report
+from ufm.report import VERDICTS as MEASURED
 from ufm.theory.catalogue import catalogue, family_of, sharpest_first
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import STATUSES, Theorem
 
 VERDICTS = {
-    **STATUSES,
-    "fails": "the measurements do not support the status that the catalogue gives: the report names the cases, and either ufm or "
-    "the claim is wrong there",
+    **MEASURED,
     "optimal": "proved, no parameters of the problem have a lower value",
     "best-known": "the lowest value that any search of ours has found: an upper bound, not a proof; ufm.certify bounds the rest",
 }
@@ -34,6 +35,8 @@ def word_card(word: str) -> Card:
     if word in VERDICTS:
         ids = [theorem.id for theorem in catalogue().values() if theorem.status == word]
         facts = [Fact("is a", _WHERE.get(word, "status of a theorem, verdict of a report"))]
+        if word in STATUSES:
+            facts.append(Fact("before that", "as a status", STATUSES[word]))
         if ids:
             facts.append(Fact("theorems", f"{len(ids)} of {len(catalogue())}", listed(ids)))
         return Card(f"Verdict {word!r}", tuple(facts), sentence(VERDICTS[word]))
@@ -47,15 +50,17 @@ def word_card(word: str) -> Card:
 def theorem_card(theorem: Theorem) -> Card:
     """One entry: claim, assumptions, notes, cases and the formula of its closed form."""
     formula = " ".join((theorem.predict.__doc__ or "").split())
+    with jax.enable_x64(True):  # as ufm.verify makes them, whatever the caller's default
+        cases = list(theorem.cases())
     facts = [
         Fact("claim", theorem.claim),
         Fact("assumes", "; ".join(assumption.text for assumption in theorem.assumes)),
         Fact("notes", theorem.notes),
-        Fact("cases", listed(list(theorem.cases()), 8) + ("; random ones too" if theorem.draw else "")),
+        Fact("cases", listed(cases, 8) + ("; random ones too" if theorem.draw else "")),
         Fact("closed form", formula),
-        Fact("code", f"{theorem.predict.__module__}.{theorem.predict.__qualname__}"),
+        Fact("code", _address(theorem.predict)),
     ]
-    family = f" ({family_of(theorem)})" if theorem.id in catalogue() else ""
+    family = f" ({family_of(theorem)})" if catalogue().get(theorem.id) is theorem else ""
     known = tuple(fact for fact in facts if fact.value)
     return Card(f"Theorem {theorem.id}{family}", known, sentence(f"{theorem.status}: {STATUSES[theorem.status]}"), theorem.source)
 
@@ -158,6 +163,11 @@ def _shape_fact(role: str, shape: Shape) -> Fact:
     merged = f"; merged {list(map(list, shape.groups))}" if shape.groups else ""
     dead = f"; zero {list(shape.dead)}" if shape.dead else ""
     return Fact(role, f"{shape.name}, rank {shape.rank}", (near if nearest else "all vectors vanish") + merged + dead)
+
+
+def _address(function: Callable) -> str:
+    function = getattr(function, "func", function)  # of a partial
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def _ids(theorems: list[Theorem]) -> str:

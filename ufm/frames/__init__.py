@@ -15,20 +15,18 @@ from ufm.frames.equiangular import equiangular_lines
 from ufm.frames.figures import coherence, line_bound, rankin_bound, signed_coherence, tightness, welch_bound
 from ufm.frames.frame import Frame
 from ufm.frames.nearest import nearest_simplex, proximal_simplex
-from ufm.frames.one_vs_rest import HullStatus, OneVsRest, one_vs_rest_distance, softmax_code
+from ufm.frames.one_vs_rest import OneVsRest, one_vs_rest_distance, softmax_code
 from ufm.frames.polytopes import orthoplex, polygon
 from ufm.frames.realignment import client_logits, realign_global, realign_local
-from ufm.frames.search import FrameSearch, SearchStatus, grassmannian, spherical_code
+from ufm.frames.search import FrameSearch, grassmannian, spherical_code
 from ufm.frames.seli import SELI, seli
 from ufm.frames.sparse import sparse_etf
 
 __all__ = [
     "Frame",
     "FrameSearch",
-    "HullStatus",
     "OneVsRest",
     "SELI",
-    "SearchStatus",
     "client_logits",
     "coherence",
     "dot_regression",

@@ -16,7 +16,8 @@ from ufm.checks import check_count, check_key, check_positive, is_traced, refuse
 from ufm.frames.classical import orthogonal_frame
 from ufm.frames.figures import HIGHEST, coherence, line_bound, welch_bound
 from ufm.frames.frame import Frame
-from ufm.frames.search import FrameSearch, SearchStatus
+from ufm.frames.search import FrameSearch
+from ufm.status import Status
 
 _RELAXATION = 3.0
 _CELLS = 2**22  # cosines held at once
@@ -66,11 +67,11 @@ def equiangular_basis(
     dtype = jnp.result_type(float) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
     if vectors <= dim:
         frame = orthogonal_frame(vectors, dim, dtype)
-        return FrameSearch(frame, coherence(frame.vectors), jnp.asarray(0), jnp.asarray(int(SearchStatus.REACHED)))
+        return FrameSearch(frame, coherence(frame.vectors), jnp.asarray(0), jnp.asarray(int(Status.REACHED)))
     start = jax.random.normal(key, (dim, vectors), dtype)
     U, largest, steps = _descend(start, jnp.asarray(threshold, dtype), jnp.asarray(tolerance, dtype), max_steps)
-    status = jnp.where(largest <= threshold + tolerance, int(SearchStatus.REACHED), int(SearchStatus.NOT_REACHED))
-    status = jnp.where(jnp.isfinite(largest), status, int(SearchStatus.NON_FINITE))
+    status = jnp.where(largest <= threshold + tolerance, int(Status.REACHED), int(Status.NOT_REACHED))
+    status = jnp.where(jnp.isfinite(largest), status, int(Status.NON_FINITE))
     return FrameSearch(Frame(U), largest, steps, status)
 
 

@@ -6,7 +6,6 @@ The distance is the least norm of a polytope, found exactly by Wolfe's active se
 search with a bound from the dual side, the maximum above, for every class.
 """
 
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import jax
@@ -18,30 +17,12 @@ from ufm.checks import check_count, check_key
 from ufm.frames.figures import HIGHEST
 from ufm.frames.frame import Frame
 from ufm.minimise import minimise
+from ufm.precision import full_precision
+from ufm.status import Status
 
 _DONE, _EXACT = 32, 1024  # gaps in units of rounding at which a search ends, and up to which its distance is called exact
 _TEMPERATURES = (0.5, 0.1, 0.02, 0.004, 1e-3, 2e-4, 5e-5, 1e-5, 2e-6)
 _STEPS = 400
-
-
-class HullStatus(IntEnum):
-    """How the search for one distance ended; `text` says it in words."""
-
-    EXACT = 0
-    INEXACT = 1
-    NON_FINITE = 2
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    HullStatus.EXACT: "exact: the distance and its dual bound agree up to rounding",
-    HullStatus.INEXACT: "inexact: the true distance is within `gap` below; nearly dependent vectors need a longer dtype",
-    HullStatus.NON_FINITE: "the code has entries that are not finite",
-}
 
 
 class OneVsRest(NamedTuple):
@@ -49,7 +30,8 @@ class OneVsRest(NamedTuple):
 
     distance: the least of `distances` (K,). directions: (d, K) unit vectors from the nearest points of the hulls to the
     vectors, the features that a softmax classifier asks for; zero, like the distance, where a vector lies in the hull up to
-    rounding. gap: (K,) at most so much is a distance too large. status: (K,) of `HullStatus`.
+    rounding. gap: (K,) at most so much is a distance too large. status: (K,) of `ufm.Status`, CONVERGED where the gap is rounding
+    and else STALLED: nearly dependent vectors need a longer dtype.
     """
 
     distance: jax.Array
@@ -59,6 +41,7 @@ class OneVsRest(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def one_vs_rest_distance(code: Any) -> OneVsRest:
     """Distance of every vector of a code from the convex hull of the others, exact up to rounding.
 
@@ -81,9 +64,11 @@ def one_vs_rest_distance(code: Any) -> OneVsRest:
     code = jnp.asarray(code.vectors if isinstance(code, Frame) else code)
     if code.ndim != 2 or code.shape[1] < 2:
         raise ValueError(f"code must have shape (dim, at least 2 vectors), got {code.shape}")
-    return _one_vs_rest(code if jnp.issubdtype(code.dtype, jnp.floating) else code.astype(float))
+    wide = jnp.promote_types(code.dtype, jnp.float32) if jnp.issubdtype(code.dtype, jnp.floating) else jnp.result_type(float)
+    return _one_vs_rest(code.astype(wide))
 
 
+@full_precision
 def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Frame:
     """A softmax code, found from random starts: K unit vectors in d dimensions whose one-vs-rest distance is as large as possible.
 
@@ -111,6 +96,7 @@ def softmax_code(vectors: int, dim: int, key: jax.Array, starts: int = 8) -> Fra
     return Frame(codes[jnp.argmax(distances)])
 
 
+@full_precision
 @jax.jit
 def anneal_codes(starts: jax.Array, present: jax.Array) -> jax.Array:
     """Unit codes at the end of the annealing of `softmax_code`, one for each start.
@@ -162,7 +148,7 @@ def _one_vs_rest(code: jax.Array) -> OneVsRest:
 
 
 def _nearest_point(X: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Shares (K,) of the convex combination of `others` of least norm, its direction, the gap of its norm, a `HullStatus`.
+    """Shares (K,) of the convex combination of `others` of least norm, its direction, the gap of its norm, a `ufm.Status`.
 
     A corral is a set of affinely independent vertices. One step goes towards the point of least norm of its affine hull:
     where that lies in the corral's hull, the vertex furthest below its tangent plane joins; where it does not, the vertex
@@ -215,6 +201,6 @@ def _nearest_point(X: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Arra
     nothing = (jnp.zeros(size, X.dtype).at[corral[0]].set(1), jnp.zeros(dim, X.dtype), jnp.asarray(jnp.inf, X.dtype))
     state = (corral, slots == 0, start, nothing, jnp.asarray(0), jnp.asarray(False))
     _, _, _, (shares, tangent, gap), _, _ = lax.while_loop(proceed, advance, state)
-    exact = jnp.where(gap <= _EXACT * eps, int(HullStatus.EXACT), int(HullStatus.INEXACT))
+    exact = jnp.where(gap <= _EXACT * eps, int(Status.CONVERGED), int(Status.STALLED))
     finite = jnp.all(jnp.isfinite(X))
-    return shares, tangent, gap, jnp.where(finite, exact, int(HullStatus.NON_FINITE))
+    return shares, tangent, gap, jnp.where(finite, exact, int(Status.NON_FINITE))

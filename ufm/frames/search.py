@@ -9,7 +9,6 @@ one makes the frame tight and then equiangular, which avoids the local minima in
 (16 lines in 6 dimensions: 32 starts of 32 find the best frame, 2 of them when p starts at 4).
 """
 
-from enum import IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,37 +21,18 @@ from ufm.frames.classical import orthogonal_frame, simplex_etf
 from ufm.frames.figures import HIGHEST, coherence, line_bound, rankin_bound, signed_coherence
 from ufm.frames.frame import Frame
 from ufm.minimise import minimise
+from ufm.precision import full_precision
+from ufm.status import Status
 
 _POWERS = (0.01, 0.1, 1.0, 8.0, 64.0, 512.0, 4096.0, 32768.0)
 _STEPS = 400
-
-
-class SearchStatus(IntEnum):
-    """How a search ended; `text` says it in words."""
-
-    REACHED = 0
-    NOT_REACHED = 1
-    NON_FINITE = 2
-
-    @property
-    def text(self) -> str:
-        """The status in words, with what to do about it."""
-        return _TEXTS[self]
-
-
-_TEXTS = {
-    SearchStatus.REACHED: "reached: the figure asked for is met (where that is a bound, no frame is better)",
-    SearchStatus.NOT_REACHED: "not reached: the best frame found misses it; it may be out of reach, else more starts, "
-    "more steps or another key can help",
-    SearchStatus.NON_FINITE: "a number became infinite or NaN",
-}
 
 
 class FrameSearch(NamedTuple):
     """A frame found by optimisation.
 
     frame: K vectors in d dimensions. coherence: its largest |cosine| (for points the signed one). steps: taken in all.
-    status: a `SearchStatus`.
+    status: a `ufm.Status`.
     """
 
     frame: Frame
@@ -61,6 +41,7 @@ class FrameSearch(NamedTuple):
     status: jax.Array
 
 
+@full_precision
 def grassmannian(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dtype: Any = None) -> FrameSearch:
     """K lines in d dimensions whose largest |cosine| is as small as optimisation from random starts finds.
 
@@ -88,6 +69,7 @@ def grassmannian(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dty
     return _search(vectors, dim, key, starts, dtype, signed=False, bound=bound)
 
 
+@full_precision
 def spherical_code(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, dtype: Any = None) -> FrameSearch:
     """K points on the sphere of R^d whose largest cosine is as small as optimisation from random starts finds (Tammes).
 
@@ -112,6 +94,7 @@ def spherical_code(vectors: int, dim: int, key: jax.Array, *, starts: int = 8, d
     return _search(vectors, dim, key, starts, dtype, signed=True, bound=bound)
 
 
+@full_precision
 def spread(starts: jax.Array, present: jax.Array, signed: Any, dim: Any) -> tuple[jax.Array, jax.Array]:
     """Spread the columns of every start apart; the compiled program depends on the shape alone.
 
@@ -161,11 +144,11 @@ def _search(vectors: int, dim: int, key: jax.Array, starts: int, dtype: Any, *, 
     if vectors <= dim + 1:
         closed = orthogonal_frame if vectors <= dim and not signed else simplex_etf
         frame = closed(vectors, dim, dtype)
-        return FrameSearch(frame, figure(frame.vectors), jnp.asarray(0), jnp.asarray(int(SearchStatus.REACHED)))
+        return FrameSearch(frame, figure(frame.vectors), jnp.asarray(0), jnp.asarray(int(Status.REACHED)))
     found, steps = spread(jax.random.normal(key, (starts, dim, vectors), dtype), jnp.ones(vectors, bool), signed, dim)
     figures = lax.map(figure, found)
     best = jnp.argmin(figures)
     met = figures[best] <= bound + max(1e-6, 1e3 * float(jnp.finfo(dtype).eps))
-    status = jnp.where(met, int(SearchStatus.REACHED), int(SearchStatus.NOT_REACHED))
-    status = jnp.where(jnp.isfinite(figures[best]), status, int(SearchStatus.NON_FINITE))
+    status = jnp.where(met, int(Status.REACHED), int(Status.NOT_REACHED))
+    status = jnp.where(jnp.isfinite(figures[best]), status, int(Status.NON_FINITE))
     return FrameSearch(Frame(found[best]), figures[best], jnp.sum(steps), status)

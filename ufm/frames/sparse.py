@@ -21,13 +21,16 @@ from ufm.checks import check_count, check_key, check_positive, is_traced, refuse
 from ufm.frames.classical import simplex_etf
 from ufm.frames.figures import HIGHEST, coherence
 from ufm.frames.frame import Frame
-from ufm.frames.search import FrameSearch, SearchStatus
+from ufm.frames.search import FrameSearch
 from ufm.minimise import minimise
+from ufm.precision import full_precision
+from ufm.status import Status
 
 _TRIES = 1000
 _BLOCK = 100
 
 
+@full_precision
 def sparse_etf(
     classes: int, dim: int, sparsity: float, key: jax.Array, *, norm: Any = 1.0, max_steps: int = 2000, dtype: Any = None
 ) -> FrameSearch:
@@ -68,8 +71,8 @@ def sparse_etf(
     support = _support(support_key, dim, classes, zeros)
     U, error, steps = _fit(jax.random.normal(start_key, (dim, classes - 1), dtype), support, max_steps)
     met = error <= max(1e-6, 1e3 * float(jnp.finfo(dtype).eps))
-    status = jnp.where(met, int(SearchStatus.REACHED), int(SearchStatus.NOT_REACHED))
-    status = jnp.where(jnp.isfinite(error), status, int(SearchStatus.NON_FINITE))
+    status = jnp.where(met, int(Status.REACHED), int(Status.NOT_REACHED))
+    status = jnp.where(jnp.isfinite(error), status, int(Status.NON_FINITE))
     return FrameSearch(Frame(norm * U), coherence(U), steps, status)
 
 

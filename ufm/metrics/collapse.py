@@ -1,12 +1,13 @@
 """NC1, NC2 and NC3 of a point of a problem: what to `record` along a flow or a descent."""
 
 import jax
+import jax.numpy as jnp
 
 from ufm.checks import refuse
 from ufm.metrics.duality import duality_distance
-from ufm.metrics.geometry import orthogonal_distance, simplex_distance
-from ufm.metrics.samples import class_means, scatter
-from ufm.metrics.variability import scatter_traces
+from ufm.metrics.geometry import orthogonal_distance, simplex_distance, unit
+from ufm.metrics.samples import HIGHEST, class_means, scatter
+from ufm.metrics.variability import ratio, scatter_traces
 from ufm.objective import Params, check_point, end_to_end
 from ufm.problem import Problem
 
@@ -35,13 +36,13 @@ def collapse(problem: Problem, params: Params) -> dict[str, jax.Array]:
     if len(problem.groups) != K:
         refuse("problem", problem, f"of one run of columns a class, {K} in all (it has {len(problem.groups)})")
     features = params.H / problem.multiplicity[None, :] ** 0.5
-    s = scatter(features, problem.labels, K, problem.multiplicity, "samples")
-    means = class_means(features, problem.labels, K, problem.multiplicity)
+    s = scatter(features, problem.labels, K, problem.multiplicity, "samples", 1)
+    means = unit(class_means(features, problem.labels, K, problem.multiplicity, samples_axis=1))
     within, between = scatter_traces(s)
     W = end_to_end(problem, params.weights)
     return {
-        "NC1": within / between,
-        "NC2": simplex_distance(s.centred.T @ s.centred),
-        "NC2'": orthogonal_distance(means.T @ means),
+        "NC1": ratio(within, between),
+        "NC2": simplex_distance(jnp.matmul(s.centred.T, s.centred, precision=HIGHEST)),
+        "NC2'": orthogonal_distance(jnp.matmul(means.T, means, precision=HIGHEST)),
         "NC3": duality_distance(W, s.centred),
     }

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from ufm.checks import check_shape
-from ufm.metrics.geometry import columns, unit_columns
-from ufm.metrics.samples import HIGHEST, Scatter, scatter
+from ufm.metrics.geometry import unit_columns
+from ufm.metrics.inputs import checked, floats, like, power_of_two
+from ufm.metrics.samples import HIGHEST, Scatter, measured, scatter
 
 
 def nc4(
@@ -21,6 +22,8 @@ def nc4(
     classes: int,
     bias: Any = None,
     multiplicity: Any = None,
+    *,
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """NC4: share of samples on which argmax_k (W h + b)_k is the class of the nearest mean, argmin_k |h - m_k|.
 
@@ -28,7 +31,7 @@ def nc4(
 
     Args:
       classifier: W, shape (K, d).
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       bias: b, shape (K,); None is no bias.
 
     Returns:
@@ -39,11 +42,11 @@ def nc4(
 
     Source: Papyan, Han and Donoho (2020).
     """
-    s = scatter(features, labels, classes, multiplicity, "classes")
-    check_shape("classifier", classifier, s.centred.T.shape)
-    bias = jnp.zeros_like(s.weights) if bias is None else jnp.asarray(bias)
-    check_shape("bias", bias, (classes,))
-    return _nc4(jnp.asarray(classifier), bias, jnp.asarray(features), jnp.asarray(labels), s)
+    features, labels, multiplicity = checked(features, labels, classes, multiplicity, samples_axis)
+    s = scatter(features, labels, classes, multiplicity, "classes", 1)
+    W = _classifier(classifier, s)
+    bias = jnp.zeros(classes, W.dtype) if bias is None else like("bias", bias, W.dtype, (classes,))
+    return _nc4(W, bias, features, labels, s)
 
 
 def cosine_margins(
@@ -54,6 +57,7 @@ def cosine_margins(
     multiplicity: Any = None,
     *,
     global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """Cosine margin of each sample, cos with its own centred classifier row minus the best with another.
 
@@ -62,7 +66,7 @@ def cosine_margins(
 
     Args:
       classifier: W, shape (K, d); its mean row is subtracted.
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       global_mean: "samples" or "classes".
 
     Returns:
@@ -73,20 +77,26 @@ def cosine_margins(
 
     Source: Zhou et al. (2022), Are all losses created equal.
     """
-    s = scatter(features, labels, classes, multiplicity, global_mean)
+    features, labels, multiplicity = checked(features, labels, classes, multiplicity, samples_axis)
+    s = scatter(features, labels, classes, multiplicity, global_mean, 1)
+    return _margins(_classifier(classifier, s), labels, s)
+
+
+def _classifier(classifier: Any, s: Scatter) -> jax.Array:
     check_shape("classifier", classifier, s.centred.T.shape)
-    return _margins(columns("classifier", classifier), jnp.asarray(labels), s)
+    return floats("classifier", classifier, "(K, d)")
 
 
 @jax.jit
 def _nc4(W: jax.Array, b: jax.Array, features: jax.Array, labels: jax.Array, s: Scatter) -> jax.Array:
-    logits = jnp.matmul(W, features, precision=HIGHEST) + b[:, None]
+    rows, columns = power_of_two(W), power_of_two(features)  # products of huge or tiny ones stay in range, and argmax sees no scale
+    logits = jnp.matmul(W / rows, features / columns, precision=HIGHEST) + (b / rows / columns)[:, None]
     # |h - m_k|^2 = |h - g|^2 - 2 (m_k - g).(h - g) + |m_k - g|^2, with g near so that little cancels.
     offsets = s.deviations + s.centred[:, labels]
     nearness = jnp.matmul(s.centred.T, offsets, precision=HIGHEST) - 0.5 * jnp.sum(s.centred**2, axis=0)[:, None]
     agrees = jnp.argmax(logits, axis=0) == jnp.argmax(nearness, axis=0)
-    undefined = jnp.isnan(jnp.max(logits, axis=0) + jnp.max(nearness, axis=0))
-    return jnp.sum(jnp.where(undefined, jnp.nan, jnp.where(agrees, s.shares, 0))) / jnp.sum(s.shares)
+    undefined = jnp.any(jnp.isnan(logits)) | jnp.isnan(s.unit)
+    return jnp.where(undefined, jnp.nan, jnp.sum(jnp.where(agrees, s.shares, 0)) / jnp.sum(s.shares))
 
 
 @jax.jit
@@ -95,4 +105,4 @@ def _margins(W: jax.Array, labels: jax.Array, s: Scatter) -> jax.Array:
     found = jnp.matmul(rows.T, unit_columns(s.deviations + s.centred[:, labels]), precision=HIGHEST)
     own = jnp.arange(W.shape[0])[:, None] == labels[None, :]
     best = jnp.max(jnp.where(own, -jnp.inf, found), axis=0)
-    return jnp.sum(jnp.where(own, found, 0), axis=0) - best
+    return measured(s, jnp.sum(jnp.where(own, found, 0), axis=0) - best)

@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from ufm.checks import check_choice, check_count, check_shape, refuse
-from ufm.metrics.geometry import columns, normalised_distance, root, simplex_distance, unit, unit_columns
-from ufm.metrics.samples import HIGHEST, class_means, scatter
+from ufm.metrics.geometry import column_norms, columns, normalised_distance, root, simplex_distance, unit, unit_columns
+from ufm.metrics.inputs import floats, like, power_of_two
+from ufm.metrics.samples import HIGHEST, class_means, measured, scatter
 from ufm.metrics.uniformity import Statistics, statistics, with_cov
 
 SIMILARITIES = ("cosine", "dot")
@@ -35,6 +36,7 @@ def nc3(
     multiplicity: Any = None,
     *,
     global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """NC3 as duality to the simplex, |W C/|W C| - (I - J/K)/sqrt(K-1)| in Frobenius norm.
 
@@ -43,7 +45,7 @@ def nc3(
 
     Args:
       classifier: W, shape (K, d).
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       global_mean: "samples" or "classes".
 
     Returns:
@@ -54,9 +56,9 @@ def nc3(
 
     Source: Zhu et al. (2021).
     """
-    C = scatter(features, labels, classes, multiplicity, global_mean).centred
-    check_shape("classifier", classifier, C.T.shape)
-    return duality_distance(jnp.asarray(classifier), C)
+    s = scatter(features, labels, classes, multiplicity, global_mean, samples_axis)
+    check_shape("classifier", classifier, s.centred.T.shape)
+    return measured(s, duality_distance(floats("classifier", classifier, "(K, d)"), s.centred))
 
 
 def nc3_alignment(
@@ -68,6 +70,7 @@ def nc3_alignment(
     *,
     centred: bool = True,
     global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """NC3 as alignment of classifier and class means, |W/|W| - C^T/|C|| in Frobenius norm.
 
@@ -75,7 +78,7 @@ def nc3_alignment(
 
     Args:
       classifier: W, shape (K, d).
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       centred: whether the global mean is subtracted from the class means (the limit without bias wants False).
       global_mean: "samples" or "classes"; of no effect if not centred.
 
@@ -87,11 +90,10 @@ def nc3_alignment(
 
     Source: Papyan, Han and Donoho (2020).
     """
-    C = scatter(features, labels, classes, multiplicity, global_mean).centred
-    if not centred:
-        C = class_means(features, labels, classes, multiplicity)
+    s = scatter(features, labels, classes, multiplicity, global_mean, samples_axis)
+    C = s.centred if centred else class_means(features, labels, classes, multiplicity, samples_axis=samples_axis)
     check_shape("classifier", classifier, C.T.shape)
-    return normalised_distance(jnp.asarray(classifier), C.T)
+    return measured(s, normalised_distance(floats("classifier", classifier, "(K, d)"), C.T))
 
 
 def nc3_distance(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
@@ -179,20 +181,25 @@ def bias_relation(classifier: jax.Array, centre: jax.Array, bias: Any) -> jax.Ar
     Source: Zhou et al. (2022), On the optimization landscape of neural collapse under MSE loss.
     """
     W = columns("classifier", classifier)
-    check_shape("centre", centre, W.shape[1:])
-    check_shape("bias", bias, W.shape[:1])
-    return jnp.linalg.norm(jnp.matmul(W, jnp.asarray(centre), precision=HIGHEST) + jnp.asarray(bias, W.dtype))
+    centre = like("centre", centre, W.dtype, W.shape[1:])
+    return _bias_relation(W, centre, like("bias", bias, W.dtype, W.shape[:1]))
 
 
 def duality_distance(classifier: jax.Array, vectors: jax.Array) -> jax.Array:
     """`nc3` of a classifier (K, d) and centred means (d, K), in any units."""
-    return simplex_distance(jnp.matmul(unit(classifier), vectors, precision=HIGHEST))
+    return simplex_distance(jnp.matmul(unit(classifier), unit(vectors), precision=HIGHEST))
 
 
 def _pair(classifier: Any, vectors: Any) -> tuple[jax.Array, jax.Array]:
     X = columns("vectors", vectors)
     check_shape("classifier", classifier, X.T.shape)
     return columns("classifier", classifier), X
+
+
+@jax.jit
+def _bias_relation(W: jax.Array, centre: jax.Array, bias: jax.Array) -> jax.Array:
+    rows, length = power_of_two(W), power_of_two(centre)
+    return column_norms((rows * length * jnp.matmul(W / rows, centre / length, precision=HIGHEST) + bias)[:, None])[0]
 
 
 @jax.jit
@@ -211,6 +218,8 @@ def _gaps(W: jax.Array, X: jax.Array) -> jax.Array:
 @partial(jax.jit, static_argnums=(2, 3))
 def _unc3(W: jax.Array, X: jax.Array, similarity: str, ddof: int) -> Statistics:
     if similarity == "dot":
-        return statistics(jnp.sum(W.T * X, axis=0), ddof)
+        rows, length = power_of_two(W), power_of_two(X)
+        dots = statistics(jnp.sum(W.T / rows * (X / length), axis=0), ddof)
+        return Statistics(dots.mean * rows * length, dots.variance * (rows * length) ** 2, dots.cov)
     gaps = statistics(_gaps(W, X), ddof)
     return with_cov(1 - gaps.mean, gaps.variance)

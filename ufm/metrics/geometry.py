@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_non_negative, check_shape
+from ufm.metrics.inputs import floats, like, power_of_two, samples_as_columns
 from ufm.metrics.samples import HIGHEST
 
 
@@ -72,29 +73,31 @@ def general_orthogonal_distance(gram: jax.Array, norms_squared: jax.Array) -> ja
     """
     gram, K = _square(gram)
     check_non_negative("norms_squared", norms_squared)
-    s = jnp.asarray(norms_squared, gram.dtype)
-    check_shape("norms_squared", s, (K,))
+    s = like("norms_squared", norms_squared, gram.dtype, (K,))
     return normalised_distance(gram, jnp.diag(s))
 
 
-def nc5(means: jax.Array, outside: jax.Array) -> jax.Array:
+def nc5(means: jax.Array, outside: jax.Array, *, samples_axis: int | None = None) -> jax.Array:
     """NC5: mean over classes of |cos(m_k, g_out)|, zero where features from outside the classes are orthogonal to all of them.
 
     Elsewhere: `orthogonality_deviation` of the package neural-collapse. Means are not centred.
 
     Args:
       means: m_k as columns, shape (d, K).
-      outside: features of samples of no class, shape (d, M); g_out is their mean.
+      outside: features of samples of no class, shape (d, M), or (M, d) with samples_axis=0; g_out is their mean.
+      samples_axis: 1 where outside is (d, M), 0 where it is (M, d); None is (d, M), and refused at M = d.
 
     Returns:
       Scalar from 0 to 1; a zero vector counts as orthogonal.
 
     Raises:
-      ValueError: if means or outside is not floats of shape (d, K) and (d, M).
+      ValueError: if means or outside is not finite floats of shape (d, K) and (d, M), or square outside without samples_axis.
 
     Source: Ben Ammar et al. (2024), NECO.
     """
     means, outside = columns("means", means), columns("outside", outside)
+    square = outside.shape[0] == outside.shape[1]
+    outside = samples_as_columns("outside", outside, outside.shape[0 if samples_axis == 0 or square else 1], samples_axis)
     check_shape("outside", outside, (means.shape[0], outside.shape[1]))
     return _nc5(means, outside)
 
@@ -102,7 +105,7 @@ def nc5(means: jax.Array, outside: jax.Array) -> jax.Array:
 @jax.jit
 def normalised_distance(x: jax.Array, target: jax.Array) -> jax.Array:
     """|x/|x| - target/|target|| in Frobenius norm, from 0 to 2; zero stays zero."""
-    return jnp.linalg.norm(unit(x) - unit(target))
+    return root(jnp.sum((unit(x) - unit(target)) ** 2))
 
 
 def unit(x: jax.Array) -> jax.Array:
@@ -120,8 +123,7 @@ def unit_columns(x: jax.Array) -> jax.Array:
 
 def column_norms(x: jax.Array) -> jax.Array:
     """Norm of each column, without under- or overflow of its squares."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=0))
-    scale = jnp.where(largest == 0, 1, largest)
+    scale = jax.vmap(power_of_two, in_axes=1)(x)
     return scale * root(jnp.sum((x / scale[None, :]) ** 2, axis=0))
 
 
@@ -131,22 +133,20 @@ def root(x: jax.Array) -> jax.Array:
 
 
 def columns(name: str, vectors: Any) -> jax.Array:
-    """Vectors as the columns of a matrix of floats, or a refusal."""
-    vectors = jnp.asarray(vectors)
-    if vectors.ndim != 2 or 0 in vectors.shape or not jnp.issubdtype(vectors.dtype, jnp.floating):
-        raise ValueError(f"{name} must be floats of shape (dim, vectors), got {vectors.dtype} {vectors.shape}")
-    return vectors
+    """Vectors as the columns of a matrix of finite floats, or a refusal."""
+    return floats(name, vectors, "(dim, vectors)")
 
 
 @jax.jit
 def _nc5(means: jax.Array, outside: jax.Array) -> jax.Array:
+    outside = outside / power_of_two(outside)
     centre = outside[:, 0] + jnp.mean(outside - outside[:, :1], axis=1)
     return jnp.mean(jnp.abs(jnp.matmul(unit(centre), unit_columns(means), precision=HIGHEST)))
 
 
 def _square(gram: Any) -> tuple[jax.Array, int]:
-    gram = jnp.asarray(gram)
-    square = gram.ndim == 2 and gram.shape[0] == gram.shape[1] >= 2
-    if not square or not jnp.issubdtype(gram.dtype, jnp.floating):
-        raise ValueError(f"gram must be floats of shape (K, K) with K at least 2, got {gram.dtype} {gram.shape}")
+    wanted = "(K, K) with K at least 2"
+    gram = floats("gram", gram, wanted)
+    if not gram.shape[0] == gram.shape[1] >= 2:
+        raise ValueError(f"gram must be floats of shape {wanted}, got {gram.dtype} {gram.shape}")
     return gram, gram.shape[0]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_non_negative, is_traced
-from ufm.metrics.samples import checked
+from ufm.metrics.inputs import checked, floats, power_of_two
 
 
 def numerical_rank(matrix: jax.Array, tolerance: float | None = None) -> jax.Array:
@@ -28,20 +28,20 @@ def numerical_rank(matrix: jax.Array, tolerance: float | None = None) -> jax.Arr
       tolerance: relative, at least zero; None is eps max(a, b) of the dtype.
 
     Returns:
-      Whole-number scalar; 0 for the zero matrix.
+      Scalar, a whole number in the dtype of the matrix (NaN under jit where the matrix is not finite); 0 for the zero matrix.
 
     Raises:
       ValueError: if matrix is not a matrix of floats, or tolerance is negative.
 
     >>> numerical_rank(jnp.diag(jnp.array([1.0, 1e-3, 1e-9])), tolerance=1e-6).item()
-    2
+    2.0
     """
     matrix = _matrix(matrix)
     if tolerance is None:
         tolerance = float(jnp.finfo(matrix.dtype).eps) * max(matrix.shape)
     check_non_negative("tolerance", tolerance)
-    s = jnp.linalg.svd(matrix, compute_uv=False)
-    return jnp.sum(s > tolerance * s[0])
+    s = _singular_values(jax.lax.stop_gradient(matrix))
+    return jnp.where(jnp.isnan(s[0]), jnp.nan, jnp.sum(s > tolerance * s[0], dtype=s.dtype))
 
 
 def nuclear_rank(matrix: jax.Array) -> jax.Array:
@@ -58,7 +58,7 @@ def nuclear_rank(matrix: jax.Array) -> jax.Array:
 
     Source: Zhou et al. (2022), whose code of the MSE study leaves out the square; Markou, Ajanthan and Gould (2024), with it.
     """
-    return _nuclear(jnp.linalg.svd(_matrix(matrix), compute_uv=False))
+    return _nuclear(_singular_values(_matrix(matrix)))
 
 
 def stable_rank(matrix: jax.Array) -> jax.Array:
@@ -75,7 +75,7 @@ def stable_rank(matrix: jax.Array) -> jax.Array:
 
     Source: Rudelson and Vershynin (2007).
     """
-    return jnp.sum(_relative(jnp.linalg.svd(_matrix(matrix), compute_uv=False)) ** 2)
+    return jnp.sum(_relative(_singular_values(_matrix(matrix))) ** 2)
 
 
 def effective_rank(matrix: jax.Array) -> jax.Array:
@@ -92,17 +92,22 @@ def effective_rank(matrix: jax.Array) -> jax.Array:
 
     Source: Roy and Vetterli (2007).
     """
-    s = _relative(jnp.linalg.svd(_matrix(matrix), compute_uv=False))
+    s = _relative(_singular_values(_matrix(matrix)))
     total = jnp.sum(s)
-    shares = s / jnp.where(total > 0, total, 1)
-    return jnp.where(total > 0, jnp.exp(jnp.sum(jax.scipy.special.entr(shares))), 0)
+    shares = s / jnp.where(total == 0, 1, total)
+    # p log p has no slope at 0: zero is what keeps the rank
+    entropy = -jnp.sum(jnp.where(shares == 0, 0, shares * jnp.log(jnp.where(shares == 0, 1, shares))))
+    return jnp.where(total == 0, 0, jnp.exp(entropy))
 
 
-def class_ranks(features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None) -> jax.Array:
+def class_ranks(
+    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, samples_axis: int | None = None
+) -> jax.Array:
     """`nuclear_rank` of the features of each class, not centred: 1 for a class that has collapsed to a point off zero.
 
     Args:
-      features, labels, classes, multiplicity: as for `class_means`. With traced labels each class takes room for all samples.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`. With traced labels each class takes room for all
+        samples.
 
     Returns:
       Ranks, shape (K,): peers report their mean, or the mean of their square roots.
@@ -112,7 +117,8 @@ def class_ranks(features: jax.Array, labels: jax.Array, classes: int, multiplici
 
     Source: as for `nuclear_rank`.
     """
-    features, labels, multiplicity = checked(features, labels, classes, multiplicity)
+    features, labels, multiplicity = checked(features, labels, classes, multiplicity, samples_axis)
+    multiplicity = jnp.ones_like(features[0]) if multiplicity is None else multiplicity
     room = labels.size if is_traced(labels) else int(np.max(np.bincount(np.asarray(labels))))
     return _class_ranks(features, labels, multiplicity, classes, room)
 
@@ -121,30 +127,34 @@ def class_ranks(features: jax.Array, labels: jax.Array, classes: int, multiplici
 def _class_ranks(features: jax.Array, labels: jax.Array, multiplicity: jax.Array, classes: int, room: int) -> jax.Array:
     order = jnp.argsort(labels)
     starts = jnp.searchsorted(labels[order], jnp.arange(classes))
-    valid = jnp.all((labels >= 0) & (labels < classes))
+    valid = jnp.all(labels >= 0) & jnp.all(jnp.isfinite(features)) & jnp.all(multiplicity > 0)
+    features, multiplicity = features / power_of_two(features), multiplicity / power_of_two(multiplicity)
 
     def rank(k: jax.Array) -> jax.Array:
         slots = order[jnp.clip(starts[k] + jnp.arange(room), 0, labels.size - 1)]
         mine = (labels[slots] == k) & (starts[k] + jnp.arange(room) < labels.size)
         roots = jnp.where(mine, jnp.sqrt(multiplicity[slots]), 0)
-        found = _nuclear(jnp.linalg.svd(features[:, slots] * roots[None, :], compute_uv=False))
+        found = _nuclear(_singular_values(features[:, slots] * roots[None, :]))
         return jnp.where(valid & jnp.any(mine), found, jnp.nan)
 
     return jax.lax.map(rank, jnp.arange(classes))
 
 
+def _singular_values(matrix: jax.Array) -> jax.Array:
+    """Singular values over a power of two next to the largest entry: no rank here sees the scale. All NaN where an entry is."""
+    s = jnp.linalg.svd(matrix / power_of_two(matrix), compute_uv=False)
+    return jnp.where(jnp.all(jnp.isfinite(matrix)), s, jnp.nan)
+
+
 def _nuclear(s: jax.Array) -> jax.Array:
     s = _relative(s)
     squares = jnp.sum(s**2)
-    return jnp.sum(s) ** 2 / jnp.where(squares > 0, squares, 1)
+    return jnp.sum(s) ** 2 / jnp.where(squares == 0, 1, squares)
 
 
 def _relative(s: jax.Array) -> jax.Array:
-    return s / jnp.where(s[0] > 0, s[0], 1)
+    return s / jnp.where(s[0] == 0, 1, s[0])
 
 
 def _matrix(matrix: Any) -> jax.Array:
-    matrix = jnp.asarray(matrix)
-    if matrix.ndim != 2 or matrix.size == 0 or not jnp.issubdtype(matrix.dtype, jnp.floating):
-        raise ValueError(f"matrix must be floats of shape (a, b), got {matrix.dtype} {matrix.shape}")
-    return matrix
+    return floats("matrix", matrix, "(a, b)")

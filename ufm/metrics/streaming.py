@@ -18,11 +18,14 @@ d (d + K) numbers. NC4 and margins need the means first: `decide` makes that sec
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_count, check_positive, check_shape, refuse
+from ufm.checks import check_choice, check_count, check_finite, check_positive, check_shape, refuse
+from ufm.metrics.inputs import as_array, dtype_name, samples_as_columns
 from ufm.metrics.samples import Scatter
 
+_ROUNDINGS = 16  # of the mean of a class: a few in each batch, and one for each merge
 _CHUNK = 2**22  # numbers of a batch that are held in float64 at once
 
 
@@ -51,22 +54,26 @@ class Decisions(NamedTuple):
     margins: float
 
 
-def moments(features: Any, labels: Any, classes: int, multiplicity: Any = None) -> Moments:
+def moments(
+    features: Any, labels: Any, classes: int, multiplicity: Any = None, *, samples_axis: int | None = None
+) -> Moments:
     """Moments of one batch.
 
     Args:
-      features: real numbers of shape (d, B), B at least 1.
+      features: finite floats of shape (d, B), or (B, d) with samples_axis=0, in any precision; B at least 1.
       labels: shape (B,), whole numbers from 0 to K - 1; a batch need not have every class.
       classes: K, at least 2.
       multiplicity: shape (B,), positive; None is one sample a column.
+      samples_axis: 1 where features are (d, B), 0 where they are (B, d), as torch has them. None is (d, B), and refused at B = d:
+        give it in loops, whose last batch may be square.
 
     Returns:
       Moments.
 
     Raises:
-      ValueError: for a wrong shape or dtype, or a label out of range.
+      ValueError: for a wrong shape or dtype, NaN, infinity, a label out of range, or square features without samples_axis.
     """
-    features, labels, multiplicity = _checked(features, labels, classes, multiplicity)
+    features, labels, multiplicity = _checked(features, labels, classes, multiplicity, samples_axis)
     step = max(1, _CHUNK // features.shape[0])
     state = None
     for i in range(0, labels.size, step):
@@ -114,11 +121,16 @@ def scatter_of(state: Moments, global_mean: str = "samples") -> Scatter:
     weights = _weights(state, global_mean)
     centred = state.means - state.means[:, :1]
     centred -= (centred @ weights)[:, None]
-    values, vectors = np.linalg.eigh(state.scatter / np.sum(state.counts))
-    deviations = vectors * np.sqrt(np.maximum(values, 0))
-    unit = np.float64(max(np.max(np.abs(centred)), np.max(np.abs(deviations))) or 1)
+    deviations = _root(state.scatter / np.sum(state.counts))
+    # what rounding the means themselves, in which a common offset still is, can have made of their differences
+    whole = np.maximum(np.max(np.abs(state.means), axis=1), np.linalg.norm(deviations, axis=1))
+    rounding = _ROUNDINGS * np.finfo(float).eps * whole
+    centred[np.abs(centred) <= rounding[:, None]] = 0
+    largest = max(np.max(np.abs(centred)), np.max(np.abs(deviations)))
+    unit = np.ldexp(1.0, np.frexp(largest)[1] - 1) if largest > 0 else np.float64(1)
     variances = state.squares / state.counts / unit**2
-    return Scatter(unit, centred / unit, deviations / unit, np.ones(values.size), variances, state.counts, weights)
+    shares = np.ones(deviations.shape[1])
+    return Scatter(unit, centred / unit, deviations / unit, shares, variances, state.counts, weights, rounding / unit)
 
 
 def centre_of(state: Moments, global_mean: str = "samples") -> np.ndarray:
@@ -139,27 +151,30 @@ def decide(
     multiplicity: Any = None,
     *,
     global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> Decisions:
     """Second pass over a batch: what the classifier and the nearest of the means in `state` say of its samples.
 
     Args:
       state: moments of all batches.
       classifier: W, shape (K, d). bias: b, shape (K,); None is no bias.
-      features, labels, multiplicity: as for `moments`.
+      features, labels, multiplicity, samples_axis: as for `moments`.
       global_mean: "samples" or "classes", for the margins.
 
     Returns:
       Decisions; add them up over batches with `merge_decisions`. NC4 is agree / samples.
 
     Raises:
-      ValueError: as for `moments`, and for a classifier or bias of another shape.
+      ValueError: as for `moments`, and for a classifier or bias of another shape or not finite.
     """
     K = state.counts.size
-    features, labels, multiplicity = _checked(features, labels, K, multiplicity)
+    features, labels, multiplicity = _checked(features, labels, K, multiplicity, samples_axis)
     check_shape("features", features, (state.means.shape[0], labels.size))
     check_shape("classifier", classifier, state.means.T.shape)
+    check_finite("classifier", classifier)
     W, b = np.asarray(classifier, float), np.zeros(K) if bias is None else np.asarray(bias, float)
     check_shape("bias", b, (K,))
+    check_finite("bias", b)
     centre = centre_of(state, global_mean)
     centred = state.means - centre[:, None]
     rows = _unit_rows(W - np.mean(W, axis=0))
@@ -186,28 +201,47 @@ def merge_decisions(a: Decisions, b: Decisions) -> Decisions:
 
 def _weights(state: Moments, global_mean: str) -> np.ndarray:
     check_choice("global_mean", global_mean, ("samples", "classes"))
+    if not all(np.all(np.isfinite(part)) for part in state):
+        raise ValueError("moments must be finite, got NaN or infinity")
     if np.min(state.counts) <= 0:
         raise ValueError(f"moments must be of every class, got no sample of class {np.argmin(state.counts)}")
     K = state.counts.size
     return state.counts / np.sum(state.counts) if global_mean == "samples" else np.full(K, 1 / K)
 
 
-def _checked(features: Any, labels: Any, classes: int, multiplicity: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-    features, labels = np.asarray(features), np.asarray(labels)
-    if features.ndim != 2 or 0 in features.shape or not np.issubdtype(features.dtype, np.floating):
-        raise ValueError(f"features must be floats of shape (dim, samples), got {features.dtype} {features.shape}")
+def _root(scatter: np.ndarray) -> np.ndarray:
+    """R with R R^T = S_W, from its correlations: rows that are zero, or tiny beside others, keep what they are."""
+    lengths = np.sqrt(np.maximum(np.diag(scatter), 0))
+    safe = np.where(lengths > 0, lengths, 1)
+    values, vectors = np.linalg.eigh(scatter / safe[:, None] / safe[None, :])
+    values = np.where(values > np.finfo(float).eps * values.size * values[-1], values, 0)
+    return lengths[:, None] * vectors * np.sqrt(values)[None, :]
+
+
+def _checked(
+    features: Any, labels: Any, classes: int, multiplicity: Any, samples_axis: int | None
+) -> tuple[np.ndarray, np.ndarray, Any]:
+    features, labels = as_array("features", features), as_array("labels", labels)
+    if features.ndim != 2 or 0 in features.shape or not jnp.issubdtype(features.dtype, jnp.floating):
+        raise ValueError(f"features must be floats of shape (dim, samples), got {dtype_name(features.dtype)} {features.shape}")
     check_count("classes", classes, 2)
+    if labels.shape not in [(n,) for n in features.shape]:
+        check_shape("labels", labels, (features.shape[0 if samples_axis == 0 else 1],))
+    features = np.asarray(samples_as_columns("features", features, labels.size, samples_axis))
     check_shape("labels", labels, features.shape[1:])
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be whole numbers, got {labels.dtype}")
     for extreme in (int(np.min(labels)), int(np.max(labels))):
         if not 0 <= extreme < classes:
             refuse("labels", extreme, f"from 0 to classes - 1 = {classes - 1}")
+    bad = features.size - np.count_nonzero(np.isfinite(features))
+    if bad:
+        raise ValueError(f"features must be finite, got {bad} NaN or infinite numbers")
     if multiplicity is not None:
         check_positive("multiplicity", multiplicity)
         multiplicity = np.asarray(multiplicity, float)
         check_shape("multiplicity", multiplicity, labels.shape)
-    return features, labels, multiplicity
+    return features, np.asarray(labels).astype(np.int64), multiplicity
 
 
 def _chunk(features: np.ndarray, labels: np.ndarray, classes: int, multiplicity: np.ndarray | None) -> Moments:

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_count, check_positive, check_shape
+from ufm.checks import check_choice, check_count, check_finite, check_positive, check_shape
 from ufm.metrics.duality import bias_relation, duality_distance, gnc3, nc3_distance, unc3
-from ufm.metrics.geometry import normalised_distance, orthogonal_distance, simplex_distance
-from ufm.metrics.ranks import effective_rank, nuclear_rank, numerical_rank, stable_rank
+from ufm.metrics.geometry import normalised_distance, orthogonal_distance, simplex_distance, unit
+from ufm.metrics.ranks import effective_rank, nuclear_rank, stable_rank
 from ufm.metrics.samples import Scatter
 from ufm.metrics.streaming import Decisions, Moments, centre_of, scatter_of
 from ufm.metrics.uniformity import cosines, equiangularity, equinorm, gnc2, log_equinorm
-from ufm.metrics.variability import ratio, scatter_cdnv, scatter_nc1, scatter_traces, scatter_vci
+from ufm.metrics.variability import ratio, scatter_cdnv, scatter_nc1, scatter_rank, scatter_traces, scatter_vci
 from ufm.programs import make_room_for
 
 
@@ -113,9 +113,11 @@ def summary(
         raise ValueError(f"ddof must be below the number of classes and every class size, got {ddof} for {K} and {smallest:g}")
     if classifier is not None:
         check_shape("classifier", classifier, state.means.T.shape)
+        check_finite("classifier", classifier)
         classifier = np.asarray(classifier, float)
     if bias is not None:
         check_shape("bias", bias, (K,))
+        check_finite("bias", bias)
     make_room_for(state, classifier, bias)
     minority = state.counts < np.mean(state.counts)
     with jax.enable_x64(True):
@@ -142,6 +144,7 @@ def summary(
 def _of_means(s: Scatter, means: jax.Array, exponent: jax.Array, ddof: int) -> dict[str, jax.Array]:
     within, between = scatter_traces(s)
     pairs, log = cosines(s.centred), gnc2(s.centred)
+    means = unit(means)
     found = {
         "nc1": scatter_nc1(s),
         "nc1_trace_ratio": ratio(within, between),
@@ -158,7 +161,7 @@ def _of_means(s: Scatter, means: jax.Array, exponent: jax.Array, ddof: int) -> d
         "gnc2_distance": gnc2(s.centred, "distance").mean,
         "gnc2_log": log.mean,
         "gnc2_log_std": jnp.sqrt(log.variance),
-        "numerical_rank": numerical_rank(s.centred),
+        "numerical_rank": scatter_rank(s),
         "nuclear_rank": nuclear_rank(s.centred),
         "stable_rank": stable_rank(s.centred),
         "effective_rank": effective_rank(s.centred),
@@ -170,13 +173,14 @@ def _of_means(s: Scatter, means: jax.Array, exponent: jax.Array, ddof: int) -> d
 
 @partial(jax.jit, static_argnames="ddof")
 def _of_classifier(W: jax.Array, C: jax.Array, means: jax.Array, ddof: int) -> dict[str, jax.Array]:
+    rows, directions = unit(W), unit(means)
     return {
-        "W_simplex_distance": simplex_distance(W @ W.T),
-        "W_orthogonal_distance": orthogonal_distance(W @ W.T),
+        "W_simplex_distance": simplex_distance(rows @ rows.T),
+        "W_orthogonal_distance": orthogonal_distance(rows @ rows.T),
         "W_equinorm": equinorm(W.T, ddof=ddof),
         "W_equiangularity": equiangularity(W.T),
         "nc3": duality_distance(W, C),
-        "nc3_orthogonal": orthogonal_distance(W @ means),
+        "nc3_orthogonal": orthogonal_distance(rows @ directions),
         "nc3_alignment": normalised_distance(W, C.T),
         "nc3_alignment_uncentred": normalised_distance(W, means.T),
         "nc3_distance": nc3_distance(W, C),

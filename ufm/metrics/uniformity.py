@@ -21,6 +21,7 @@ import numpy as np
 
 from ufm.checks import check_choice, check_count, check_finite, is_traced, refuse
 from ufm.metrics.geometry import column_norms, columns, root, unit_columns
+from ufm.metrics.inputs import power_of_two
 from ufm.metrics.samples import HIGHEST
 
 KERNELS = ("distance", "log", "riesz")
@@ -175,9 +176,12 @@ def _members(members: Any, K: int) -> jax.Array:
 
 @partial(jax.jit, static_argnums=1)
 def statistics(x: jax.Array, ddof: int = 0) -> Statistics:
-    """Statistics of numbers, free of a common offset."""
+    """Statistics of numbers, free of a common offset, whose squares neither under- nor overflow before they must."""
+    unit = power_of_two(x)
+    x = x / unit
     mean = x[0] + jnp.mean(x - x[0])
-    return with_cov(mean, jnp.sum((x - mean) ** 2) / (x.size - ddof))
+    found = with_cov(mean, jnp.sum((x - mean) ** 2) / (x.size - ddof))
+    return Statistics(unit * found.mean, unit**2 * found.variance, found.cov)
 
 
 def with_cov(mean: jax.Array, variance: jax.Array) -> Statistics:

@@ -17,26 +17,34 @@ import jax
 import jax.numpy as jnp
 
 from ufm.checks import check_count, check_positive, is_traced
-from ufm.metrics.samples import HIGHEST, Scatter, class_means, mean_gram, scatter
+from ufm.metrics.samples import HIGHEST, Scatter, class_means, mean_gram, measured, scatter
+from ufm.metrics.spans import pseudo_inverse, unexplained
 
 __all__ = ["cdnv", "class_means", "mean_gram", "nc1", "nc1_trace_ratio", "nc1_weak", "vci"]
 
 
 def nc1(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, global_mean: str = "samples"
+    features: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    multiplicity: Any = None,
+    *,
+    global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """NC1 = tr(S_W S_B^+) / K = (1/N) sum_i m_i |C^+ (h_i - m_{y_i})|^2, variability in units of the class means.
 
     The factors K cancel, S_B^+ = K (C C^T)^+. The second form is computed: it cannot be negative and needs only the
-    square root of S_B's condition number. C^+ lives in the K - 1 coordinates that C can occupy, less singular values
-    up to eps max(d, K) s_max. Variability outside the span of C is not seen; `nc1_trace_ratio` sees it.
+    square root of S_B's condition number. C^+ lives in the K - 1 coordinates that C can occupy, less singular values up
+    to eps max(d, K) s_max or to what the rounding of the class means can have made. Variability outside the span of C is
+    not seen; `nc1_trace_ratio` sees it.
 
     Elsewhere: `covariance_ratio(metric="pinv")` and, with rank K - 1 and only for d > K - 1, "svd" of the package
     neural-collapse; `nc1_strong` of nc-toolbox. There S_B itself is inverted: in float32 a cut-off below its rounding has
     given 6.5e8 for 1.6e-3, and negative numbers.
 
     Args:
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       global_mean: "samples" or "classes".
 
     Returns:
@@ -50,18 +58,24 @@ def nc1(
     >>> nc1(jnp.array([[0.9, 1.1, -0.9, -1.1]]), jnp.array([0, 0, 1, 1]), classes=2).round(6).item()
     0.005
     """
-    return scatter_nc1(scatter(features, labels, classes, multiplicity, global_mean))
+    return scatter_nc1(scatter(features, labels, classes, multiplicity, global_mean, samples_axis))
 
 
 def nc1_trace_ratio(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, global_mean: str = "samples"
+    features: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    multiplicity: Any = None,
+    *,
+    global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """Within-class over between-class variance, tr S_W / tr S_B, in which every direction counts.
 
     Elsewhere: `covariance_ratio(metric="quotient")` of the package neural-collapse.
 
     Args:
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       global_mean: "samples" or "classes".
 
     Returns:
@@ -72,18 +86,24 @@ def nc1_trace_ratio(
 
     Source: Tirer, Huang and Niles-Weed (2023).
     """
-    return ratio(*scatter_traces(scatter(features, labels, classes, multiplicity, global_mean)))
+    return ratio(*scatter_traces(scatter(features, labels, classes, multiplicity, global_mean, samples_axis)))
 
 
 def nc1_weak(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, global_mean: str = "samples"
+    features: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    multiplicity: Any = None,
+    *,
+    global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """Share of the variance that lies within classes, tr S_W / (tr S_W + tr S_B): the trace ratio x as x / (1 + x).
 
     Elsewhere: second value of `nc1_weak` of nc-toolbox, the first being one minus it.
 
     Args:
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       global_mean: "samples" or "classes".
 
     Returns:
@@ -94,22 +114,29 @@ def nc1_weak(
 
     Source: Rangamani, Lindegaard, Galanti and Poggio (2023).
     """
-    within, between = scatter_traces(scatter(features, labels, classes, multiplicity, global_mean))
+    within, between = scatter_traces(scatter(features, labels, classes, multiplicity, global_mean, samples_axis))
     return ratio(within, within + between)
 
 
 def vci(
-    features: jax.Array, labels: jax.Array, classes: int, multiplicity: Any = None, *, global_mean: str = "samples"
+    features: jax.Array,
+    labels: jax.Array,
+    classes: int,
+    multiplicity: Any = None,
+    *,
+    global_mean: str = "samples",
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """Variability collapse index, 1 - tr((S_W + S_B)^+ S_B) / min(d, K - 1), without the cancellation of that form.
 
     In coordinates along and across the span of C let W_s be the Schur complement of S_W (what is left of the variability
     along the span after regression on the variability across it), and mu the eigenvalues of S_B^-1 W_s on the span. Then
     1 - tr(...)/p is the mean of mu/(1 + mu) over the p = min(d, K - 1) directions, with 1 where C has no extent. Where S_W
-    has no variability along the span that is free of the variability across it (N - K < d), it is zero up to rounding. No slopes.
+    has no variability along the span that is free of the variability across it (N - K < d), it is zero up to rounding. Dead and
+    constant features change nothing but p. Slopes are those at constant rank.
 
     Args:
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       global_mean: "samples" or "classes".
 
     Returns:
@@ -120,7 +147,7 @@ def vci(
 
     Source: Xu and Liu (2023), Quantifying the variability collapse of neural networks.
     """
-    return scatter_vci(scatter(features, labels, classes, multiplicity, global_mean))
+    return scatter_vci(scatter(features, labels, classes, multiplicity, global_mean, samples_axis))
 
 
 def cdnv(
@@ -131,6 +158,7 @@ def cdnv(
     *,
     exponent: float = 1.0,
     ddof: int = 0,
+    samples_axis: int | None = None,
 ) -> jax.Array:
     """Class-distance normalised variance: mean over pairs j < k of (v_j + v_k) / (2 |m_j - m_k|^(2 r)).
 
@@ -141,7 +169,7 @@ def cdnv(
     r = 2; `nc1_cdnv` of nc-toolbox has ddof = 1.
 
     Args:
-      features, labels, classes, multiplicity: as for `class_means`.
+      features, labels, classes, multiplicity, samples_axis: as for `class_means`.
       exponent: r, positive.
       ddof: 0 or more; below every class size.
 
@@ -155,7 +183,7 @@ def cdnv(
     """
     check_positive("exponent", exponent)
     check_count("ddof", ddof, 0)
-    s = scatter(features, labels, classes, multiplicity, "classes")
+    s = scatter(features, labels, classes, multiplicity, "classes", samples_axis)
     if not is_traced(s.counts) and float(jnp.min(s.counts)) <= ddof:
         raise ValueError(f"ddof must be below every class size, got {ddof} for a class of {float(jnp.min(s.counts)):g}")
     return scatter_cdnv(s, exponent, ddof)
@@ -164,38 +192,35 @@ def cdnv(
 @jax.jit
 def scatter_nc1(s: Scatter) -> jax.Array:
     """`nc1` of a Scatter."""
-    coordinates = _coordinates(s)
-    scaled = jnp.matmul(jnp.linalg.pinv(coordinates, rtol=_cutoff(s)), s.deviations, precision=HIGHEST)
+    inverse = pseudo_inverse(*_coordinates(s))
+    scaled = jnp.matmul(inverse, s.deviations, precision=HIGHEST)
     equal_means = jnp.where(jnp.any(s.deviations != 0), jnp.inf, jnp.zeros_like(s.unit))
-    return jnp.where(jnp.any(s.centred != 0), jnp.sum(s.shares[None, :] * scaled**2), equal_means)
+    return measured(s, jnp.where(jnp.any(inverse != 0), jnp.sum(s.shares[None, :] * scaled**2), equal_means))
+
+
+@jax.jit
+def scatter_rank(s: Scatter) -> jax.Array:
+    """Number of directions that the centred class means of a Scatter occupy, beyond what rounding can have made."""
+    coordinates, floor = _coordinates(s)
+    lengths = jnp.linalg.svd(jax.lax.stop_gradient(coordinates), compute_uv=False)
+    return measured(s, jnp.sum(lengths > floor, dtype=lengths.dtype))
 
 
 @jax.jit
 def scatter_traces(s: Scatter) -> tuple[jax.Array, jax.Array]:
     """Traces of S_W and S_B, in squared units."""
-    return jnp.sum(s.shares[None, :] * s.deviations**2), jnp.sum(s.centred**2) / s.centred.shape[1]
+    within, between = jnp.sum(s.shares[None, :] * s.deviations**2), jnp.sum(s.centred**2) / s.centred.shape[1]
+    return measured(s, within), measured(s, between)
 
 
 @jax.jit
 def scatter_vci(s: Scatter) -> jax.Array:
     """`vci` of a Scatter."""
     dim, classes = s.centred.shape
-    directions = min(dim, classes - 1)
-    frame, lengths, _ = jnp.linalg.svd(_coordinates(s), full_matrices=True)
-    seen = lengths > _cutoff(s) * lengths[0]
+    coordinates, floor = _coordinates(s)
+    per_class = jnp.sqrt(jnp.asarray(classes, floor.dtype))
     root = (s.deviations * jnp.sqrt(s.shares)[None, :]).T
-    if root.shape[0] > dim:
-        root = jnp.linalg.qr(root, mode="r")
-    root = jnp.matmul(root, frame, precision=HIGHEST)
-    # Directions of the frame that C turns out not to occupy belong to those across its span.
-    outside = jnp.concatenate([~seen, jnp.ones(dim - directions, bool)])
-    left, sizes, _ = jnp.linalg.svd(jnp.where(outside[None, :], root, 0), full_matrices=False)
-    left = jnp.where((sizes > max(root.shape) * _eps(s) * sizes[0])[None, :], left, 0)
-    along = jnp.where(seen[None, :], root[:, :directions], 0)
-    rest = along - jnp.matmul(left, jnp.matmul(left.T, along, precision=HIGHEST), precision=HIGHEST)
-    spread = jnp.sqrt(jnp.asarray(classes, root.dtype)) / jnp.where(seen, lengths, 1)
-    mu = jnp.linalg.svd(rest * spread[None, :], compute_uv=False) ** 2
-    return (jnp.sum(mu / (1 + mu)) + jnp.sum(~seen)) / directions
+    return measured(s, unexplained(coordinates / per_class, root, floor / per_class) / min(dim, classes - 1))
 
 
 @partial(jax.jit, static_argnums=2)
@@ -208,13 +233,14 @@ def scatter_cdnv(s: Scatter, exponent: Any = 1.0, ddof: int = 0) -> jax.Array:
         # Differences before squares: close means dominate the answer and would cancel in |m_j|^2 + |m_k|^2 - 2 m_j.m_k.
         k, mean, variance = own
         others = jnp.arange(K) != k
-        squares = jnp.where(others, jnp.sum((s.centred - mean[:, None]) ** 2, axis=0), 1)
+        apart = s.centred - mean[:, None]
+        squares = jnp.where(others, jnp.sum(jnp.where(jnp.abs(apart) <= s.rounding[:, None], 0, apart) ** 2, axis=0), 1)
         # 0^r has no slope for r below 1
         powers = jnp.where(squares == 0, 0, jnp.where(squares == 0, 1, squares) ** exponent)
         return jnp.sum(jnp.where(others, ratio(variance + v, 2 * powers), 0))
 
     total = jnp.sum(jax.lax.map(row, (jnp.arange(K), s.centred.T, v)))
-    return total / (K * (K - 1)) * s.unit ** (2 - 2 * exponent)
+    return measured(s, total / (K * (K - 1)) * s.unit ** (2 - 2 * exponent))
 
 
 @jax.jit
@@ -223,15 +249,15 @@ def ratio(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where(b == 0, jnp.where(a == 0, 0, jnp.inf), a / jnp.where(b == 0, 1, b))
 
 
-def _coordinates(s: Scatter) -> jax.Array:
-    """C in the K - 1 coordinates it can occupy: C a = 0 for the weights a of g, which a reflection takes to the first axis."""
+def _coordinates(s: Scatter) -> tuple[jax.Array, jax.Array]:
+    """C in the K - 1 coordinates it can occupy, and singular values up to which it is rounding.
+
+    C a = 0 for the weights a of g, which a reflection takes to the first axis. The floor is relative to C and, since C is a
+    difference of class means, to the rows before that difference was taken.
+    """
     a = s.weights / jnp.linalg.norm(s.weights)
-    return s.centred[:, 1:] - s.centred[:, :1] * (a[1:] / (1 + a[0]))[None, :]
-
-
-def _eps(s: Scatter) -> float:
-    return float(jnp.finfo(s.centred.dtype).eps)
-
-
-def _cutoff(s: Scatter) -> float:
-    return _eps(s) * max(s.centred.shape)
+    found = s.centred[:, 1:] - s.centred[:, :1] * (a[1:] / (1 + a[0]))[None, :]
+    still = jax.lax.stop_gradient(found)
+    relative = float(jnp.finfo(found.dtype).eps) * max(s.centred.shape) * jnp.linalg.norm(still, 2)
+    noise = jnp.sqrt(jnp.sum(s.rounding**2)) + jnp.sqrt(jnp.asarray(found.shape[1], found.dtype)) * jnp.max(s.rounding)
+    return found, jnp.maximum(relative, noise)

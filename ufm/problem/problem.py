@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.card import card_of
-from ufm.checks import brief, check_choice, check_count, common_float_dtype, refuse
+from ufm.checks import MANY, brief, check_choice, check_count, common_float_dtype, refuse
 from ufm.losses import Loss, get_loss
 from ufm.problem.classes import Classes, ClassSizes, EqualClasses, GroupedClasses
 from ufm.problem.column_numbers import ColumnNumbers
@@ -87,7 +87,7 @@ class Problem(ColumnNumbers):
           >>> Problem.balanced(classes=4, per_class=100, widths=(64, 64, 64), l2_W=5e-4, l2_H=5e-4)
           Problem(mse, K=4, n=100, widths=(64, 64, 64), bias=none, l2_W=0.0005, l2_H=0.0005)
         """
-        check_count("classes", classes, 2)
+        check_count("classes", classes, 2, MANY)
         check_count("per_class", per_class, 1)
         return cls._of_sizes((per_class,) * classes, widths, columns, smoothing, choices)
 

@@ -130,7 +130,7 @@ def compare(features: Features, ridge: EffectiveRidge, loss: str = "mse") -> Com
     except ValueError:  # outside every theorem
         solution = solve(problem, jax.random.key(0))
         point, source, minimum = solution.params, "ufm.solve", solution.value
-    means = np.asarray(class_means(jnp.asarray(features.H), features.labels, K))
+    means = np.asarray(class_means(jnp.asarray(features.H), features.labels, K, samples_axis=1))
     own = np.asarray(point.H) / np.sqrt(features.counts)[None, :]
     W, b = np.asarray(point.weights[0]), np.zeros(K) if point.b is None else np.asarray(point.b)
     z = features.W @ means + (np.zeros(K) if features.b is None else features.b)[:, None]

@@ -26,7 +26,8 @@ from ufm.objective import Params, logits
 from ufm.problem import Problem, is_balanced
 from ufm.real.long_tail_report import ClassFigures, LongTailReport
 from ufm.settings.long_tail import check_counts, exponential_counts, imagenet_lt_counts, long_tail_problem
-from ufm.solve import Status, solve
+from ufm.solve import solve
+from ufm.status import Status
 from ufm.theory.catalogue import predict
 from ufm.theory.imbalance.grouped import class_sizes, solve_grouped
 from ufm.theory.imbalance.nonnegative import critical_size

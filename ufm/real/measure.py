@@ -14,6 +14,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_count
@@ -103,33 +104,38 @@ def measure(
     kept, notes = _kept(counts, min_per_class)
     index = np.full(counts.size, -1)
     index[kept] = np.arange(kept.size)
-    passes, done = (1 if W is None else 2), 0
+    passes, done, precision = (1 if W is None else 2), 0, np.dtype(float)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal done
+        nonlocal done, precision
         dim = None if W is None else W.shape[1]
         for shard in shards:
             H, labels = load_samples(shard)
             if dim is not None and H.shape[0] != dim:
                 like = "W" if W is not None else "those before"
                 raise ValueError(f"{shard}: the features must have d = {dim} like {like}, got {H.shape[0]}")
-            dim, y = H.shape[0], index[labels]
+            dim, y, precision = H.shape[0], index[labels], min(precision, H.dtype, key=lambda dtype: jnp.finfo(dtype).nmant)
             if np.any(y >= 0):
                 yield (H, y) if np.all(y >= 0) else (H[:, y >= 0], y[y >= 0])
             done += 1
             if progress is not None:
                 progress(done, passes * len(shards))
 
-    state = reduce(merge, (moments(H, y, kept.size) for H, y in batches()))
+    state = reduce(merge, (moments(H, y, kept.size, samples_axis=1) for H, y in batches()))
     found = None
     if W is None:
         notes.append("without a classifier W there is no NC3, NC4 nor margin")
     else:
         W, b = W[kept], None if b is None else b[kept]
-        found = reduce(merge_decisions, (decide(state, W, H, y, b, global_mean=global_mean) for H, y in batches()))
+        found = reduce(
+            merge_decisions, (decide(state, W, H, y, b, global_mean=global_mean, samples_axis=1) for H, y in batches())
+        )
     metrics = summary(state, W, b, found, global_mean=global_mean, exponent=exponent, ddof=ddof)
     if kept.size > state.means.shape[0] + 1:
         notes.append(f"{kept.size} classes have no simplex in d = {state.means.shape[0]}: GNC2 tells how even they are")
+    if jnp.finfo(precision).bits < 32:
+        digits = jnp.finfo(precision).precision
+        notes.append(f"the features are {precision}, whose numbers have {digits + 1} digits at most; all sums here are in float64")
     source = f"{path}" + (f" ({len(shards)} shards)" if len(shards) > 1 else "")
     conventions = {"global_mean": global_mean, "exponent": exponent, "ddof": ddof, "min_per_class": min_per_class or 2}
     return MetricsReport(source, kept.size, int(np.sum(state.counts)), state.means.shape[0], conventions, metrics, tuple(notes))

@@ -65,12 +65,12 @@ def perturb(
     if features is None:
         source, layers, chain, last = _train(model, loss, epochs, seed, store, progress)
     else:
-        last = check_features(*features) if isinstance(features, Features) else load_features(Path(features))
+        last = check_features(*features, samples_axis=1) if isinstance(features, Features) else load_features(Path(features))
         d, N = last.H.shape
         source = f"{'features' if isinstance(features, Features) else features}: {last.classes} classes, {N} samples, d = {d}"
         chain = ([] if last.H0 is None else [("H0", last.H0)]) + [("H", last.H)]
-        layers = [LayerCollapse("H0", None, collapse(last.H0, last.labels))] if last.H0 is not None else []
-        layers.append(LayerCollapse("H", None, collapse(last.H, last.labels, last.W, last.b)))
+        layers = [LayerCollapse("H0", None, collapse(last.H0, last.labels, samples_axis=1))] if last.H0 is not None else []
+        layers.append(LayerCollapse("H", None, collapse(last.H, last.labels, last.W, last.b, samples_axis=1)))
     notes, ridge, comparison = [], None, None
     if last.W is not None:
         try:
@@ -125,7 +125,7 @@ def _train(model: str, loss: str, epochs: int | None, seed: int, store: Any, pro
     for epoch, features, W in zip(trained.epochs, trained.features, trained.W, strict=True):
         for name, H in zip(trained.layers, features, strict=True):
             own = W if name == trained.layers[-1] else None
-            layers.append(LayerCollapse(name, epoch, collapse(H, trained.labels, own, ridge=training.weight_decay)))
+            layers.append(LayerCollapse(name, epoch, collapse(H, trained.labels, own, ridge=training.weight_decay, samples_axis=1)))
     solved = np.flatnonzero(trained.error == 0)
     source = (
         f"{model} of {training.depth} hidden layers, {loss}, weight decay {training.weight_decay:g}, {training.samples} digits, "
@@ -136,13 +136,13 @@ def _train(model: str, loss: str, epochs: int | None, seed: int, store: Any, pro
     chain = list(zip(trained.layers, trained.features[-1], strict=True))
     if model == "cnn":  # pixels are not averaged over the image as the channels of the layers are
         chain = chain[1:]
-    return source, layers, chain, check_features(trained.features[-1][-1], trained.labels, trained.W[-1])
+    return source, layers, chain, check_features(trained.features[-1][-1], trained.labels, trained.W[-1], samples_axis=1)
 
 
 def _ridges_of(H0: np.ndarray, labels: np.ndarray, c: float) -> tuple[float, float]:
     """l2_W and l2_H of this c whose collapsed class means are as long as those of the layer: s = (1 - c)/mean |m_k|^2."""
     K, N = int(labels.max()) + 1, labels.size
-    means = np.asarray(class_means(np.asarray(H0, float), labels, K))
+    means = np.asarray(class_means(np.asarray(H0, float), labels, K, samples_axis=1))
     s = (1 - c) / (np.sum(means**2) / K)
     return c / s / K, c * s / N
 
@@ -156,14 +156,15 @@ def _steps(
     if beta is not None or following is None:
         betas = [beta] if beta is not None else [strength * s / N for strength in _LADDER]
     else:
-        fitted, matched = fit_beta(H0, following[1], labels, l2_W, l2_H)
+        fitted, matched = fit_beta(H0, following[1], labels, l2_W, l2_H, samples_axis=1)
         betas = [fitted]
-    own = collapse(H0, labels).nc1_trace_ratio
-    real = None if following is None else collapse(following[1], labels).nc1_trace_ratio
+    own = collapse(H0, labels, samples_axis=1).nc1_trace_ratio
+    real = None if following is None else collapse(following[1], labels, samples_axis=1).nc1_trace_ratio
     steps = []
     for b in betas:
-        found = proximity(H0, labels, l2_W, l2_H, b)
-        near = own * near_collapse_factor(H0, labels, l2_W, l2_H, b)
-        ends = (None if following is None else following[0], own, real, collapse(found.H, labels).nc1_trace_ratio, near)
+        found = proximity(H0, labels, l2_W, l2_H, b, samples_axis=1)
+        near = own * near_collapse_factor(H0, labels, l2_W, l2_H, b, samples_axis=1)
+        predicted = collapse(found.H, labels, samples_axis=1).nc1_trace_ratio
+        ends = (None if following is None else following[0], own, real, predicted, near)
         steps.append(Step(name, *ends, l2_W, l2_H, b, N * b / s, matched, found.unique, found.gradient_norm))
     return steps

@@ -23,6 +23,7 @@ import optax
 from jax import lax
 
 from ufm.checks import check_non_negative, check_positive, refuse
+from ufm.metrics.inputs import floats, samples_as_columns
 from ufm.metrics.variability import class_means
 
 _STEPS = 2000
@@ -61,13 +62,16 @@ class Moments(NamedTuple):
     half: jax.Array
 
 
-def proximity(H0: Any, labels: Any, l2_W: float, l2_H: float, beta: float) -> Proximity:
+def proximity(
+    H0: Any, labels: Any, l2_W: float, l2_H: float, beta: float, *, samples_axis: int | None = None
+) -> Proximity:
     """The minimiser of the proximity model that is reached from W*(H0).
 
     Args:
       H0: (d, N) features.
       labels: (N,) whole numbers 0 to K - 1, every class present.
       l2_W, l2_H, beta: plain ridges and strength of the proximity term, all above zero (l2_H may be zero).
+      samples_axis: 1 where H0 is (d, N), 0 where it is (N, d); None is (d, N), and refused at N = d.
 
     Returns:
       Proximity.
@@ -78,7 +82,7 @@ def proximity(H0: Any, labels: Any, l2_W: float, l2_H: float, beta: float) -> Pr
     check_positive("l2_W", l2_W)
     check_non_negative("l2_H", l2_H)
     check_positive("beta", beta)
-    H0, labels = checked(H0, labels)
+    H0, labels = checked(H0, labels, samples_axis)
     numbers = jnp.asarray([l2_W, l2_H, beta], H0.dtype)
     moments = moments_of(H0, labels, numbers[0], classes=int(labels.max()) + 1)
     W, steps = minimise(moments, numbers)
@@ -94,38 +98,43 @@ def curvature(labels: Any, l2_W: float, l2_H: float) -> float:
     return float(np.sqrt(labels.size * l2_H / ((labels.max() + 1) * l2_W)))
 
 
-def near_collapse_factor(H0: Any, labels: Any, l2_W: float, l2_H: float, beta: float) -> float:
+def near_collapse_factor(
+    H0: Any, labels: Any, l2_W: float, l2_H: float, beta: float, *, samples_axis: int | None = None
+) -> float:
     """What tr S_W / tr S_B is multiplied by, to first order around a collapsed minimum of equal classes.
 
     q (B/(B+s))^2 + (1-q) (B/(B+lH))^2 with B = N beta, lH = N l2_H, s = sqrt(lH/(K l2_W)) and q the share of the variability within
     classes that lies in the span of the class means (derived from the linear map of Tirer et al. 2023).
 
     Args:
-      H0, labels, l2_W, l2_H, beta: as for `proximity`, l2_H above zero.
+      H0, labels, l2_W, l2_H, beta, samples_axis: as for `proximity`, l2_H above zero.
 
     Returns:
       The factor, from 0 to 1.
     """
-    H0, labels = checked(H0, labels)
+    H0, labels = checked(H0, labels, samples_axis)
     N, K = H0.shape[1], int(labels.max()) + 1
-    means = np.asarray(class_means(H0, labels, K))
+    means = np.asarray(class_means(H0, labels, K, samples_axis=1))
     D = np.asarray(H0) - means[:, labels]
     U, sigma, _ = np.linalg.svd(means, full_matrices=False)
-    seen = U[:, sigma > 1e-12 * sigma[0]].T @ D
+    whole = np.finfo(means.dtype).eps * np.sqrt(means.size) * np.max(np.abs(H0))  # what rounding can make of means that vanish
+    seen = U[:, sigma > max(1e-12 * sigma[0], whole)].T @ D
     total = np.sum(D**2)
     q = np.sum(seen**2) / total if total > 0 else 1.0
     B, lH, s = N * beta, N * l2_H, curvature(labels, l2_W, l2_H)
     return float(q * (B / (B + s)) ** 2 + (1 - q) * (B / (B + lH)) ** 2)
 
 
-def checked(H0: Any, labels: Any) -> tuple[jax.Array, np.ndarray]:
-    """H0 in the default precision and labels, whose shapes fit and that leave out no class.
+def checked(H0: Any, labels: Any, samples_axis: int | None) -> tuple[jax.Array, np.ndarray]:
+    """H0, (d, N) in the default precision, and labels, whose shapes fit and that leave out no class.
 
     Raises:
       ValueError: naming the argument, the value and what is allowed.
     """
-    H0, labels = jnp.asarray(H0, jnp.result_type(float)), np.asarray(labels)
-    if H0.ndim != 2 or labels.shape != H0.shape[1:]:
+    H0, labels = jnp.asarray(floats("H0", H0, "(d, N)"), jnp.result_type(float)), np.asarray(labels)
+    if labels.shape in [(n,) for n in H0.shape]:
+        H0 = samples_as_columns("H0", H0, labels.size, samples_axis)
+    if labels.shape != H0.shape[1:]:
         raise ValueError(f"H0 must have shape (d, N) and labels (N,), got {H0.shape} and {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer) or set(np.unique(labels)) != set(range(max(2, int(labels.max()) + 1))):
         refuse("labels", labels, "whole numbers 0 to K - 1 with K at least 2 and every class present")

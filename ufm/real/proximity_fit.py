@@ -40,7 +40,9 @@ def movement(H0: Any, H1: Any) -> float:
     return _distance(np.linalg.norm(H0 @ H1.T, "nuc") / sizes)
 
 
-def fit_beta(H0: Any, H1: Any, labels: Any, l2_W: float, l2_H: float) -> tuple[float, bool]:
+def fit_beta(
+    H0: Any, H1: Any, labels: Any, l2_W: float, l2_H: float, *, samples_axis: int | None = None
+) -> tuple[float, bool]:
     """beta for which the minimiser next to H0 has moved, by `movement`, as far as the features H1 have.
 
     Only the distance is fitted: where the minimiser goes, and so its NC1, is the model's own prediction.
@@ -48,6 +50,7 @@ def fit_beta(H0: Any, H1: Any, labels: Any, l2_W: float, l2_H: float) -> tuple[f
     Args:
       H0: (d0, N) features of a layer. H1: (d1, N) features of the next one. labels: (N,).
       l2_W, l2_H: plain ridges, above zero.
+      samples_axis: 1 where H0 and H1 are as said, 0 where they are (N, d0) and (N, d1); None is 1, and refused where one is square.
 
     Returns:
       beta, and whether the distances are equal; if not, beta is at the end of a range around s/N (s the curvature within classes)
@@ -58,7 +61,8 @@ def fit_beta(H0: Any, H1: Any, labels: Any, l2_W: float, l2_H: float) -> tuple[f
     """
     check_positive("l2_W", l2_W)
     check_positive("l2_H", l2_H)
-    H0, labels = checked(H0, labels)
+    H1 = checked(H1, labels, samples_axis)[0]
+    H0, labels = checked(H0, labels, samples_axis)
     wanted = movement(H0, H1)
     ridges = jnp.asarray([l2_W, l2_H], H0.dtype)
     moments = moments_of(H0, labels, ridges[0], classes=int(labels.max()) + 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ufm.metrics.streaming import Moments
@@ -63,8 +64,8 @@ def load_samples(path: Path) -> tuple[np.ndarray, np.ndarray]:
     def read() -> tuple[np.ndarray, np.ndarray]:
         arrays = opened(path, lambda path, file: feature_arrays(path, file, ("H", "features", "labels")))
         labels = whole_labels(arrays["labels"])
-        H = sample_columns("H", arrays["H"], labels.size)
-        return H if H.dtype.kind == "f" else H.astype(float), labels
+        H = sample_columns("H", arrays["H"], labels.size, 1)
+        return H if jnp.issubdtype(H.dtype, jnp.floating) else H.astype(float), labels
 
     return _named(path, read)
 

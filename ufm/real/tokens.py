@@ -142,7 +142,7 @@ def _measure(problem: Problem, found: Solution, bound: float, samples: tuple) ->
     share = np.bincount(label, weight)
     features = H[:, column]
     classes = (jnp.asarray(features), label, seen.size, weight)
-    C = metrics.centred_means(*classes, global_mean="classes")
+    C = metrics.centred_means(*classes, global_mean="classes", samples_axis=1)
     rows = jnp.asarray(W[seen] - W.mean(axis=0))
     spread, duality = metrics.gnc2(C), metrics.unc3(rows, C)
     lengths, sizes = (np.linalg.norm(np.asarray(x), axis=0) for x in (C, rows.T))
@@ -155,8 +155,8 @@ def _measure(problem: Problem, found: Solution, bound: float, samples: tuple) ->
         lower_bound=bound,
         gap=(value - bound) / value,
         rank=int(found.rank),
-        nc1=float(metrics.nc1_trace_ratio(*classes, global_mean="classes")),
-        cdnv2=float(metrics.cdnv(*classes, exponent=2.0)),
+        nc1=float(metrics.nc1_trace_ratio(*classes, global_mean="classes", samples_axis=1)),
+        cdnv2=float(metrics.cdnv(*classes, exponent=2.0, samples_axis=1)),
         gnc2=float(spread.mean),
         gnc2_cov=float(spread.cov),
         unc3=float(duality.mean),

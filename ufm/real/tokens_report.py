@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ufm.minimise import Status
+from ufm.status import Status
 
 
 class Width(NamedTuple):

@@ -12,6 +12,7 @@ from ufm.card import card_of
 from ufm.checks import check_positive, refuse, refuse_traced
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
 from ufm.objective import Params, check_params, end_to_end, logits, objective
+from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.recognition.shapes import Shape, recognise
 from ufm.recognition.symmetry import Symmetry, symmetry
@@ -53,6 +54,7 @@ class Identification(NamedTuple):
         return card_of(self).html()
 
 
+@full_precision
 def identify(problem: Any, params: Params | None = None, *, counts: Any = None, tolerance: float = 1e-3) -> Identification:
     """Which known geometry this is, with the distance to each, the symmetry among classes, and the theorems that predict it.
 
@@ -108,7 +110,7 @@ def _of_params(problem: Problem, params: Params, tolerance: float) -> Identifica
     G = len(problem.groups)
     labels = np.asarray(problem.labels)
     features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
-    means = np.asarray(class_means(features, labels, G, problem.multiplicity))
+    means = np.asarray(class_means(features, labels, G, problem.multiplicity, samples_axis=1))
     W = np.asarray(end_to_end(problem, params.weights))
     square = problem.classes == G  # else classes and kinds of columns are different things
     counts = np.asarray(problem.counts) if square else None
@@ -119,8 +121,9 @@ def _of_params(problem: Problem, params: Params, tolerance: float) -> Identifica
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
     matrices = [means.T @ means, W @ W.T, z] if square else [W @ W.T]
-    alignment = float(nc3_alignment(W, features, labels, G, problem.multiplicity, centred=False)) if square else float("nan")
-    nc1 = float(nc1_trace_ratio(features, labels, G, problem.multiplicity))
+    own = (features, labels, G, problem.multiplicity)
+    alignment = float(nc3_alignment(W, *own, centred=False, samples_axis=1)) if square else float("nan")
+    nc1 = float(nc1_trace_ratio(*own, samples_axis=1))
     matches = _matches(problem, params, tolerance)
     return Identification(of_means, of_classifier, alignment, nc1, symmetry(matrices, tolerance), matches)
 

@@ -8,10 +8,10 @@
     results   dataset (xarray), loading (from a folder), phases (predicted boundary over measured phases), sources
 """
 
-from ufm.sweeps.dataset import STATUSES, failures
+from ufm.sweeps.dataset import failures
 from ufm.sweeps.functions import FUNCTIONS
 from ufm.sweeps.loading import load
 from ufm.sweeps.phases import phase_diagram
 from ufm.sweeps.run import sweep
 
-__all__ = ["FUNCTIONS", "STATUSES", "failures", "load", "phase_diagram", "sweep"]
+__all__ = ["FUNCTIONS", "failures", "load", "phase_diagram", "sweep"]

@@ -9,7 +9,8 @@ import numpy as np
 
 from ufm.checks import refuse
 from ufm.command import show
-from ufm.sweeps.dataset import NOT_RUN, failures
+from ufm.status import Status, ended_well
+from ufm.sweeps.dataset import failures
 from ufm.sweeps.loading import load
 from ufm.sweeps.run import sweep
 from ufm.sweeps.spec import read_spec
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise KeyboardInterrupt(f"{_stored(options.store)}: repeat the same command to go on") from None
     show(summary(found))
-    return 0 if not np.any(found["status"].to_numpy()) else 1
+    return 0 if np.all(ended_well(found["status"].to_numpy())) else 1
 
 
 def status(folder: Path) -> str:
@@ -67,12 +68,14 @@ def status(folder: Path) -> str:
     """
     store = Store(folder)
     codes = load(folder)["status"].to_numpy()
-    done, points = len(store.finished()), codes.size
-    failed = int(np.sum((codes != 0) & (codes != NOT_RUN)))
-    waiting = int(np.sum(codes == NOT_RUN))
+    there = store.finished()
+    done, points = sum(store.get(i) is not None for i in there), codes.size
+    waiting = int(np.sum(codes == Status.NOT_RUN))
+    failed = int(np.sum(~ended_well(codes))) - waiting
+    damaged = f" ({len(there) - done} more are damaged, and will be computed again)" if len(there) > done else ""
     return (
         f"{store.configuration['function']} over {', '.join(name for name, _ in store.configuration['axes'])}: "
-        f"{done} of {store.chunks} chunks finished, {store.working()} being worked on; "
+        f"{done} of {store.chunks} chunks finished{damaged}, {store.working()} being worked on; "
         f"{points - waiting} of {points} points there, {failed} of them failed"
     )
 

@@ -1,23 +1,22 @@
 """The Dataset of a sweep: labelled dimensions, units, meanings, sources, and how every lane ended."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ufm.checks import optional
-from ufm.solve import Status
+from ufm.status import Status, ended_well
 from ufm.sweeps.functions import MEANINGS
 from ufm.sweeps.layout import Layout
 
 if TYPE_CHECKING:
     import xarray
 
-REFUSED, NOT_RUN = 4, 5
 _INNER = {
     "logits": ("logit", "class"), "singular_values": ("factor", "direction"), "start_values": ("start",), "l2_W": ("layer",),
     "targets": ("logit", "column"), "multiplicity": ("column",), "intercept": ("column",), "weight": ("column",),
 }  # fmt: skip
-STATUSES = {int(s): s.name.lower() for s in Status} | {REFUSED: "refused", NOT_RUN: "not_run"}
 
 
 def dataset_of(
@@ -30,15 +29,15 @@ def dataset_of(
       attrs: of the Dataset. keep_failed: leave the numbers of failed lanes as they are, in place of NaN.
 
     Returns:
-      Dataset with a `status` for every point: a `ufm.Status`, 4 where the problem was refused, 5 where it was not run. Where
-      points hold NaN, whole numbers and truth values become floating.
+      Dataset, which `to_netcdf` and `to_zarr` can save, with a `status` for every point, a `ufm.Status`: REFUSED where the problem
+      was refused, NOT_RUN where a chunk is missing. Where points hold NaN, whole numbers and truth values become floating.
     """
     xarray = optional("xarray", "sweep")
 
     lanes = _lanes(layout, results, order)
     program_of, lane_of = layout.lane_of_points()
     dims = tuple(axis.name for axis in layout.axes) + (("seed",) if layout.seeds else ())
-    status = np.full(program_of.size, REFUSED)
+    status = np.full(program_of.size, int(Status.REFUSED))
     shapes = _shapes(layout)
     flat = {name: np.zeros((program_of.size, *shape), _dtype(layout, name)) for name, shape in shapes.items()}
     there = {name: np.zeros(values.shape, bool) for name, values in flat.items()}
@@ -48,7 +47,7 @@ def dataset_of(
         for name in flat.keys() & found.keys():
             inside = (points, *(slice(size) for size in found[name].shape[1:]))
             flat[name][inside], there[name][inside] = found[name][lane_of[points]], True
-    lost = (status == REFUSED) | (status == NOT_RUN) | ((status != 0) & (not keep_failed))
+    lost = np.isin(status, (Status.REFUSED, Status.NOT_RUN)) | (~ended_well(status) & (not keep_failed))
     variables = {"status": (dims, status.reshape(layout.shape), _status_attrs())}
     sizes = dict.fromkeys(dims, 0)
     for name, values in flat.items():
@@ -63,9 +62,44 @@ def dataset_of(
         coords["seed"] = (("seed",), np.asarray(layout.seeds), {"units": "1", "long_name": "seed: jax.random.key(seed)"})
     for a in layout.numbers:
         if a.values.ndim > 1:
-            coords[f"{a.name} values"] = ((a.name, *_inner_dims(a.name, a.values.shape[1:], sizes)), a.values, attrs_of(a.name))
+            coords[f"{a.name}_values"] = ((a.name, *_inner_dims(a.name, a.values.shape[1:], sizes)), a.values, attrs_of(a.name))
     refused = [f"{_choice(layout, i)}: {text}" for i, text in enumerate(layout.refusals) if text]
-    return xarray.Dataset(variables, coords, attrs | ({"refused": refused} if refused else {}))
+    dataset = xarray.Dataset(variables, coords, saveable(attrs | ({"refused": refused} if refused else {})))
+    return dataset.rename(_without_slashes([str(name) for name in (*dataset.variables, *dataset.dims)]))
+
+
+def saveable(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Attributes that every engine of netCDF and zarr can write and give back: numbers, arrays of numbers, and text.
+
+    A list of texts becomes one text, a line each; truth values, None and containers become JSON.
+
+    Args:
+      attrs: by name.
+    """
+    return {name: _plain_attribute(value) for name, value in attrs.items()}
+
+
+def _plain_attribute(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, str) or isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return "\n".join(value)
+    numbers = isinstance(value, list | tuple) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+    return list(value) if numbers else json.dumps(value, default=str)
+
+
+def _without_slashes(names: list[str]) -> dict[str, str]:
+    """New names for those with a slash, which netCDF and zarr take for a folder."""
+    taken, renamed = set(names), {}
+    for name in dict.fromkeys(name for name in names if "/" in name):
+        new = name.replace("/", "_")
+        while new in taken:
+            new += "_"
+        taken.add(new)
+        renamed[name] = new
+    return renamed
 
 
 def attrs_of(name: str) -> dict[str, str]:
@@ -87,11 +121,11 @@ def failures(dataset: "xarray.Dataset") -> list[str]:
     """
     status = dataset["status"]
     lines = []
-    for index in np.argwhere(status.to_numpy() != 0):
+    for index in np.argwhere(~ended_well(status.to_numpy())):
         where = ", ".join(f"{d}={_plain(dataset[d].to_numpy()[i])}" for d, i in zip(status.dims, index, strict=True))
         code = int(status.to_numpy()[tuple(index)])
-        known = {**{int(s): s.text for s in Status}, REFUSED: "refused", NOT_RUN: "not run"}
-        lines.append(f"{where}: {known.get(code, f'status {code}')}")
+        text = Status(code).text if code in tuple(Status) else f"status {code}"
+        lines.append(f"{where}: {text.partition(':')[0] if code in (Status.REFUSED, Status.NOT_RUN) else text}")
     return lines
 
 
@@ -113,16 +147,15 @@ def _lanes(layout: Layout, results: list[dict[str, np.ndarray] | None], order: n
 
 
 def _status(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Status of every lane: the first that is not 0 of those that the function gives, else non-finite where a number is NaN."""
+    """Status of every lane: the first bad one of those that the function gives, else non-finite where a number is NaN."""
     own = [x.astype(int) for name, x in found.items() if name.split(".")[-1] == "status"]
-    status = np.zeros(found["_ran"].size, int)
-    for x in own:
-        status = np.where(status == 0, x, status)
+    status = own[0] if own else np.zeros(found["_ran"].size, int)
+    for x in own[1:]:
+        status = np.where(ended_well(status), x, status)
     for x in found.values():
         if x.dtype.kind in "fc" and not own:
             status[np.isnan(x).reshape(len(x), -1).any(axis=1)] = int(Status.NON_FINITE)
-    status[~found["_ran"]] = NOT_RUN
-    return status
+    return np.where(found["_ran"], status, int(Status.NOT_RUN))
 
 
 def _shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
@@ -147,7 +180,7 @@ def _inner_dims(name: str, shape: tuple[int, ...], sizes: dict[str, int]) -> tup
 
 
 def _status_attrs() -> dict[str, Any]:
-    return attrs_of("status") | {"flag_values": list(STATUSES), "flag_meanings": " ".join(STATUSES.values())}
+    return attrs_of("status") | {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name.lower() for s in Status)}
 
 
 def _choice(layout: Layout, index: int) -> str:

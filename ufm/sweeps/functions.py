@@ -103,6 +103,17 @@ def flowed(problem: Problem, key: jax.Array, *, time: float = 1e3, scale: float 
     }
 
 
+def measured_rank(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+    """The rank of the logit matrix at the minimum that L-BFGS finds."""
+    found = solve(problem, key)
+    return {"phase": found.rank, "status": found.status}
+
+
+def predicted_rank(problem: Problem) -> dict[str, jax.Array]:
+    """The rank of the logit matrix at the minimum in closed form."""
+    return {"phase": predict(problem).rank}
+
+
 FUNCTIONS: dict[str, Callable] = {f.__name__: f for f in (closed_form, minimum, certified, agreement, geometry, flowed)}
 _OF_MINIMA = (minimum, certified, geometry)  # they see a problem only through its smallest equivalent
 _OF_COLUMNS = {"targets", "multiplicity", "intercept", "weight", "classifier", "H0", "teacher"}  # numbers of its own shapes
@@ -151,4 +162,4 @@ def _figures(found: Any) -> dict[str, jax.Array]:
 def _means(problem: Problem, params: Params) -> jax.Array:
     """(d, G) class means of the samples."""
     features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
-    return class_means(features, problem.labels, len(problem.groups), problem.multiplicity)
+    return class_means(features, problem.labels, len(problem.groups), problem.multiplicity, samples_axis=1)

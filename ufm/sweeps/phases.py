@@ -11,27 +11,16 @@ from jax import lax
 
 from ufm.checks import optional, refuse
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.status import ended_well
 from ufm.sweeps.axes import read_axes, with_numbers
 from ufm.sweeps.dataset import attrs_of
+from ufm.sweeps.functions import describe, measured_rank, predicted_rank
 from ufm.sweeps.run import sweep
-from ufm.theory.catalogue import predict
 
 if TYPE_CHECKING:
     import xarray
 
 _HALVINGS = 60
-
-
-def measured_rank(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
-    """The rank of the logit matrix at the minimum that L-BFGS finds."""
-    found = solve(problem, key)
-    return {"phase": found.rank, "status": found.status}
-
-
-def predicted_rank(problem: Problem) -> dict[str, jax.Array]:
-    """The rank of the logit matrix at the minimum in closed form."""
-    return {"phase": predict(problem).rank}
 
 
 def phase_diagram(
@@ -60,7 +49,8 @@ def phase_diagram(
     Returns:
       Dataset over (x, y) of `phase` (NaN where the search failed), `predicted_phase`, `status`; over (x, crossing), from the
       least y up and NaN where there are fewer: `boundary`, `measured_low` and `measured_high`, and over x `crossings_agree`:
-      whether as many boundaries were measured as predicted, each in the interval where it was found.
+      whether as many boundaries were measured as predicted, each in the interval where it was found. Its attributes name the
+      functions behind both (`function`, `predicted`) and the sources of the theorems (`references`).
 
     Raises:
       ValueError: for a y that does not ascend, and what `ufm.sweep` and the closed form refuse.
@@ -76,7 +66,7 @@ def phase_diagram(
     closed = _with_phase("predicted", sweep(predicted, problem, axes, progress=False))
     found = _with_phase("measured", sweep(measured, problem, axes, seeds=[seed], store=store, progress=progress))
     found = found.isel(seed=0, drop=True)
-    phase = found["phase"].astype(float).where(found["status"] == 0)
+    phase = found["phase"].astype(float).where(ended_well(found["status"]))
     low, high = _changes(phase.to_numpy(), ys)
     start, stop = _changes(closed["phase"].to_numpy().astype(float), ys)
     boundary = _bisect(predicted, problem, (x_name, xs), y_name, start, stop)
@@ -91,9 +81,15 @@ def phase_diagram(
         "boundary": (crossing, boundary, attrs_of(y_name) | {"long_name": f"{y_name} where the predicted phase changes"}),
         "measured_low": (crossing, low, attrs_of(y_name) | {"long_name": f"last {y_name} below a change of the measured phase"}),
         "measured_high": (crossing, high, attrs_of(y_name) | {"long_name": f"first {y_name} above it"}),
-        "crossings_agree": (x_name, np.all(both_absent | ((low <= boundary) & (boundary <= high)), axis=1)),
+        "crossings_agree": (
+            x_name,
+            np.all(both_absent | ((low <= boundary) & (boundary <= high)), axis=1),
+            {"units": "1", "long_name": "whether every predicted boundary was measured, and no other"},
+        ),
     }
-    return xarray.Dataset(variables, found.coords, found.attrs | {"x": x_name, "y": y_name})
+    sources = [text for dataset in (closed, found) for text in dataset.attrs["references"].splitlines()]
+    named = {"predicted": describe(predicted), "references": "\n".join(dict.fromkeys(sources)), "x": x_name, "y": y_name}
+    return xarray.Dataset(variables, found.coords, found.attrs | named)
 
 
 def _numbers_of(problem: Problem, argument: str, given: Any) -> tuple[str, np.ndarray]:

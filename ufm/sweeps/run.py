@@ -9,7 +9,9 @@ import numpy as np
 
 from ufm.checks import check_count, optional, refuse
 from ufm.environment import describe_environment
+from ufm.precision import full_precision
 from ufm.problem import Problem
+from ufm.status import Status
 from ufm.sweeps.axes import read_axes
 from ufm.sweeps.dataset import dataset_of
 from ufm.sweeps.functions import describe, named
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import xarray
 
 
+@full_precision
 def sweep(
     fn: str | Callable,
     problem: Problem | Callable[..., Problem],
@@ -59,8 +62,8 @@ def sweep(
       progress: show a bar; by default on terminals.
 
     Returns:
-      Dataset: one dimension an axis, then "seed"; a variable a result, and `status` (0 where all is well) for every point.
-      Its attributes name versions, sources and the configuration.
+      Dataset: one dimension an axis, then "seed"; a variable a result, and `status` for every point: a `ufm.Status`,
+      0 too where the function gives none and every number is finite. Its attributes name versions, sources and the configuration.
 
     Raises:
       ValueError: naming the argument; for a store of another configuration or version.
@@ -119,6 +122,7 @@ def _configuration(
         "ordered": bool(np.any(np.diff(order.astype(np.int64)) < 0)),
         "references": sources_of(fn, programs),
         "device": f"{programs[0].devices[0].platform}, {'one' if len(programs[0].devices) == 1 else 'several'}",
+        "statuses": {status.name: int(status) for status in Status},
         "versions": {name: environment[name] for name in ("ufm", "jax", "jaxlib", "dtype", "XLA_FLAGS")},
     }
 

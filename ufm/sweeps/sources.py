@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 
 from ufm.sweeps.axes import with_numbers
-from ufm.sweeps.functions import agreement, certified, closed_form
+from ufm.sweeps.functions import agreement, certified, closed_form, predicted_rank
 from ufm.sweeps.program import Program
 from ufm.theory.catalogue import catalogue, predict
 from ufm.theory.references import spelled_out
@@ -21,7 +21,7 @@ def sources_of(fn: Callable, programs: list[Program]) -> list[str]:
     """
     inner = getattr(fn, "func", fn)
     lines = []
-    if inner in (closed_form, predict, agreement):
+    if inner in (closed_form, predict, agreement, predicted_rank):
         ids = {_theorem(program) for program in programs}
         lines += [f"{name}: {catalogue()[name].source}" for name in sorted(ids)]
     if inner is certified:

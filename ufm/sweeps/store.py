@@ -1,8 +1,8 @@
 """Store: finished chunks in a folder that several processes write and no kill can spoil.
 
-    DIR/sweep.json          what is swept, by which versions, in how many chunks; written once
-    DIR/lanes.npy           the order of the lanes, of which chunks are stretches
-    DIR/chunks/000012       one finished chunk: a line, the SHA-256 of the rest, an .npz archive
+    DIR/sweep.json          what is swept, by which versions, in how many chunks, and its own SHA-256; written once
+    DIR/lanes.npy           the order of the lanes, of which chunks are stretches; sweep.json has its SHA-256
+    DIR/chunks/000012       one finished chunk: a line, the SHA-256 of sweep, number and the rest, an .npz archive
     DIR/locks               byte i + 1 is locked by the process that works on chunk i
 
 A chunk is written under another name, flushed to the disk and renamed: it is there whole or not at all. The operating system
@@ -26,7 +26,7 @@ try:
 except ImportError:  # without POSIX locks two processes may do the same chunk, with the same result
     fcntl = None
 
-_HEADER = b"ufm chunk 1\n"
+_HEADER = b"ufm chunk 2\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,8 +37,7 @@ class Store:
         self.folder = Path(folder)
         if not (self.folder / "sweep.json").is_file():
             raise ValueError(f"store must be a folder that a sweep has written to, got {str(folder)!r} without a sweep.json")
-        self.configuration = json.loads((self.folder / "sweep.json").read_text())
-        self.order = np.load(self.folder / "lanes.npy")
+        self.configuration, self._digest, self.order = _read(self.folder)
         self.chunks = int(self.configuration["chunks"])
         self._own: set[int] = set()
         self._guard = threading.Lock()
@@ -62,7 +61,8 @@ class Store:
                 stored = io.BytesIO()
                 np.save(stored, order)
                 _write(folder / "lanes.npy", stored.getvalue())
-                _write(folder / "sweep.json", json.dumps(configuration, indent=1).encode() + b"\n")
+                sums = {"sha256": _digest_of(configuration), "sha256 of lanes.npy": _sum(stored.getvalue())}
+                _write(folder / "sweep.json", json.dumps(configuration | sums, indent=1).encode() + b"\n")
         finally:
             os.close(locks)
         store = cls(folder)
@@ -129,9 +129,8 @@ class Store:
         archive = io.BytesIO()
         np.savez(archive, **results)
         payload = archive.getvalue()
-        digest = hashlib.sha256(payload).hexdigest().encode()
         try:
-            _write(self._path(index), _HEADER + digest + b"\n" + payload)
+            _write(self._path(index), _HEADER + self._sum_of(index, payload) + b"\n" + payload)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
@@ -145,20 +144,22 @@ class Store:
             self.release(index)
 
     def get(self, index: int) -> dict[str, np.ndarray] | None:
-        """The results of a chunk; None where it is missing, or damaged, in which case it is removed."""
+        """The results of a chunk; None where it is missing, or damaged, in which case it is removed by those who work."""
         try:
             header, digest, payload = _split(self._path(index).read_bytes())
         except FileNotFoundError:
             return None
-        if header != _HEADER or digest != hashlib.sha256(payload).hexdigest().encode():
-            self._path(index).unlink(missing_ok=True)
+        if header != _HEADER or digest != self._sum_of(index, payload):
+            if self._locks is not None:
+                self._path(index).unlink(missing_ok=True)
             return None
         with np.load(io.BytesIO(payload)) as archive:
             return dict(archive)
 
     def finished(self) -> set[int]:
-        """Indices of the chunks that are there."""
-        return {int(name) for name in os.listdir(self.folder / "chunks") if name.isdigit()}
+        """Indices of the chunks that are there; whether they are whole, `get` tells."""
+        found = {int(name) for name in os.listdir(self.folder / "chunks") if name.isdigit()}
+        return {index for index in found if index < self.chunks}
 
     def working(self) -> int:
         """How many chunks processes are at work on, as far as locks tell."""
@@ -173,6 +174,10 @@ class Store:
                 count += 1
         os.close(descriptor)
         return count
+
+    def _sum_of(self, index: int, payload: bytes) -> bytes:
+        """Of a chunk of this sweep in its place, so that one of another place or sweep is no chunk."""
+        return _sum(f"{self._digest} {index} ".encode() + payload).encode()
 
     def _path(self, index: int) -> Path:
         return self.folder / "chunks" / f"{index:06d}"
@@ -210,6 +215,27 @@ class Memory:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], str, np.ndarray]:
+    """The configuration, its SHA-256 and the order of the lanes, each as it was written."""
+    try:
+        stored, lanes = (folder / "sweep.json").read_bytes(), (folder / "lanes.npy").read_bytes()
+        configuration = json.loads(stored)
+        digest, lanes_digest = configuration.pop("sha256"), configuration.pop("sha256 of lanes.npy")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"store {str(folder)!r} is damaged or of another version: {type(error).__name__}: {error}") from None
+    if digest != _digest_of(configuration) or lanes_digest != _sum(lanes):
+        raise ValueError(f"store {str(folder)!r} is damaged: sweep.json or lanes.npy is not what was written")
+    return configuration, digest, np.load(io.BytesIO(lanes))
+
+
+def _digest_of(configuration: dict[str, Any]) -> str:
+    return _sum(json.dumps(configuration, sort_keys=True).encode())
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

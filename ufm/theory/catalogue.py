@@ -18,6 +18,7 @@ import numpy as np
 import ufm.theory
 from ufm.checks import is_traced, refuse
 from ufm.equivalent.columns import spread_columns
+from ufm.precision import full_precision
 from ufm.problem import Problem, check_memory, recognised
 from ufm.programs import make_room_for
 from ufm.theory.prediction import Prediction, grounded
@@ -50,20 +51,27 @@ def family_of(theorem: Theorem) -> str:
     return theorem.predict.__module__.split(".")[2]
 
 
-def select(names: tuple[str, ...] = (), family: str | None = None) -> list[Theorem]:
-    """Theorems by id and family; all of them for no names.
+def select(names: tuple[str | Theorem, ...] = (), family: str | None = None) -> list[Theorem]:
+    """Theorems by id, or as they are, and by family; all of the catalogue for no names. A theorem of one's own has no family.
 
     Raises:
-      ValueError: for an unknown name or family, with the nearest ones.
+      ValueError: for an unknown name or family, with the nearest ones, and for names of which none is of the family.
     """
     known = catalogue()
     for name in names:
-        if name not in known:
+        if not isinstance(name, str | Theorem):
+            refuse("theorem", name, "the id of a theorem of the catalogue, or a ufm.Theorem")
+        if isinstance(name, str) and name not in known:
             refuse("theorem", name, f"a theorem's id, such as {_nearest(name, known)} (`ufm theorems` lists all)")
     if family is not None and family not in families():
         refuse("family", family, "one of " + ", ".join(families()))
-    chosen = [known[name] for name in names] if names else list(known.values())
-    return [theorem for theorem in chosen if family is None or family_of(theorem) == family]
+    chosen = [known[name] if isinstance(name, str) else name for name in names] if names else list(known.values())
+    if family is None:
+        return chosen
+    of_family = [theorem for theorem in chosen if theorem.id in families()[family] and known[theorem.id] is theorem]
+    if not of_family:
+        refuse("theorem", [theorem.id for theorem in chosen], f"of the family {family}: " + ", ".join(families()[family]))
+    return of_family
 
 
 def applicable(problem: Problem) -> list[Theorem]:
@@ -82,6 +90,7 @@ def sharpest_first(theorems: Iterable[Theorem]) -> list[Theorem]:
     return sorted(theorems, key=lambda theorem: (theorem.status != "holds", theorem.general, -len(theorem.assumes)))
 
 
+@full_precision
 def predict(problem: Problem) -> Prediction:
     """The minimum of a problem in closed form, by the theorem of the catalogue that applies to it.
 

@@ -16,7 +16,8 @@ _LARGEST_HESSIAN = 1200
 class Examination(NamedTuple):
     """A point of a problem, seen through invariants.
 
-    value, gradient_norm: of the objective. curvature: smallest eigenvalue of its Hessian (+inf where it is too large).
+    value, gradient_norm: of the objective. curvature: smallest eigenvalue of its Hessian, and stiffness: the smallest that is not
+    a rounding of zero, as those along rotations are (both NaN where it is too large to be looked at, see `sees_curvature`).
     singular_values: (L, min(K, G)) of H, W_1, ..., W_M. class_gram: (G, G) of the class means. classifier_gram: (K, K) of
     W_M...W_1. logits: (K, G) of the classes. bias: (K,). nc1, nc3: of the features and W_M...W_1.
     """
@@ -24,6 +25,7 @@ class Examination(NamedTuple):
     value: jax.Array
     gradient_norm: jax.Array
     curvature: jax.Array
+    stiffness: jax.Array
     singular_values: jax.Array
     class_gram: jax.Array
     classifier_gram: jax.Array
@@ -31,6 +33,11 @@ class Examination(NamedTuple):
     bias: jax.Array
     nc1: jax.Array
     nc3: jax.Array
+
+
+def sees_curvature(params: Params) -> bool:
+    """Whether the Hessian at params is small enough for `examine` to look at its eigenvalues."""
+    return sum(x.size for x in jax.tree.leaves(params)) <= _LARGEST_HESSIAN
 
 
 @partial(jax.jit, static_argnums=3)
@@ -43,7 +50,7 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
     """
     labels = jnp.repeat(jnp.arange(len(groups)), jnp.asarray(groups), total_repeat_length=sum(groups))
     features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
-    means = metrics.class_means(features, labels, len(groups), problem.multiplicity)
+    means = metrics.class_means(features, labels, len(groups), problem.multiplicity, samples_axis=1)
     classifier = end_to_end(problem, params.weights)
     b = params.b * jnp.max(jnp.abs(problem.intercept))
     z = classifier @ means + b[:, None]
@@ -52,30 +59,35 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
         z = z - jnp.mean(z, axis=0, keepdims=True)
     top = min(problem.classes, len(groups))
     factors = (params.H, *params.weights)
+    curvature, stiffness = _curvatures(problem, params, active)
     return Examination(
         value=objective(problem, params),
         gradient_norm=gradient_norm(problem, params),
-        curvature=_smallest_curvature(problem, params, active),
+        curvature=curvature,
+        stiffness=stiffness,
         singular_values=jnp.stack([jnp.linalg.svd(A, compute_uv=False)[:top] for A in factors]),
         class_gram=means.T @ means,
         classifier_gram=classifier @ classifier.T,
         logits=z,
         bias=b,
-        nc1=metrics.nc1_trace_ratio(features, labels, len(groups), problem.multiplicity),
-        nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity)
+        nc1=metrics.nc1_trace_ratio(features, labels, len(groups), problem.multiplicity, samples_axis=1),
+        nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity, samples_axis=1)
         if problem.classes == len(groups)
         else jnp.zeros((), problem.dtype),
     )
 
 
-def _smallest_curvature(problem: Problem, params: Params, active: Params) -> jax.Array:
+def _curvatures(problem: Problem, params: Params, active: Params) -> tuple[jax.Array, jax.Array]:
+    """The smallest eigenvalue of the Hessian, and the smallest above 1e-10 of the largest."""
+    if not sees_curvature(params):
+        return jnp.asarray(jnp.nan, problem.dtype), jnp.asarray(jnp.nan, problem.dtype)
     flat, unravel = jax.flatten_util.ravel_pytree(params)
-    if flat.size > _LARGEST_HESSIAN:
-        return jnp.asarray(jnp.inf, problem.dtype)
     if problem.features == "nonnegative":  # features at the edge of their domain stay there: their slope decides
         active = active._replace(H=active.H * (params.H > 0))
     mask = jax.flatten_util.ravel_pytree(active)[0]
     gradient = jax.grad(lambda x: objective(problem, along_domain(problem, unravel(x))))
     hessian = jax.lax.map(lambda e: jax.jvp(gradient, (flat,), (e,))[1], jnp.eye(flat.size, dtype=flat.dtype))
     masked = hessian * mask[:, None] * mask[None, :] + jnp.diag(1 - mask)
-    return jnp.linalg.eigvalsh(masked)[0]
+    eigenvalues = jnp.linalg.eigvalsh(masked)
+    largest = jnp.max(jnp.where(mask > 0, jnp.diag(masked), 0))
+    return eigenvalues[0], jnp.min(jnp.where(eigenvalues > 1e-10 * largest, eigenvalues, jnp.inf))

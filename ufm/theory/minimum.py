@@ -12,19 +12,20 @@ import jax
 import numpy as np
 
 from ufm.checks import refuse
-from ufm.duality import Certificate, certificate_kind, certify
+from ufm.duality import Certificate, certificate_kind, certify, is_tight
 from ufm.equivalent.columns import split_columns
 from ufm.equivalent.standard import padded_point, point_with_bias, resize, share_bias
 from ufm.equivalent.widths import spanned_width
-from ufm.losses import CE, is_loss
 from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.solve import Solution, solve
-from ufm.theory.invariants import Examination, examine
+from ufm.theory.consistency import consistency_checks, uniqueness_check
+from ufm.theory.invariants import Examination, examine, sees_curvature
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
+_SMALLEST = 1e-2  # invariants below this size are compared absolutely
 
 
 class Measured(NamedTuple):
@@ -79,10 +80,17 @@ def split_point(problem: Problem, split: Problem, params: Params) -> Params:
     return point
 
 
-def minimum_evidence(geometry_tolerance: float = 1e-6) -> Callable:
+def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions") -> Callable:
     """Evidence for a predicted minimum: agreement, stationarity of the predicted point, certificate of the measured one.
 
-    Geometry is compared through rotation invariants, and where the minimiser is not unique through singular values alone.
+    Geometry is compared through rotation invariants, and where the minimiser is not unique through singular values alone. A
+    measured point whose gradient is still g is off by g/mu, mu the least stiffness of the minimum, which vanishes at thresholds:
+    the tolerance is the larger of `geometry_tolerance` and 4 g/(mu s), at most 1e-4, s the largest singular value. Curvature is
+    a check wherever the Hessian is small enough to be looked at.
+
+    Args:
+      geometry_tolerance: relative to the largest entry of what is compared.
+      alive: what `Prediction.alive` counts, "directions" or "classes".
     """
 
     def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
@@ -92,42 +100,54 @@ def minimum_evidence(geometry_tolerance: float = 1e-6) -> Callable:
         found = measured.geometry
         p, m = float(predicted.value), float(found.value)
         unit = max(abs(p), float(np.finfo(float).tiny))
+        unique = bool(predicted.unique)
+        tolerance = max(geometry_tolerance, _distance_left(expected, found))
+        another = abs(m - p) <= 1e-9 * unit and _geometry_error(expected, found, True) > max(1e-4, 10 * tolerance)
         checks = [
             Check("agreement", "value", abs(m - p) / unit, 1e-9),
-            Check("agreement", "never below", max(p - m, 0.0) / unit, 1e-11),
-            Check("agreement", "geometry", _geometry_error(expected, found, bool(predicted.unique)), geometry_tolerance),
+            below("agreement", "never below", (p - m) / unit, 1e-11),
+            Check("agreement", "geometry", _geometry_error(expected, found, unique), tolerance),
             Check("stationarity", "value", relative_error(p, expected.value), 1e-11),
             Check("stationarity", "gradient", float(expected.gradient_norm), 1e-11),
-            Check("stationarity", "curvature", max(-float(expected.curvature), 0.0), 1e-9),
+            *consistency_checks(problem, predicted, alive=alive),
+            uniqueness_check(problem, predicted, another),
         ]
+        if sees_curvature(padded_point(measured.problem, point)[1]):
+            lowest = float(expected.curvature)
+            checks.append(below("stationarity", "curvature", -lowest if np.isfinite(lowest) else np.nan, 1e-9))
         if predicted.rank > 0:  # with all features at zero their variability is 0/0; geometry has measured the zeros
             checks.append(Check("agreement", "NC1", float(found.nc1), 1e-9))
         if measured.certificate is not None:
-            checks.append(Check("certificate", "gap", float(measured.certificate.relative_gap), 1e-7))
+            checks += gap_checks(float(measured.certificate.relative_gap), 1e-7)
         return checks
 
     return evidence
 
 
 def is_certified_tightly(problem: Problem) -> bool:
-    """Whether the dual bound is tight: one layer wide enough for the rank of every candidate minimiser."""
-    kind = certificate_kind(problem) if problem.loss.convex else ""
-    if kind == "orthant":
-        return is_loss(problem.loss, CE) and problem.bias == "none" and min(problem.widths) >= problem.classes
-    missing = 1 if problem.bias == "free" or problem.loss.shift_invariant else 0
-    return kind == "duality" and min(problem.widths) >= problem.classes - missing
+    """Whether a certificate without a gap is asked for: where the bound is tight, and on spheres, where theorems say it is met."""
+    if not problem.loss.convex:
+        return False
+    on_sphere = problem.features == "sphere" and certificate_kind(problem) == "duality"
+    return is_tight(problem) or (on_sphere and min(problem.widths) >= problem.classes - 1)
 
 
 def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
     """A Theorem about the minimum of problems, measured by `measured_minimum` and served by `ufm.predict` unless told not to."""
-    tolerance = fields.pop("geometry_tolerance", 1e-6)
+    kit = {name: fields.pop(name) for name in ("geometry_tolerance", "alive") if name in fields}
     return Theorem(
         predict=predict,
         measure=fields.pop("measure", measured_minimum),
-        evidence=minimum_evidence(tolerance),
+        evidence=minimum_evidence(**kit),
         minimiser=fields.pop("minimiser", True),
         **fields,
     )
+
+
+def _distance_left(expected: Examination, found: Examination) -> float:
+    """4 g/(mu s), at most 1e-4: how far a point of gradient g is from a minimum of stiffness mu and size s (0 where unknown)."""
+    size = max(float(np.max(expected.singular_values)), _SMALLEST)
+    return min(float(np.nan_to_num(4 * found.gradient_norm / (expected.stiffness * size))), 1e-4)
 
 
 def _geometry_error(expected: Examination, found: Examination, unique: bool) -> float:
@@ -135,6 +155,6 @@ def _geometry_error(expected: Examination, found: Examination, unique: bool) -> 
     errors = []
     for name in names:
         p, m = np.asarray(getattr(expected, name)), np.asarray(getattr(found, name))
-        size = max(float(np.max(np.abs(p))), 1e-2)
+        size = max(float(np.max(np.abs(p))), _SMALLEST)
         errors.append(float(np.max(np.abs(p - m))) / size)
-    return max(errors)
+    return float(np.max(errors))

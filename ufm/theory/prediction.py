@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.card import card_of
+from ufm.envelope import slope_along
 from ufm.objective import Params, along_domain, objective
 from ufm.problem import Problem
 
@@ -76,8 +77,7 @@ def _minimum_of(problem: Problem, params: Params, value: jax.Array) -> jax.Array
 @_minimum_of.defjvp
 def _along_the_problem(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     problem, params, value = primals
-    _, slope = jax.jvp(lambda q: objective(q, along_domain(q, params)), (problem,), tangents[:1])
-    return value, slope
+    return value, slope_along(problem, params, tangents[0])
 
 
 def effective_c(problem: Problem) -> jax.Array:

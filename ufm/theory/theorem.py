@@ -14,31 +14,44 @@ import jax
 import numpy as np
 
 from ufm.card import card_of
+from ufm.checks import check_choice
 from ufm.theory.references import spelled_out
 
 STATUSES = {
-    "holds": "proved, and confirmed by every measurement",
-    "numerical": "confirmed by every measurement; no proof known to us",
-    "refuted": "contradicted by a counterexample that anyone can evaluate",
-    "diagnostic": "measured and reported, not asserted",
+    "holds": "declared as proved; nothing is measured here, ufm.verify does that",
+    "numerical": "declared on the strength of measurements, without a proof; ufm.verify repeats them",
+    "refuted": "declared false, with a counterexample that ufm.verify evaluates",
+    "diagnostic": "declared as a number to be reported; nothing is asserted of it",
 }
+"""What an entry says of itself. What measurements make of it is the verdict of a report, see `ufm.report.VERDICTS`."""
+
+ROUNDING = 1e-12
 
 
 class Check(NamedTuple):
-    """One number of evidence: it passes when error <= tolerance (a NaN fails).
+    """One number of evidence: it passes when 0 <= error <= tolerance.
 
-    kind: "agreement", "stationarity" or "certificate".
+    An error is a magnitude: NaN and negative numbers fail, so that no quantity with a sign is checked on one side by accident.
+
+    kind: "agreement", "stationarity" or "certificate". refutes: whether, in an entry that is refuted, this is a check of the
+    claim, which has to fail by a finite amount; the others pin the claim, and have to pass.
     """
 
     kind: str
     name: str
     error: float
     tolerance: float
+    refutes: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the tolerance."""
-        return bool(self.error <= self.tolerance)
+        """Whether the error is a magnitude within the tolerance."""
+        return bool(0 <= self.error <= self.tolerance)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the error is finite and above the tolerance."""
+        return bool(np.isfinite(self.error) and self.error > self.tolerance)
 
 
 class Assumption(NamedTuple):
@@ -69,7 +82,8 @@ class Theorem:
       predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
       cases: () -> {label: case}, both sides of every threshold.
       draw: numpy Generator -> a random case, or None where the cases are all there is.
-      evidence: (case, predicted, measured) -> list of Check; for `refuted` entries a check that fails is the refutation.
+      evidence: (case, predicted, measured) -> list of Check. In a `refuted` entry the checks that say so (all, where none does)
+        are of the claim, and one of them has to fail in every case.
       assumes: what must hold of a Problem for `predict` to answer.
       minimiser: whether predict returns the `Prediction` of a problem's minimum, which `ufm.predict` may serve.
       general: served only where no sharper theorem applies.
@@ -91,6 +105,9 @@ class Theorem:
     general: bool = False
     view: Callable[[Any], Any] = _as_it_is
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        check_choice("status", self.status, tuple(STATUSES))
 
     @property
     def source(self) -> str:
@@ -133,14 +150,74 @@ def agreement(tolerance: float, scale: float | None = None, **tolerances: float)
 
 
 def lower_bound(tolerance: float, kind: str = "agreement") -> Callable:
-    """Evidence that every measured leaf is at least the predicted one, up to `tolerance` relative."""
+    """Evidence that every measured leaf is at least the predicted one, up to `tolerance` relative; both have to be finite."""
 
     def evidence(case: Any, predicted: Any, measured: Any) -> list[Check]:
         del case
         p, m = np.asarray(predicted), np.asarray(measured)
         shortfall = np.max(np.maximum(p - m, 0) / np.maximum(np.abs(p), np.finfo(p.dtype).tiny))
-        excess = np.where(np.isfinite(m).all(), shortfall, np.nan)
+        excess = np.where(np.isfinite(m).all() and np.isfinite(p).all(), shortfall, np.nan)
         return [Check(kind, "below bound", float(excess), tolerance)]
+
+    return evidence
+
+
+def below(kind: str, name: str, shortfall: float, tolerance: float = ROUNDING) -> Check:
+    """A check that a signed quantity is not above zero, for what bounds forbid: how far below it lies is another check's matter."""
+    shortfall = float(shortfall)
+    return Check(kind, name, shortfall if np.isnan(shortfall) else max(shortfall, 0.0), tolerance)
+
+
+def gap_checks(gap: float, tolerance: float) -> list[Check]:
+    """A certificate on both sides: its relative gap is small, and its bound, which counts its own rounding, not above the value."""
+    return [Check("certificate", "gap", abs(float(gap)), tolerance), below("certificate", "bound above the value", -gap, 0.0)]
+
+
+def refuting(evidence: Callable) -> Callable:
+    """The same evidence, as checks of a claim that is refuted."""
+
+    def marked(case: Any, predicted: Any, measured: Any) -> list[Check]:
+        return [check._replace(refutes=True) for check in evidence(case, predicted, measured)]
+
+    return marked
+
+
+class Claim(NamedTuple):
+    """What a claim says is the minimum: in a case that refutes it, and (`where_it_holds`) where it is right."""
+
+    value: Any
+    where_it_holds: Any
+
+
+class Refutation(NamedTuple):
+    """What is measured against a `Claim`.
+
+    lower: the value of a point below the claimed minimum. claimed: what the formula gives in the case, found without it.
+    where_it_holds: the minimum where the claim is right.
+    """
+
+    lower: Any
+    claimed: Any
+    where_it_holds: Any
+
+
+def counterexample(tolerance: float, **pins: float) -> Callable:
+    """Evidence against a minimum that is claimed: a lower point, and a claim that is the published one and right somewhere.
+
+    Args:
+      tolerance: relative, beyond which the lower point refutes the claim.
+      **pins: relative tolerances of `claimed` and `where_it_holds`, 1e-9 by default.
+    """
+
+    def evidence(case: Any, predicted: Claim, measured: Refutation) -> list[Check]:
+        return [
+            *refuting(lower_bound(tolerance))(case, predicted.value, measured.lower),
+            Check("agreement", "the claim", relative_error(measured.claimed, predicted.value), pins.get("claimed", 1e-9)),
+            Check(
+                "agreement", "where it holds", relative_error(measured.where_it_holds, predicted.where_it_holds),
+                pins.get("where_it_holds", 1e-9),
+            ),
+        ]  # fmt: skip
 
     return evidence
 

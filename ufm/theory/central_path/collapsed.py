@@ -97,7 +97,7 @@ def _flow(case: FeatureStart) -> Path:
     problem = case.problem
     H = trajectory(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), case.H, case.ts, substeps=60)
     means = jax.vmap(problem.group_sum)(H) / problem.groups[0]
-    ratio = jax.vmap(lambda x: nc1_trace_ratio(x, problem.labels, problem.classes))(H)
+    ratio = jax.vmap(lambda x: nc1_trace_ratio(x, problem.labels, problem.classes, samples_axis=1))(H)
     return Path(means, H - means[:, :, problem.labels], ratio)
 
 

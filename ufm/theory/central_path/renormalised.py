@@ -111,8 +111,8 @@ def _late(case: FeatureStart) -> Limits:
     H = trajectory(lambda x: renormalised_velocity(problem, x), case.H, ts, substeps=40)[-3:]
     labels, K = problem.labels, problem.classes
     omega = jax.vmap(lambda x: jnp.linalg.svd(problem.group_sum(x) / problem.groups[0], compute_uv=False)[: K - 1])(H)
-    variability = jax.vmap(lambda x: nc1(x, labels, K))(H)
-    geometry = jax.vmap(lambda x: simplex_distance(mean_gram(x, labels, K)))(H)
+    variability = jax.vmap(lambda x: nc1(x, labels, K, samples_axis=1))(H)
+    geometry = jax.vmap(lambda x: simplex_distance(mean_gram(x, labels, K, samples_axis=1)))(H)
     gap = omega[:, 0] / omega[:, 1] - 1
 
     def limit(x: jax.Array) -> jax.Array:

@@ -74,7 +74,7 @@ def predict_seen(case: Features) -> Seen:
 @jax.jit
 def _measure_seen(case: Features) -> Seen:
     problem, H = case
-    return Seen(reduced_objective(problem, H), nc1(H, problem.labels, problem.classes))
+    return Seen(reduced_objective(problem, H), nc1(H, problem.labels, problem.classes, samples_axis=1))
 
 
 def measure_seen(case: Features, key: jax.Array) -> Seen:
@@ -101,8 +101,8 @@ def _measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Arr
     labels, K = problem.labels, problem.classes
     point = least_squares_point(problem, H)
     W, b = point.weights[0], point.b
-    nc2 = simplex_distance(mean_gram(H, labels, K))
-    nc3 = nc3_alignment(W, H, labels, K)
+    nc2 = simplex_distance(mean_gram(H, labels, K, samples_axis=1))
+    nc3 = nc3_alignment(W, H, labels, K, samples_axis=1)
     M = problem.group_sum(H) / problem.groups[0]
     inputs = 3 * jax.random.normal(key, (H.shape[0], _INPUTS))
     nearest = jnp.argmin(jnp.sum((inputs[:, None] - M[:, :, None]) ** 2, axis=0), axis=0)

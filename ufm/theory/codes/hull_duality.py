@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from ufm.frames import simplex_etf
 from ufm.frames.one_vs_rest import one_vs_rest_distance
 from ufm.theory.codes.softmax_codes import hull_distances
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, Theorem, below, relative_error
 
 _SHAPE, _STARTS = (3, 6), 3
 
@@ -78,7 +78,7 @@ def evidence(code: np.ndarray, predicted: Dual, measured: Primal) -> list[Check]
     if np.allclose(unit, W, atol=1e-14):
         cosine = np.max(np.where(np.eye(len(delta), dtype=bool), -1, W.T @ W), axis=0)
         outside = np.maximum(1 - cosine - delta, delta - np.sqrt(np.maximum(2 - 2 * cosine, 0)))
-        checks.append(Check("agreement", "between the bounds of the largest cosine", max(float(outside.max()), 0.0), 1e-7))
+        checks.append(below("agreement", "between the bounds of the largest cosine", outside.max(), 1e-7))
     return checks
 
 

@@ -41,7 +41,10 @@ def predict_best_known(problem: Problem) -> Prediction:
     sigma = jnp.where(alive & (sigma > 0), sigma * jnp.sqrt(jnp.mean(problem.counts)), 0)
     order = jnp.argsort(-sigma)
     b = jnp.where(alive, b, 0)
-    unique = ~alive  # relabelled classes make other minimisers
+    z = (U * sigma[None, :]) @ V.T
+    relabelled = jnp.diag(jnp.full((K,), 1, z.dtype) * (z[0, 0] - z[0, 1])) + z[0, 1]
+    symmetric = jnp.max(jnp.abs(z - relabelled)) <= 1e-9 * jnp.max(jnp.abs(z))  # else relabelled classes make other minimisers
+    unique = ~alive | symmetric
     prediction = from_triples(problem, U[:, order], sigma[order], V[:, order], b, value, unique=unique)
     return prediction.named("", "best-known")
 

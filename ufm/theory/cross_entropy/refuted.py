@@ -18,10 +18,11 @@ import numpy as np
 
 from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.solve import solve
 from ufm.theory.cross_entropy.etf_branch import etf_prediction
 from ufm.theory.cross_entropy.families import waves
 from ufm.theory.prediction import from_triples
-from ufm.theory.theorem import Theorem, lower_bound
+from ufm.theory.theorem import Claim, Refutation, Theorem, counterexample
 
 
 class Counterexample(NamedTuple):
@@ -41,16 +42,41 @@ def competitor(case: Counterexample) -> Params:
     return from_triples(case.problem, case.U, sigma, case.U, case.b, zero).params
 
 
-def predict_claim(case: Counterexample) -> jax.Array:
-    """What the claim says the global minimum is: the lower of the simplex branch and log K."""
-    return etf_prediction(case.problem).value
+def predict_claim(case: Counterexample) -> Claim:
+    """What the claim says the global minimum is: the lower of the simplex branch and log K; and at a small ridge, where it is."""
+    return Claim(etf_prediction(case.problem).value, etf_prediction(_companion()).value)
+
+
+def measure_competitor(case: Counterexample, key: jax.Array) -> Refutation:
+    """The objective at the explicit point; the least over simplex logits of any size; and the lowest value found by search."""
+    return Refutation(_at_point(case), _best_simplex_value(case.problem), solve(_companion(), key).value)
 
 
 @jax.jit
-def measure_competitor(case: Counterexample, key: jax.Array) -> jax.Array:
-    """The objective at the explicit point."""
-    del key
+def _at_point(case: Counterexample) -> jax.Array:
     return objective(case.problem, competitor(case))
+
+
+def _companion() -> Problem:
+    """Three classes, two layers and a small ridge: no point below the simplex is known."""
+    return Problem.balanced(3, 1, (3, 3), loss="ce", l2_W=1e-3, l2_H=1e-3)
+
+
+def _best_simplex_value(problem: Problem) -> float:
+    """min over a >= 0 of log(1 + (K-1) e^-a) + (L/2) c n^(1/L) (K-1) a^(2/L): a grid, refined by golden sections."""
+    K, L = problem.classes, problem.factors
+    price = float(np.prod(np.asarray(problem.ridges))) ** (1 / L) * (float(problem.samples) / K) ** (1 / L)
+
+    def value(a: np.ndarray) -> np.ndarray:
+        return np.log1p((K - 1) * np.exp(-a)) + L / 2 * price * (K - 1) * a ** (2 / L)
+
+    grid = np.linspace(0, 60, 60_001)
+    best = int(np.argmin(value(grid)))
+    low, high = grid[max(best - 1, 0)], grid[best + 1]
+    for _ in range(60):
+        a, b = high - 0.618033988749895 * (high - low), low + 0.618033988749895 * (high - low)
+        low, high = (low, b) if value(a) < value(b) else (a, high)
+    return float(min(value(grid[best]), value(0.5 * (low + high))))
 
 
 def counterexamples() -> dict[str, Counterexample]:
@@ -83,7 +109,7 @@ THEOREMS = (
         origin="the abstract of [dang2023], read without conditions; against it [garrod2025] (antipodal pairs); [sukenik2024]",
         predict=predict_claim,
         measure=measure_competitor,
-        evidence=lower_bound(1e-9),
+        evidence=counterexample(1e-9),
         cases=counterexamples,
         notes="Refuted is the global statement for every K, M and ridge; the exact hypotheses of the published theorem "
         "were not at hand. What holds: K = 2 (ce-deep-two-classes); M = 1; the simplex is critical for all K and M "

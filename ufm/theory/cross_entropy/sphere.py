@@ -67,6 +67,7 @@ _ON_SPHERES = Assumption(
 THEOREMS = (
     minimum_theorem(
         id="sphere-ce",
+        alive="classes",
         status="holds",
         claim="Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum "
         "at every temperature.",

@@ -17,8 +17,9 @@ from scipy.optimize import minimize
 
 from ufm.objective import Params, column_weights, logits, objective
 from ufm.problem import Problem
+from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below, gap_checks
 
 _SMALLEST = 1e-2  # matrices below this size are compared absolutely
 
@@ -92,13 +93,17 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[
     for name in ("logits", "classifier_gram", "feature_gram"):
         a, b = getattr(expected, name), getattr(measured, name)
         errors.append(np.max(np.abs(a - b)) / max(np.max(np.abs(a)), _SMALLEST))
+    geometry = float(np.max(errors))
     return [
         Check("agreement", "value", abs(m - p) / abs(p), 1e-9),
-        Check("agreement", "geometry", float(max(errors)), 1e-5),
+        below("agreement", "never below", (p - m) / abs(p), 1e-11),
+        Check("agreement", "geometry", geometry, 1e-5),
         Check("stationarity", "value", abs(expected.value - p) / abs(p), 1e-11),
         Check("stationarity", "gradient", float(expected.gradient_norm), 1e-11),
+        *consistency_checks(problem, predicted),
+        uniqueness_check(problem, predicted, abs(m - p) <= 1e-9 * abs(p) and geometry > 1e-4),
         Check("certificate", "of the prediction", abs(float(expected.gap)), 1e-9),
-        Check("certificate", "gap", abs(float(measured.gap)), 1e-6),
+        *gap_checks(measured.gap, 1e-6),
     ]
 
 

@@ -50,7 +50,7 @@ def _conflict(case: Noisy, key: jax.Array) -> Conflict:
     def of_draw(key: jax.Array) -> Conflict:
         H = features(case.state)
         H = H + case.noise * case.state.b * jax.random.normal(key, H.shape, H.dtype)
-        return gradient_conflict(*gradients(case.state, H))
+        return gradient_conflict(*gradients(case.state, H), samples_axis=1)
 
     return jax.tree.map(jnp.mean, jax.vmap(of_draw)(jax.random.split(key, _DRAWS)))
 

@@ -19,7 +19,7 @@ from ufm.losses import cross_entropy
 from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict
 from ufm.settings.distillation import symmetric_teacher
-from ufm.theory.theorem import Check, Theorem, agreement
+from ufm.theory.theorem import Check, Theorem, agreement, below
 
 _KINDS = 3  # the second loss: plain binary divergence, normalised one, squared distance of the logits
 
@@ -92,7 +92,7 @@ def features(case: Collapsed) -> jax.Array:
 @jax.jit
 def _agreement(case: Collapsed) -> Agreement:
     first, second = gradients(case, features(case))
-    conflict = gradient_conflict(first, second)
+    conflict = gradient_conflict(first, second, samples_axis=1)
     K, N = case.Y.shape
     unit = N / K * case.b**2 + case.a**2
     products = jnp.stack([jnp.sum(x * y) for x, y in zip(first, second, strict=True)])
@@ -102,7 +102,7 @@ def _agreement(case: Collapsed) -> Agreement:
 @jax.jit
 def collapsed_conflict(case: Collapsed) -> Conflict:
     """Cosines and rates at the collapsed state."""
-    return gradient_conflict(*gradients(case, features(case)))
+    return gradient_conflict(*gradients(case, features(case)), samples_axis=1)
 
 
 def collapsed(
@@ -140,17 +140,26 @@ def cosine_claim(case: Collapsed) -> jax.Array:
     return jnp.zeros_like(case.a)
 
 
-def measure_cosines(case: Collapsed, key: jax.Array) -> Conflict:
-    """Both cosines at the collapsed state."""
+def measure_cosines(case: Collapsed, key: jax.Array) -> tuple[Conflict, Conflict]:
+    """Both cosines at the collapsed state, and under a teacher of twice the margin, which is surer than the student."""
     del key
-    return collapsed_conflict(case)
+    return collapsed_conflict(case), collapsed_conflict(case._replace(teacher=2 * case.teacher))
 
 
-def _contradiction(case: Collapsed, claimed: jax.Array, measured: Conflict) -> list[Check]:
-    """How far the cosine in the features falls below the claim where the classifier's gradients contradict."""
+def _contradiction(case: Collapsed, claimed: jax.Array, measured: tuple[Conflict, Conflict]) -> list[Check]:
+    """How far the cosine in the features falls below the claim where the classifier's contradict; the surer teacher's does not.
+
+    The claim is a sign, so that the number it is compared with is zero itself.
+    """
     del case
-    shortfall = max(float(claimed) - float(measured.cosine_H), 0.0) if measured.cosine_W < 0 else 0.0
-    return [Check("agreement", "backbone cosine below 0", shortfall, 1e-9)]
+    unsure, sure = measured
+    shortfall = float(claimed) - float(unsure.cosine_H) if unsure.cosine_W < 0 else 0.0
+    return [
+        below("agreement", "backbone cosine below 0", shortfall, 1e-9)._replace(refutes=True),
+        Check("agreement", "the claim", abs(float(claimed)), 0.0),
+        below("agreement", "where it holds", float(claimed) - float(sure.cosine_H), 1e-9),
+        Check("agreement", "cosines where it holds", abs(1 - min(float(sure.cosine_W), float(sure.cosine_H))), 1e-9),
+    ]
 
 
 def surer_students() -> dict[str, Collapsed]:

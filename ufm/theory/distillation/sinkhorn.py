@@ -20,7 +20,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from ufm.losses import sinkhorn_distance
 from ufm.roots import increasing_root
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below
 
 _GRID = 801
 _STARTS = 3
@@ -125,8 +125,8 @@ def evidence(case: Batch, predicted: Student, measured: Searched) -> list[Check]
     return [
         Check("agreement", "margin", abs(a - measured.scanned.margin) / float(case.a_T), 1e-6),
         Check("agreement", "value", abs(f - measured.scanned.value) / f, 1e-7),
-        Check("agreement", "no lower value", max(f - measured.lowest, 0.0) / f, 1e-9),
-        Check("agreement", "best descent", (measured.lowest - f) / f, 0.1),
+        below("agreement", "no lower value", (f - measured.lowest) / f, 1e-9),
+        Check("agreement", "best descent", abs(measured.lowest - f) / f, 0.1),
         Check("agreement", "permuted teacher", abs(measured.permuted / measured.unpermuted - 1), 1e-9),
     ]
 

@@ -19,7 +19,7 @@ from ufm.objective import Params
 from ufm.problem import Problem
 from ufm.theory.dynamics.matrix_flow import arrival_times, downhill
 from ufm.theory.dynamics.spectral import is_balanced_spectral, mode_matrix, plain_mse, spectral_point
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement
+from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below
 
 
 class LearningStart(NamedTuple):
@@ -61,7 +61,7 @@ def evidence(case: LearningStart, predicted: Any, measured: Any) -> list[Check]:
     order = np.argsort(-np.asarray(case.problem.multiplicity), kind="stable")
     half = np.asarray(measured)[order, int(np.argmin(np.abs(np.asarray(case.parts) - 0.5)))]
     late = float(np.max(half[:-1] - half[1:])) / float(np.max(half))
-    return [*agreement(1e-9)(case, predicted, measured), Check("agreement", "larger classes first", late, 1e-9)]
+    return [*agreement(1e-9)(case, predicted, measured), below("agreement", "larger classes first", late, 1e-9)]
 
 
 def _case(cutoff: float, size: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> LearningStart:

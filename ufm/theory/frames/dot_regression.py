@@ -130,6 +130,6 @@ THEOREMS = (
         measure=measure,
         cases=cases,
         draw=draw,
-        evidence=agreement(1e-9, value=1e-12, features=1e-3),
+        evidence=agreement(1e-9, value=1e-12, features=7e-4),
     ),
 )

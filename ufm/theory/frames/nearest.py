@@ -13,7 +13,7 @@ import numpy as np
 import scipy.optimize
 
 from ufm.frames import Frame, helmert, proximal_simplex, simplex_etf
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, Theorem, below, relative_error
 
 _STARTS = 4
 _CLASSES, _DIM = 4, 5
@@ -73,7 +73,7 @@ def evidence(case: Means, predicted: Nearest, measured: Nearest) -> list[Check]:
     p, m = float(predicted.value), float(measured.value)
     checks = [
         Check("agreement", "value", abs(m - p) / abs(p), 1e-9),
-        Check("agreement", "never below", max(p - m, 0.0) / abs(p), 1e-12),
+        below("agreement", "never below", (p - m) / abs(p)),
     ]
     unique = float(case.proximal) > 0 or np.linalg.matrix_rank(np.asarray(case.matrix), tol=1e-9) >= case.matrix.shape[1] - 1
     return [*checks, Check("agreement", "frame", relative_error(predicted.frame, measured.frame), 1e-4)] if unique else checks

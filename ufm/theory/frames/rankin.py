@@ -9,7 +9,7 @@ import numpy as np
 
 from ufm.frames import rankin_bound
 from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below
 
 _CASES = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))
 
@@ -27,10 +27,10 @@ def measure(case: Lines, key: jax.Array) -> np.ndarray:
 def evidence(case: Lines, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
     """No points are below the bound; the best meet it up to 2 d of them, and stay clear of it beyond."""
     p, best = float(predicted), float(measured.min())
-    checks = [Check("agreement", "below bound", max(p - best, 0.0) if np.isfinite(measured).all() else np.nan, 1e-12)]
+    checks = [below("agreement", "below bound", p - best if np.isfinite(measured).all() else np.nan)]
     if case.vectors <= 2 * case.dim:
         return [*checks, Check("agreement", "met by the best points", abs(best - p), 1e-6)]
-    return [*checks, Check("agreement", "above 0", max(1e-2 - best, 0.0), 0.0)]
+    return [*checks, below("agreement", "above 0", 1e-2 - best, 0.0)]
 
 
 def cases() -> dict[str, Lines]:

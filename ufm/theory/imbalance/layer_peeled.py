@@ -18,7 +18,7 @@ from ufm.losses import cross_entropy
 from ufm.minimise import minimise
 from ufm.roots import increasing_root
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
-from ufm.theory.theorem import Check, Theorem, agreement
+from ufm.theory.theorem import Check, Theorem, agreement, below
 
 _STARTS = 2
 _CLASSES = 4  # all searches run in one program
@@ -130,8 +130,8 @@ def ratio_evidence(case: CriticalRatio, predicted: jax.Array, measured: np.ndarr
     """R0 lies between the ratios at which rare classes differ and those at which they do not."""
     ratios, apart = np.asarray(case.ratios), measured > 1e-5
     low, high = np.max(ratios[apart], initial=0.0), np.min(ratios[~apart], initial=np.inf)
-    outside = max(low / float(predicted) - 1, float(predicted) / high - 1, 0.0)
-    return [Check("agreement", "R0 in the bracket", outside if low < high < np.inf and low > 0 else np.nan, 0.0)]
+    outside = np.maximum(low / float(predicted) - 1, float(predicted) / high - 1)
+    return [below("agreement", "R0 in the bracket", outside if low < high < np.inf and low > 0 else np.nan, 0.0)]
 
 
 def _model(frequent: int, rare: int, ratio: float, bound: float) -> PeeledModel:

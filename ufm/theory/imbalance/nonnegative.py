@@ -100,6 +100,7 @@ DANG = "[dang2024]"
 THEOREMS = (
     minimum_theorem(
         id="relu-imbalance",
+        alive="classes",
         status="holds",
         claim="Imbalanced cross-entropy with non-negative features: orthogonal class means, a margin for each class that depends "
         "on its own size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).",

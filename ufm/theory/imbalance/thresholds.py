@@ -27,7 +27,7 @@ from ufm.solve import solve
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import effective_c
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below
 
 COUNTS = (40, 7, 7, 2)
 FREE = 16.126800  # the eigenvalue under a free bias
@@ -91,7 +91,7 @@ def collapse_evidence(problem: Problem, predicted: jax.Array, measured: tuple) -
     wrong = size - 1e-7 if ratio <= 1 else 1e-5 - size
     return [
         Check("agreement", "|G|/c at zero", abs(float(measured[0]) / ratio - 1), 1e-12),
-        Check("agreement", "side of collapse", max(wrong, 0.0), 0.0),
+        below("agreement", "side of collapse", wrong, 0.0),
     ]
 
 

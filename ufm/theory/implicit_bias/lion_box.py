@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 from ufm.lion import lion_k
 from ufm.objective import Params, objective
 from ufm.problem import Problem
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
+from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below, relative_error
 
 _STEPS = 40
 
@@ -73,7 +73,7 @@ def measure_excess(run: Run, key: jax.Array) -> jax.Array:
 def in_box(run: Run, predicted: jax.Array, measured: jax.Array) -> list[Check]:
     """Excess within its bound, and on it where every entry is pushed outwards."""
     over = float(np.max(np.asarray(measured) - np.asarray(predicted)) * run.decay)
-    checks = [Check("agreement", "excess over its bound", max(over, 0.0), 1e-12)]
+    checks = [below("agreement", "excess over its bound", over)]
     if bool(run.outward):
         checks.append(Check("agreement", "excess", relative_error(predicted, measured), 1e-12))
     return checks

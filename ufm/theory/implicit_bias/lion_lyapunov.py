@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 from ufm.objective import Params, objective
 from ufm.problem import Problem
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement
+from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below
 
 
 class State(NamedTuple):
@@ -77,7 +77,7 @@ def measure(state: State, key: jax.Array) -> jax.Array:
 
 def evidence(state: State, predicted: jax.Array, measured: jax.Array) -> list[Check]:
     """The identity, and that V falls."""
-    rising = Check("certificate", "V' above zero", max(float(measured), 0.0), 1e-12)
+    rising = below("certificate", "V' above zero", measured)
     return [*agreement(1e-10)(state, predicted, measured), rising]
 
 

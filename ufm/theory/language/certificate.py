@@ -19,7 +19,7 @@ from ufm.equivalent.standard import padded_point
 from ufm.problem import Problem
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import Solution, solve
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below, gap_checks
 
 _WIDE = 12
 _CLEAR = 0.1  # of the largest singular value: a smaller one beyond d costs next to nothing
@@ -52,15 +52,15 @@ def evidence(problem: Problem, predicted: float, measured: Searched) -> list[Che
     bound, value = float(measured.certificate.lower_bound), float(measured.own.value)
     gap = (value - bound) / value
     checks = [
-        Check("certificate", "gap", abs(float(measured.certificate.relative_gap)), 1e-7),
-        Check("certificate", "bound above the minimum", max(-gap, 0.0), 0.0),
+        *gap_checks(measured.certificate.relative_gap, 1e-7),
+        below("certificate", "bound above the minimum", -gap),
     ]
     (W,), H = measured.wide.params.weights, measured.wide.params.H
     s = np.append(np.linalg.svd(np.asarray(W) @ np.asarray(H), compute_uv=False), np.zeros(_WIDE))
     if measured.wide.rank <= problem.widths[0]:
-        checks.append(Check("agreement", "minimum at width d", gap - predicted, 1e-7))
+        checks.append(Check("agreement", "minimum at width d", abs(gap - float(predicted)), 1e-7))
     elif s[problem.widths[0]] > _CLEAR * s[0]:
-        checks.append(Check("agreement", "a rank above d costs", max(1e-6 - gap, 0.0), 0.0))
+        checks.append(below("agreement", "a rank above d costs", 1e-6 - gap, 0.0))
     return checks
 
 

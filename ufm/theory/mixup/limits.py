@@ -17,7 +17,7 @@ import numpy as np
 
 from ufm.theory.mixup.features import MixedSamples, TwoLogits, found_logits
 from ufm.theory.mixup.lambert import log_lambert
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below
 
 _FACTOR = 10.0  # between the two kappas at which errors are compared
 
@@ -61,7 +61,7 @@ def evidence(samples: MixedSamples, predicted: Approach, measured: Approach) -> 
     scale = np.log(kappa * K) / kappa if weak else kappa**3
     return [
         Check("agreement", "logits", errors[0], 30 * scale if weak else scale),
-        Check("agreement", "order falls short", max((1 if weak else 3) - order, 0.0), 0.3),
+        below("agreement", "order falls short", (1 if weak else 3) - order, 0.3),
     ]
 
 

@@ -68,6 +68,7 @@ _SHARED = (has_loss(MSE), ONE_HOT, PLAIN, PENALISED)
 THEOREMS = (
     minimum_theorem(
         id="mse-imbalanced-deep",
+        alive="classes",
         status="holds",
         claim="Imbalanced MSE without bias on M linear layers: class means form a general orthogonal frame; classes no "
         "larger than n_crit, or beyond the width, vanish (continuously for M = 1, by a jump for M >= 2).",

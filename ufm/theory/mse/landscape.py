@@ -21,7 +21,7 @@ from ufm.problem import Problem
 from ufm.solve import solve
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.mse.spectrum import beta_tie
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check, Theorem, below
 
 _COUNTS = (6, 4, 2)
 
@@ -87,7 +87,7 @@ def saddle_evidence(case: AliveSet, predicted: jax.Array, measured: Landscape) -
     bound = float(predicted)
     checks = [
         Check("stationarity", "gradient", float(measured.gradient_norm), 1e-10),
-        Check("agreement", "curvature <= bound", max(float(measured.curvature) - bound, 0.0), 1e-9),
+        below("agreement", "curvature <= bound", float(measured.curvature) - bound, 1e-9),
     ]
     if bound < 0:
         checks.append(Check("agreement", "escape curvature", abs(float(measured.along_escape) / bound - 1), 1e-7))
@@ -98,10 +98,10 @@ def local_minimum_evidence(case: AliveSet, predicted: jax.Array, measured: Lands
     """Critical; no negative eigenvalue at predicted local minima, a clearly negative one at predicted saddles."""
     del case
     lowest = float(measured.curvature)
-    wrong = max(-lowest, 0.0) if bool(predicted) else max(lowest + 1e-5, 0.0)
+    wrong = -lowest if bool(predicted) else lowest + 1e-5
     return [
         Check("stationarity", "gradient", float(measured.gradient_norm), 1e-10),
-        Check("agreement", "sign of curvature", wrong, 1e-9),
+        below("agreement", "sign of curvature", wrong, 1e-9),
     ]
 
 

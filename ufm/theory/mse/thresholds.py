@@ -10,7 +10,7 @@ from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root
-from ufm.theory.theorem import Theorem, agreement, lower_bound
+from ufm.theory.theorem import Claim, Refutation, Theorem, agreement, counterexample
 
 
 class ScalarCase(NamedTuple):
@@ -75,20 +75,47 @@ def draw_scalar(rng: np.random.Generator) -> ScalarCase:
     return ScalarCase(jnp.asarray(beta * (1 + 1e-4 * np.sign(beta - beta_tie(M)))), (None,) * M)
 
 
-def predict_largest_root(problem: Problem) -> jax.Array:
-    """The value at the largest stationary root, taken as the minimum without comparing it with zero: (1-t)(1+Mt)/2."""
+def predict_largest_root(problem: Problem) -> Claim:
+    """The value at the largest stationary root, taken as the minimum without comparing it with zero: (1-t)(1+Mt)/2.
+
+    The claim is right below the tie: there it is asked for at half of it.
+    """
     M = len(problem.widths)
     n = problem.samples / problem.classes
-    rest = largest_root(problem.samples * problem.c / n ** (M / (M + 1)), M)
-    return 0.5 * rest * (1 + M * (1 - rest))
+    beta = problem.samples * problem.c / n ** (M / (M + 1))
+
+    def value(beta: jax.Array) -> jax.Array:
+        rest = largest_root(beta, M)
+        return 0.5 * rest * (1 + M * (1 - rest))
+
+    return Claim(value(beta), value(0.5 * beta_tie(M) * jnp.ones_like(beta)))
 
 
-def measure_at_zero(problem: Problem, key: jax.Array) -> jax.Array:
-    """The objective with every parameter zero: a point that anyone can evaluate."""
+def measure_at_zero(problem: Problem, key: jax.Array) -> Refutation:
+    """The objective with every parameter zero, a point that anyone can evaluate; phi/2 at the last turn of its slope, on a grid."""
     del key
     outputs = (*problem.widths[1:], problem.classes)
     weights = tuple(jnp.zeros((outputs[i], d), problem.dtype) for i, d in enumerate(problem.widths))
-    return objective(problem, Params(weights, jnp.zeros((problem.widths[0], problem.columns), problem.dtype), None))
+    at_zero = objective(problem, Params(weights, jnp.zeros((problem.widths[0], problem.columns), problem.dtype), None))
+    M, n = len(problem.widths), float(problem.samples) / problem.classes
+    beta = float(problem.samples) * float(np.prod(np.asarray(problem.ridges))) ** (1 / (M + 1)) / n ** (M / (M + 1))
+    tie = ((M - 1) / M) ** ((M - 1) / (M + 1)) / M
+    return Refutation(at_zero, _last_minimum(beta, M), _last_minimum(0.5 * tie, M))
+
+
+def _last_minimum(beta: float, M: int) -> float:
+    """phi(t)/2 at its local minimum of largest t: t comes down from 1 until phi rises, and golden sections refine."""
+
+    def phi(t):
+        return ((1 - t) ** 2 + (M + 1) * beta * t ** (2 / (M + 1))) / 2
+
+    grid = np.linspace(1, 0, 20_001)
+    turn = int(np.argmax(np.diff(phi(grid)) > 0))
+    low, high = grid[turn + 1], grid[max(turn - 1, 0)]
+    for _ in range(60):
+        a, b = high - 0.618033988749895 * (high - low), low + 0.618033988749895 * (high - low)
+        low, high = (low, b) if phi(a) < phi(b) else (a, high)
+    return float(phi(0.5 * (low + high)))
 
 
 def largest_root_cases() -> dict[str, Problem]:
@@ -122,7 +149,7 @@ THEOREMS = (
         predict=predict_largest_root,
         measure=measure_at_zero,
         cases=largest_root_cases,
-        evidence=lower_bound(1e-6),
+        evidence=counterexample(1e-6),
         notes="Between tie and spinodal the root exists but the zero solution is lower. Below the tie the root is the global "
         "minimum (mse-balanced-deep), and Dang et al.'s theorem states the threshold correctly.",
     ),

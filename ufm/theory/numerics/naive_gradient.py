@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import Check, Theorem, agreement, refuting
 
 _CLASSES = 4
 _SLACK = 1e-2
@@ -46,9 +46,23 @@ def naive_loss(z: jax.Array) -> jax.Array:
     return -jnp.mean(jnp.diag(jax.nn.log_softmax(z, axis=0)))
 
 
-def measure(case: Point, key: jax.Array) -> Drift:
-    """Automatic differentiation of the loss in the dtype of the point; sums taken in float64."""
+def measure(case: Point, key: jax.Array) -> tuple[Drift, Drift]:
+    """Both sums at the point, and at a tenth of its logits, where nothing has collapsed."""
     del key
+    return _drift(case), _drift(case._replace(H=case.H / 10))
+
+
+def evidence(case: Point, predicted: Drift, measured: tuple[Drift, Drift]) -> list[Check]:
+    """Sums far from the claim past the collapse; below it, sums of the claim up to the rounding of the dtype."""
+    past, before = measured
+    rounding = float(jnp.finfo(case.W.dtype).eps)
+    pins = agreement(2 * rounding, scale=1.0)(case, predicted, before)
+    refuted = refuting(agreement(_SLACK, scale=1.0))(case, predicted, past)
+    return [*refuted, *(check._replace(name=f"{check.name} before the collapse") for check in pins)]
+
+
+def _drift(case: Point) -> Drift:
+    """Automatic differentiation of the loss in the dtype of the point; sums taken in float64."""
     G, dW = (np.asarray(x, float) for x in _gradients(case))
     drift = np.linalg.norm(dW.sum(axis=0)) / np.linalg.norm(dW)
     return Drift(np.max(np.abs(G.sum(axis=0)) / np.abs(G).sum(axis=0)), drift)
@@ -79,7 +93,7 @@ THEOREMS = (
         predict=predict,
         measure=measure,
         cases=cases,
-        evidence=agreement(_SLACK, scale=1.0),
+        evidence=evidence,
         notes="The logit gradient is all of one sign. What holds: below the margin of softmax-collapse, and for the margin form of "
         "cross-entropy at every margin (margin-form-ce). At exactly balanced simplex points, features of sum zero and "
         "equal margins, the pushes on W cancel between the classes.",

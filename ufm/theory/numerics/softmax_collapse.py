@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import check_choice, check_count
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, Theorem, below, relative_error
 
 DTYPES = {24: jnp.float32, 53: jnp.float64, 11: jnp.float16, 8: jnp.bfloat16}
 _HIGHEST = 60.0
@@ -103,8 +103,8 @@ def evidence(case: Precision, predicted: Thresholds, measured: Measured) -> list
         Check("agreement", "true class last", relative_error(last, measured.last), spacing),
     ]
     for name, found in (("first", measured.library_first), ("last", measured.library_last)):
-        outside = max(first - found, found - last, 0.0) / last
-        checks.append(Check("agreement", f"log_softmax, true class {name}, in between", outside, spacing))
+        outside = np.maximum(first - found, found - last) / last
+        checks.append(below("agreement", f"log_softmax, true class {name}, in between", outside, spacing))
         if bits < 24:
             longer = relative_error(last, found)
             checks.append(Check("agreement", f"log_softmax, true class {name}, sums in float32", longer, spacing))

@@ -32,7 +32,7 @@ from ufm.theory.other_losses.measured import (
 from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
-from ufm.theory.theorem import Assumption, Check, Theorem
+from ufm.theory.theorem import Assumption, Check, Theorem, below
 
 _HALVINGS = 20
 _SHOWN = (focal(2.0), poly1(3.0))
@@ -86,9 +86,9 @@ def infimum_evidence(problem: Problem, predicted: jax.Array, measured: Descent) 
     falls = np.diff(measured.values)
     return [
         Check("agreement", "infimum", abs(measured.values[-1] - p) / p, 1e-6),
-        Check("agreement", "never below", max(p - measured.values.min(), 0.0) / p, 1e-12),
+        below("agreement", "never below", (p - measured.values.min()) / p),
         Check("agreement", "rises on the way down", float(np.sum(falls >= 0)), 0),
-        Check("agreement", "zero is lower", max(float(measured.values[-1]) - at_zero, 0.0), 0),
+        below("agreement", "zero is lower", float(measured.values[-1]) - at_zero, 0.0),
     ]
 
 

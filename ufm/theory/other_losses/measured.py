@@ -14,8 +14,9 @@ from ufm.losses import Loss
 from ufm.objective import Params, objective
 from ufm.problem import Problem
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, is_wide
+from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+from ufm.theory.theorem import Assumption, Check, Theorem, below, gap_checks, relative_error
 
 CLASSES, PER_CLASS = 5, 2
 _SCALES = (1.0, 0.3, 2.0, 0.1)  # of the starts: some losses trap large ones, others small ones
@@ -95,20 +96,23 @@ def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> lis
     value, gradient = value_and_gradient(problem, np.asarray(predicted.params.weights[0]), np.asarray(predicted.params.H))
     expected, found = np.asarray(predicted.logits), measured.logits
     size = max(float(np.linalg.norm(expected, 2)), 1e-2)
+    differs = relative_error(expected, found, scale=size)
     return [
         Check("agreement", "value", abs(measured.value - p) / unit, 1e-9),
-        Check("agreement", "never below", max(p - measured.value, 0.0) / unit, 1e-11),
+        below("agreement", "never below", (p - measured.value) / unit, 1e-11),
         Check("agreement", "NC1", measured.nc1, 1e-9),
         Check("stationarity", "value", abs(value - p) / unit, 1e-12),
         Check("stationarity", "gradient", float(np.linalg.norm(gradient)), 1e-11),
-        Check("agreement", "logits", relative_error(expected, found, scale=size), 1e-5),
+        Check("agreement", "logits", differs, 1e-5),
+        *consistency_checks(problem, predicted),
+        uniqueness_check(problem, predicted, abs(measured.value - p) <= 1e-9 * unit and differs > 1e-4),
     ]
 
 
 def certified(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
     """The same for a convex loss with a known conjugate, with the duality gap of the lowest run."""
     gap = certify(problem, Params((jax.numpy.asarray(measured.W),), jax.numpy.asarray(measured.H), None)).relative_gap
-    return [*evidence(problem, predicted, measured), Check("certificate", "gap", abs(float(gap)), 1e-6)]
+    return [*evidence(problem, predicted, measured), *gap_checks(gap, 1e-6)]
 
 
 def collapse_theorem(*assumes: Assumption, missing: int, **fields: Any) -> Theorem:

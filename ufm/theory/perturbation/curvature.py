@@ -21,7 +21,7 @@ from ufm.problem import Problem
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import minima, reduced_hessian
 from ufm.theory.perturbation.reduced import best_classifier
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
+from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below, relative_error
 
 _STARTS = 6
 _ALTERNATIONS = 3000
@@ -72,9 +72,9 @@ def _hessians(case: Landscape) -> jax.Array:
 def evidence_of_curvature(case: Landscape, predicted: Curvature, measured: Curvature) -> list[Check]:
     """No curvature below the floor, and the whole spectrum at zero, relative to lH + 1/lW."""
     size = float(units(case.problem).lH + 1 / units(case.problem).lW)
-    below = np.max(np.asarray(predicted.lowest) - np.asarray(measured.lowest)) / size
+    fallen = np.max(np.asarray(predicted.lowest) - np.asarray(measured.lowest)) / size
     return [
-        Check("certificate", "below the floor", max(float(below), 0.0), 1e-12),
+        below("certificate", "below the floor", fallen),
         Check("agreement", "spectrum at zero", relative_error(predicted.at_zero, measured.at_zero, size), 1e-12),
     ]
 

@@ -18,7 +18,7 @@ from ufm.problem import Problem
 from ufm.theory.integration import trajectory
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import reduced
-from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+from ufm.theory.theorem import Assumption, Check, Theorem, below, relative_error
 
 _RECORDS = 8
 _STEPS_BETWEEN = 50
@@ -81,7 +81,7 @@ def evidence(case: Start, predicted: jax.Array, measured: Path) -> list[Check]:
 
     def wrong_way(name: str, values: jax.Array, sign: int) -> Check:
         steps = np.diff(np.log(np.asarray(values)))
-        return Check("certificate", name, float(np.max(sign * steps).clip(0)), 1e-12)
+        return below("certificate", name, np.max(sign * steps))
 
     return [
         Check("agreement", "Q", relative_error(np.full_like(Q, predicted), Q, max(1.0, abs(float(predicted)))), 1e-8),

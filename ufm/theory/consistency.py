@@ -1,0 +1,124 @@
+"""What the parts of a Prediction say of one another: each is held against the factors, which everything else of it follows from.
+
+Logits, singular values, rank and live classes or directions are functions of `params`. Uniqueness is not: it is held against
+minimisers that are known, which are the measured one, the images of the predicted one under exchanges of two classes and under
+a change of sign of one class's features, and zero, as far as their value is that of the prediction.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ufm.objective import Params, logits, objective
+from ufm.problem import Problem
+from ufm.theory.prediction import Prediction
+from ufm.theory.theorem import Check, relative_error
+
+_NOT_ZERO = 1e-11
+_SAME_VALUE = 1e-10
+_APART = 1e-4
+
+
+def consistency_checks(problem: Problem, prediction: Prediction, *, alive: str = "directions") -> list[Check]:
+    """Logits, singular values, rank and `alive` of a prediction against those of its own factors.
+
+    Args:
+      problem: K rows, G classes (runs of equal columns).
+      prediction: of its minimum.
+      alive: what `prediction.alive` counts, "directions" (columns of `singular_values`) or "classes" (their features).
+    """
+    first = _first_columns(problem)
+    z = np.asarray(logits(problem, prediction.params))
+    without_bias = np.asarray(logits(problem, prediction.params._replace(b=None)))
+    size = np.asarray(problem.multiplicity) ** 0.5
+    factors = [np.asarray(A) for A in (prediction.params.H, *prediction.params.weights)]
+    values = [_singular_values(A) for A in factors]
+    served = np.asarray(prediction.singular_values)
+    length = max(served.shape[1], *map(len, values))
+    expected = np.stack([np.pad(s, (0, length - len(s))) for s in values])
+    found = np.pad(-np.sort(-served, axis=1), ((0, 0), (0, length - served.shape[1])))
+    rank = np.sum(_is_not_zero(_singular_values(without_bias * size[None, :])))
+    alike = served.min(axis=0) if alive == "directions" else np.linalg.norm(factors[0], axis=0)[first]
+    return [
+        Check("agreement", "logits of the factors", relative_error(z[:, first], prediction.logits, _scale(z)), 1e-10),
+        Check("agreement", "singular values of the factors", relative_error(expected, found, _scale(expected)), 1e-10),
+        Check("agreement", "rank of the factors", abs(float(prediction.rank) - float(rank)), 0.0),
+        Check("agreement", "alive", _disagreements(_is_not_zero(alike), np.asarray(prediction.alive)), 0.0),
+    ]
+
+
+def uniqueness_check(problem: Problem, prediction: Prediction, measured_differs: bool) -> Check:
+    """Whether another minimiser is known exactly where the prediction says that there is one.
+
+    Args:
+      measured_differs: whether the measured minimum has the predicted value and another geometry.
+    """
+    others = measured_differs or _has_another(problem, prediction)
+    return Check("agreement", "unique", float(bool(prediction.unique) == others), 0.0)
+
+
+def _has_another(problem: Problem, prediction: Prediction) -> bool:
+    """Whether an image of the predicted point has its value and other logits."""
+    p, value = prediction.params, float(prediction.value)
+    z = np.asarray(logits(problem, p))
+    without_bias, labels, size = np.asarray(logits(problem, p._replace(b=None))), np.asarray(problem.labels), _scale(z)
+    images: list[tuple[np.ndarray, Callable[[], Params]]] = []  # logits, and the point, which is made where they differ
+    if problem.features == "free":
+        images.append((z - without_bias, lambda: jax.tree.map(jnp.zeros_like, p)._replace(b=p.b)))
+        for k in range(len(problem.groups)):
+            sign = np.where(labels == k, -1.0, 1.0)[None, :]
+            images.append((z - without_bias + sign * without_bias, partial(_with_signs, p, sign)))
+    if len(problem.groups) == problem.classes and problem.trainable > 0:
+        for k, j in combinations(range(problem.classes), 2):
+            if problem.groups[k] == problem.groups[j]:
+                rows, columns = _exchange(problem, k, j)
+                images.append((z[rows][:, columns], partial(_exchanged, p, rows, columns)))
+    for logits_there, point in images:
+        if np.max(np.abs(logits_there - z)) > _APART * size:
+            if abs(float(_value(problem, point())) - value) <= _SAME_VALUE * abs(value):
+                return True
+    return False
+
+
+def _with_signs(p: Params, sign: np.ndarray) -> Params:
+    return p._replace(H=p.H * sign)
+
+
+def _exchange(problem: Problem, k: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+    """Orders of classes and of columns in which classes k and j, of equally many columns, have changed places."""
+    labels = np.asarray(problem.labels)
+    columns, rows = np.arange(problem.columns), np.arange(problem.classes)
+    columns[labels == k], columns[labels == j] = np.flatnonzero(labels == j), np.flatnonzero(labels == k)
+    rows[[k, j]] = rows[[j, k]]
+    return rows, columns
+
+
+def _exchanged(p: Params, rows: np.ndarray, columns: np.ndarray) -> Params:
+    return Params((*p.weights[:-1], p.weights[-1][rows]), p.H[:, columns], None if p.b is None else p.b[rows])
+
+
+_value = jax.jit(objective)
+
+
+def _first_columns(problem: Problem) -> np.ndarray:
+    return np.cumsum((0, *problem.groups[:-1]))
+
+
+def _singular_values(A: np.ndarray) -> np.ndarray:
+    return np.linalg.svd(A, compute_uv=False) if np.isfinite(A).all() else np.full(min(A.shape), np.nan)
+
+
+def _is_not_zero(x: np.ndarray) -> np.ndarray:
+    return x > _NOT_ZERO * max(float(np.max(x)), _NOT_ZERO)
+
+
+def _scale(x: np.ndarray) -> float:
+    return max(float(np.max(np.abs(x))), 1e-2)
+
+
+def _disagreements(expected: np.ndarray, found: np.ndarray) -> float:
+    return float(np.sum(expected != found)) if expected.shape == found.shape else float("inf")
