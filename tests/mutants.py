@@ -3,8 +3,8 @@
     python tests/mutants.py --kind evidence --mutants 100 --journal run.jsonl    # stopped and called again, it goes on
     python tests/mutants.py --kind closed-form --list                            # the places alone
 
-A fault is noticed where a guard fails or takes far longer than without it. Guards, the cheapest first and up to the first that
-fails: the entries whose closed form is in the file or uses it, case by case (`--guard`); then the tests that import the file.
+A fault is noticed where a guard fails or takes five times the CPU time and 30 s. Guards, up to the first that fails:
+the entries whose closed form is in the file or uses it, case by case (`--guard`); then the tests that import the file.
 """
 
 import argparse
@@ -13,11 +13,12 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,29 +29,44 @@ from faults import KINDS, Mutant, faults
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def guarding_tests(path: str, root: Path, most: int) -> list[str]:
-    """Test files that import a file, or take a name of it from its room or the front door: those of its name, then the short."""
+def importers(path: str, root: Path) -> list[str]:
+    """Files of ufm that import a file."""
+    module, name = path.removesuffix(".py").replace("/", ".").rpartition(".")[::2]
+    line = re.compile(rf"^\s*(from {module}\.{name} import|from {module} import .*\b{name}\b)", re.M)
+    return [str(p.relative_to(root)) for p in sorted((root / "ufm").rglob("*.py")) if line.search(p.read_text())]
+
+
+def used_names(path: str, test: str, root: Path) -> set[str]:
+    """What a test takes of a file: names that it imports from there, its room or the front door, and ids of entries."""
     module = path.removesuffix(".py").replace("/", ".")
-    doors = {module, *(module.rsplit(".", i)[0] for i in range(1, module.count(".") + 1))}
-    tree = ast.parse((root / path).read_text())
-    own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    doors = {module.rsplit(".", i)[0] for i in range(module.count(".") + 1)}
+    source = (root / path).read_text()
+    tree = ast.parse(source)
+    own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)} | {module.rsplit(".", 1)[-1]}
     own |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
-    ids = set(re.findall(r'id="([\w-]+)"', (root / path).read_text()))
-    ranked = []
-    for test in (root / "tests").rglob("test_*.py"):
-        source = test.read_text()
-        names = set()
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.module in doors:
-                names |= {alias.name for alias in node.names} | ({"*"} if node.module == module else set())
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                names |= {node.attr} if node.value.id in ("ufm", *module.split(".")) else set()
-            elif isinstance(node, ast.Constant) and node.value in ids:
-                names.add("*")
-        if names & (own | {"*", module.rsplit(".", 1)[-1]}):
-            alike = any(word in test.stem for word in module.split(".")[1:] if word != "theory")
-            ranked.append(("*" not in names, not alike, len(source), str(test.relative_to(root))))
-    return [test for *_, test in sorted(ranked)[:most]]
+    ids, names = set(re.findall(r'\bid="([\w-]+)"', source)), set()
+    for node in ast.walk(ast.parse((root / test).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in doors:
+            names |= {alias.name for alias in node.names} & own
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in module.split("."):
+            names |= {node.attr} & own
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= {node.value} & ids
+    return names
+
+
+def guarding_tests(path: str, root: Path, most: int) -> list[str]:
+    """Test files that take something of a file: of its name, then those that take most; then those of its importers."""
+    tests = [str(p.relative_to(root)) for p in (root / "tests").rglob("test_*.py")]
+    size = {test: len((root / test).read_text()) for test in tests}
+    taken = {test: len(used_names(path, test, root)) for test in tests}
+    namesake = f"test_{Path(path).stem}"
+    found = sorted((t for t in tests if taken[t]), key=lambda t: (Path(t).stem != namesake, -taken[t], size[t]))
+    if len(found) < most:
+        through = importers(path, root)[:12]
+        counts = {t: sum(len(used_names(other, t, root)) for other in through) for t in tests if t not in found}
+        found += sorted((t for t in counts if counts[t]), key=lambda t: (-counts[t], size[t]))
+    return found[:most]
 
 
 def guard(module: str, kind: str) -> int:
@@ -110,16 +126,22 @@ class Copy:
         entries = path.startswith("ufm/theory/") and path.count("/") == 3
         return [["tests/mutants.py", "--guard", module, "--kind", kind], *tests] if entries else tests
 
-    def run(self, command: list[str], limit: float) -> tuple[str, str, float]:
-        """("passes", "fails" or "slow", its last words, seconds)."""
-        start = time.monotonic()
-        try:
-            done = subprocess.run([sys.executable, *command], cwd=self.root, env=self.environment, timeout=limit,
-                                  capture_output=True, text=True)  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return "slow", "", limit
-        words = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:]
-        return "fails" if done.returncode else "passes", "".join(words)[:300], time.monotonic() - start
+    def run(self, command: list[str], cpu_seconds: float) -> tuple[str, str, float]:
+        """("passes", "fails" or "slow", its last words, seconds of CPU), which do not depend on what else the machine does."""
+
+        def bounded():
+            resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 5))
+
+        with tempfile.TemporaryFile("w+") as said:
+            started = subprocess.Popen([sys.executable, *command], cwd=self.root, env=self.environment, text=True,
+                                       stdout=said, stderr=subprocess.STDOUT, preexec_fn=bounded)  # fmt: skip
+            _, status, usage = os.wait4(started.pid, 0)
+            said.seek(0)
+            lines = [line for line in said.read().splitlines() if line.strip()]
+        code = os.waitstatus_to_exitcode(status)
+        verdict = "slow" if code in (-signal.SIGXCPU, -signal.SIGKILL) else "fails" if code else "passes"
+        words = next((line for line in lines if line.startswith(("E ", "FAILED"))), lines[-1] if lines else "")
+        return verdict, words[:300], usage.ru_utime + usage.ru_stime
 
     def tried(self, mutant: Mutant) -> dict:
         """What became of a mutant: by which guard it was noticed, or that it survived those that pass without it."""
@@ -134,7 +156,7 @@ class Copy:
             verdict, _, seconds = self.usual[label]
             if verdict == "passes":
                 target.write_text(mutant.applied(source))
-                verdict, words, _ = self.run(command, 60 + 5 * seconds)
+                verdict, words, _ = self.run(command, 30 + 5 * seconds)
                 target.write_text(source)
                 if verdict != "passes":
                     return record | {"by": label, "verdict": verdict, "words": words}
@@ -148,9 +170,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the choice")
     parser.add_argument("--mutants", type=int, default=300, help="how many, in equal parts from the kinds")
     parser.add_argument("--kind", choices=(*KINDS, "all"), default="all")
-    parser.add_argument("--only", default="", help="files whose path contains this")
+    parser.add_argument("--only", default="", help="a regular expression, found in the path")
     parser.add_argument("--tests", type=int, default=4, help="test files asked for each mutant, at most")
-    parser.add_argument("--slowest", type=float, default=600, help="seconds that a guard may take without a mutant")
+    parser.add_argument("--slowest", type=float, default=600, help="seconds of CPU that a guard may take without a mutant")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--journal", type=Path, default=Path(tempfile.gettempdir()) / "ufm-mutants.jsonl", help="results so far")
     parser.add_argument("--json", type=Path, help="write all results there")
