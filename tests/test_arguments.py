@@ -30,7 +30,7 @@ def public_functions():
 TAKES = {name: f for name, f in public_functions() if "problem" in inspect.signature(f).parameters}
 OF_POINTS = {n: f for n, f in TAKES.items() if any(point in list(inspect.signature(f).parameters)[1:] for point in POINTS)}
 FILLED = {"ts": [1.0], "steps": 1, "optimizer": optax.sgd(0.1)}
-INNER = ("ufm.standard_form.", "ufm.narrow.in_")  # steps of others, which check
+INNER = ("ufm.equivalent.standard.", "ufm.equivalent.widths.in_")  # steps of others, which check
 
 
 def test_a_problem_comes_first_and_its_point_second():

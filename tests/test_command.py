@@ -132,9 +132,9 @@ def test_what_is_not_installed_is_named_with_its_extra(module, monkeypatch):
 TAKES_KEYS = {
     "initialize": lambda key: ufm.initialize(PROBLEM, key),
     "solve": lambda key: ufm.solve(PROBLEM, key),
-    "draw_pooled": lambda key: ufm.bartlett.draw_pooled(PROBLEM, key, jnp.zeros((3, 3)), 1.0),
-    "lift_samples": lambda key: ufm.bartlett.lift_samples(PROBLEM, key, jnp.ones((3, 5)), [0]),
-    "wishart_factor": lambda key: ufm.bartlett.wishart_factor(key, 9, 3),
+    "draw_pooled": lambda key: ufm.equivalent.draw_pooled(PROBLEM, key, jnp.zeros((3, 3)), 1.0),
+    "lift_samples": lambda key: ufm.equivalent.lift_samples(PROBLEM, key, jnp.ones((3, 5)), [0]),
+    "wishart_factor": lambda key: ufm.equivalent.wishart_factor(key, 9, 3),
     "grassmannian": lambda key: ufm.frames.grassmannian(5, 3, key),
     "spherical_code": lambda key: ufm.frames.spherical_code(5, 3, key),
     "softmax_code": lambda key: ufm.frames.softmax_code(5, 3, key),

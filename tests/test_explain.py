@@ -189,7 +189,8 @@ def test_a_certificate_without_a_bound_or_a_value_says_so():
     assert explain(certificate(1.0, np.inf)).verdict.startswith("No bound")
     assert explain(certificate(np.nan, 1.0)).verdict.startswith("The value is infinite or NaN")
     mse = PROBLEM.loss
-    liar = proved("liar", mse.value, lambda theta, y: mse.conjugate(theta, y) - 9, convex=True)  # `Loss` would refuse it
+    # `Loss` would refuse it
+    liar = proved("liar", lambda z, y: mse.value(z, y), lambda theta, y: mse.conjugate(theta, y) - 9, convex=True)
     assert "above the value, which cannot be: the conjugate" in str(ufm.certify(PROBLEM.replace(loss=liar), START))
 
 
@@ -292,9 +293,9 @@ def test_arrays_of_statuses_are_counted_with_their_places():
     assert explain(np.zeros(0, int)).verdict == "No lanes."
 
 
-@pytest.mark.parametrize("wrong", [np.array([0, 14]), -1, np.array([0.0, 1.0])])
+@pytest.mark.parametrize("wrong", [np.array([0, 19]), -1, np.array([0.0, 1.0])])
 def test_numbers_that_are_no_status_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"x must be integers, each a ufm\.Status \(0 to 13\)"):
+    with pytest.raises(ValueError, match=r"x must be integers, each a ufm\.Status \(0 to 18\)"):
         explain(wrong)
 
 

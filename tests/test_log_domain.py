@@ -112,7 +112,7 @@ def test_runs_that_have_not_separated_or_cannot_start_say_so(started):
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"loss": "mse"}, "loss must be one of 'ce'"),
+        ({"loss": "mse"}, "loss must be ufm's 'ce'"),
         ({"l2_W": 0.1, "l2_H": 0.1}, "l2_W must be 0: with a penalty"),
         ({"smoothing": 0.1}, "targets must be one-hot"),
         ({"bias": "ridge", "l2_b": 0.1}, "l2_b must be 0"),

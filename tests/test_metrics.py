@@ -562,4 +562,5 @@ def test_a_point_of_a_problem_has_the_metrics_of_its_samples():
     np.testing.assert_allclose(tight["NC2"], ufm.metrics.collapse(problem, many)["NC2"], rtol=1e-12)
     with pytest.raises(ValueError, match="problem must be of one run of columns a class, 3 in all"):
         soft = jnp.full((3, 4), 1 / 3).at[0, 0].add(0.1)
-        ufm.metrics.collapse(ufm.Problem.from_targets(soft, 5, l2_W=1e-2, l2_H=1e-2), point)
+        other = ufm.Problem.from_targets(soft, 5, l2_W=1e-2, l2_H=1e-2)
+        ufm.metrics.collapse(other, ufm.initialize(other, jax.random.key(0)))

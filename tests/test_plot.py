@@ -1,6 +1,5 @@
 """Figures: what is drawn is what was given, position by position; labels, limits and refusals. Nothing compares pixels."""
 
-import builtins
 import subprocess
 import sys
 
@@ -455,14 +454,8 @@ def test_ufm_plot_loads_no_matplotlib():
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
-    genuine = builtins.__import__
-
-    def without(name, *rest):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return genuine(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ValueError, match=r"pip install 'ufm\[plot\]'"):
         plot.gram_matrices(None, np.eye(2), np.eye(2))
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import ufm
-from ufm import Problem, central_path, log_domain, max_margin, narrow, reduce
+from ufm import Problem, central_path, equivalent, log_domain, max_margin
 from ufm.objective import gradient_norm
 from ufm.precision import full_precision
 
@@ -51,9 +51,9 @@ PROGRAMS = {
     "certify, mse": lambda: (lambda p: ufm.certify(MSE, p), point(MSE)),
     "least_squares_point": lambda: (lambda p: central_path.least_squares_point(MSE, p.H), point(MSE)),
     "max_margin": lambda: (lambda s: max_margin.max_margin(s).value, jnp.eye(4, dtype=jnp.float32)),
-    "compress_columns": lambda: (lambda p: _there_and_back(reduce.compress_columns, DEEP, p), point(DEEP)),
-    "pool_samples": lambda: (lambda p: _there_and_back(reduce.pool_samples, DEEP, p), point(DEEP)),
-    "narrow_features": lambda: (lambda p: _there_and_back(narrow.narrow_features, DEEP, p), point(DEEP)),
+    "compress_columns": lambda: (lambda p: _there_and_back(equivalent.compress_columns, DEEP, p), point(DEEP)),
+    "pool_samples": lambda: (lambda p: _there_and_back(equivalent.pool_samples, DEEP, p), point(DEEP)),
+    "narrow_features": lambda: (lambda p: _there_and_back(equivalent.narrow_features, DEEP, p), point(DEEP)),
 }
 
 

@@ -48,7 +48,7 @@ LOOK = {
     "descend": lambda problem: ufm.descend(problem, point_of(problem), 1, optax.sgd(0.1)),
     "flow": lambda problem: ufm.flow(problem, point_of(problem), [0.1]),
     "max_margin": lambda problem: max_margin(np.asarray(problem.targets), max_steps=2),
-    "summary": lambda problem: summary(moments(np.eye(problem.classes), np.arange(problem.classes), problem.classes)),
+    "summary": lambda p: summary(moments(np.eye(p.classes), np.arange(p.classes), p.classes, samples_axis=1)),
 }
 
 

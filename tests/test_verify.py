@@ -318,7 +318,7 @@ def test_the_command_line_verifies_and_writes_json(tmp_path, capsys):
     [
         (["verify", "no-such-theorem"], "theorem must be a theorem's id"),
         (["verify", "--family", "nothing"], "family must be one of"),
-        (["verify", "--cases", "-1"], "cases must be a whole number of at least 0, got -1"),
+        (["verify", "--cases", "-1"], r"cases must be a whole number of at least 0 and at most \d+, got -1"),
         (["verify", "--json", "no/such/folder/x.json"], "--json must name a file that can be written"),
         (["theorems", "nothing"], "theorem must be a theorem's id"),
     ],

@@ -17,7 +17,7 @@ import numpy as np
 
 from ufm.checks import is_traced
 from ufm.minimise import allowed_norm
-from ufm.objective import Params, data_term, logits, value_and_residual
+from ufm.objective import Params, check_order, data_term, logits, value_and_residual
 from ufm.problem import Problem
 from ufm.status import Status
 
@@ -44,6 +44,7 @@ def judge(problem: Problem, params: Params, ended: jax.Array, tolerance: jax.Arr
     Returns:
       Judgement.
     """
+    check_order(problem, params)
     held = problem.features == "sphere" or _positive(problem.l2_H, problem.l2_W)
     bounded = held and (problem.bias == "none" or (problem.bias == "ridge" and _positive(problem.l2_b)))
     return _judge(problem, params, ended, tolerance, scale, bounded)

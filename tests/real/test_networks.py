@@ -135,7 +135,7 @@ def test_a_diverging_training_says_so():
         ({"model": "rnn"}, "model must be one of 'mlp', 'cnn', got 'rnn'"),
         ({"loss": "hinge"}, "loss must be one of 'mse', 'ce'"),
         ({"dtype": "float16"}, "dtype must be one of"),
-        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"epochs": 0}, r"epochs must be a whole number of at least 1 and at most \d+, got 0"),
         ({"batch": 30}, "batch must be a divisor of the 200 training samples, got 30"),
         ({"per_class": 174}, "per_class must be at most 173"),
         ({"weight_decay": -1.0}, "weight_decay must be finite and at least 0"),

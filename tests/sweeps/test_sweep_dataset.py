@@ -134,7 +134,7 @@ DATASETS = {
     **{name: lambda name=name: swept(name, {"l2_H": [1e-3, 1e-2], "bias": ["none", "free"]}) for name in FUNCTIONS},
     "refused": lambda: swept("closed_form", {"K": [1, 3], "l2_W": [[1e-3], [1e-2]]}),
     "not run": lambda: dataset_with_a_hole(),
-    "own": lambda: swept(own_results, {"loss": ["mse", ufm.get_loss("ce")], "counts ratio": [1.0, 2.0]}, keep_failed=True),
+    "own": lambda: swept(own_results, {"loss": ["mse", ufm.losses.get_loss("ce")], "counts ratio": [1.0, 2.0]}, keep_failed=True),
     "phases": lambda: phase_diagram(PROBLEM, ("l2_W", [1e-3, 1e-1]), ("l2_H", [1e-3, 1.0, 10.0]), progress=False),
 }
 

@@ -38,7 +38,7 @@ def finite(name: str, x: jax.Array, given: Any = None) -> jax.Array:
     """
     if is_traced(x):
         return jnp.where(jnp.all(jnp.isfinite(x)), x, jnp.nan)
-    bad = x.size - int(jnp.count_nonzero(jnp.isfinite(x)))
+    bad = x.size - int(np.count_nonzero(np.isfinite(np.asarray(x))))  # in NumPy: known numbers stay known under jit
     if bad and isinstance(given, np.ndarray) and np.all(np.isfinite(given)):
         raise ValueError(f"{name} must lie within the range of {x.dtype} (jax_enable_x64 widens it), got {bad} numbers beyond")
     if bad:

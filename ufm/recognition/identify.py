@@ -16,7 +16,7 @@ from ufm.precision import full_precision
 from ufm.problem import Problem
 from ufm.recognition.shapes import Shape, recognise
 from ufm.recognition.symmetry import Symmetry, symmetry
-from ufm.theory.catalogue import catalogue
+from ufm.theory.catalogue import catalogue, known_best
 
 _ROLES = ("means", "classifier")
 
@@ -139,9 +139,10 @@ def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match,
     """The theorems about minima that apply, and whether value and logits are as they say."""
     value, found = float(objective(problem, params)), _spectrum(problem, params)
     matches = []
+    known = known_best(problem)
     for theorem in catalogue().values():
-        if theorem.minimiser and not theorem.failing(problem):
-            prediction = jax.jit(theorem.predict)(problem)
+        if theorem.minimiser and not theorem.failing(known):
+            prediction = jax.jit(theorem.predict)(theorem.view(known))
             same_value = abs(float(prediction.value) - value) <= tolerance * max(abs(value), np.finfo(float).tiny)
             expected = _spectrum(problem, prediction.params)
             apart = np.linalg.norm(expected - found) / max(np.linalg.norm(expected), 1e-2)

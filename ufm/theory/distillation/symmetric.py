@@ -96,8 +96,8 @@ def _is_symmetric(problem: Problem) -> bool:
     design, K = problem.design, problem.classes
     if is_traced(design) or len(design.runs) != K:
         return False
-    alike = [np.asarray(design.counts), np.asarray(problem.weight), *([] if problem.bias == "none" else [problem.intercept])]
-    good = all(np.max(np.abs(np.asarray(x) / x[0] - 1)) <= _SLACK for x in alike)
+    alike = map(np.asarray, [design.counts, problem.weight, *([] if problem.bias == "none" else [problem.intercept])])
+    good = all(np.max(np.abs(x / x[0] - 1)) <= _SLACK for x in alike)
     starts, eye = np.cumsum((0, *design.runs[:-1])), np.eye(K, dtype=bool)
     for matrix in (problem.targets, problem.teacher):
         if matrix is not None:
