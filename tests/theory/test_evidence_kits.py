@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ufm.certify import certify
-from ufm.standard_form import padded_point
 
 import ufm
+from ufm.duality import certify
+from ufm.equivalent.standard import padded_point
 from ufm.objective import Params, gradient_norm, logits, objective
 from ufm.solve import Solution
 from ufm.theory import minimum
