@@ -289,8 +289,8 @@ def test_an_error_is_a_magnitude_within_its_tolerance(error):
     [
         (0.0, set()),
         (9e-8, set()),
-        (-9e-13, set()),
         (2e-7, {(C, "gap")}),
+        (-1e-300, {(C, "bound above the value")}),
         (-2e-12, {(C, "bound above the value")}),
         (-1e-2, {(C, "gap"), (C, "bound above the value")}),
         (np.nan, {(C, "gap"), (C, "bound above the value")}),
