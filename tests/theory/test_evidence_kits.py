@@ -16,7 +16,19 @@ from ufm.solve import Solution
 from ufm.theory import minimum
 from ufm.theory.minimum import Measured, examine_point, minimum_evidence, split_point, split_problem
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Check, Claim, Refutation, agreement, below, counterexample, gap_checks, key_of, lower_bound, refuting
+from ufm.theory.theorem import (
+    Check,
+    Claim,
+    Refutation,
+    agreement,
+    below,
+    counterexample,
+    gap_checks,
+    key_of,
+    lower_bound,
+    refuting,
+    relative_error,
+)
 
 A, S, C = "agreement", "stationarity", "certificate"
 
@@ -271,6 +283,7 @@ def test_agreement_takes_tolerances_by_name_and_a_scale_for_what_is_zero():
         (np.nan, 1.0, True),
         (-np.inf, 1.0, True),
         ([-np.inf, 1.0], [1.0, 1.0], True),
+        ([0.0, 0.0], [np.inf, 1.0], True),
         (1.0, np.inf, True),
         ([0.0, 1.0], [1.0, 0.9], True),
         (0.0, -1e-300, True),
@@ -308,7 +321,7 @@ def test_what_may_not_be_above_zero_fails_when_it_is_and_when_it_is_unknown():
 
 
 def test_checks_of_a_refuted_claim_say_so():
-    assert all(check.refutes for check in refuting(agreement(1e-6))(None, HONEST, HONEST))
+    assert [check.refutes for check in refuting(agreement(1e-6))(None, HONEST, HONEST)] == [True, True]
     assert not any(check.refutes for check in agreement(1e-6)(None, HONEST, HONEST))
 
 
@@ -331,3 +344,7 @@ def test_a_counterexample_is_lower_and_pins_the_claim_and_where_it_is_right(foun
 
 def test_keys_of_a_hundred_cases_differ():
     assert len({tuple(map(int, jax.random.key_data(key_of(0, f"case {i}")))) for i in range(100)}) == 100
+
+
+def test_beside_zeros_an_error_is_absolute_and_of_nothing_it_is_none():
+    assert relative_error(np.zeros(2), np.asarray([0.0, -1e-3])) == 1e-3 and relative_error(np.zeros(0), np.zeros(0)) == 0
