@@ -33,7 +33,7 @@ def canonical(problem: Problem) -> Canonical:
 
     Example:
       >>> canonical(Problem.balanced(classes=3, per_class=1000, widths=512, loss="ce", l2_W=1e-3, l2_H=1e-3)).problem
-      Problem(ce, K=3, n=1, widths=(6,), bias=none, l2_W=0.001, l2_H=0.001)
+      Problem(ce, K=3, n=1000, widths=(6,), bias=none, l2_W=0.001, l2_H=0.001)
     """
     own = problem.collapsed() if merges(problem) else problem
     small = dataclasses.replace(own, design=recognised(own.design))

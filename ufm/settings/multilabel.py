@@ -39,7 +39,7 @@ def multi_label_problem(classes: int, samples: Mapping[int, Any], dim: int, **ch
     Source: Li, Li, Wang, Qu (2024).
 
     >>> multi_label_problem(4, {1: 2, 2: 1}, 4, l2_W=1e-3, l2_H=1e-3)
-    Problem(ce, K=4, n=1, widths=(4,), bias=none, l2_W=0.001, l2_H=0.001)
+    Problem(ce, K=4, columns=10, widths=(4,), bias=none, l2_W=0.001, l2_H=0.001)
     """
     check_count("classes", classes, 2)
     if not isinstance(samples, Mapping) or not samples:
