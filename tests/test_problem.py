@@ -364,7 +364,7 @@ REFUSALS = [
     (lambda: imbalanced((2, 1.5), 3), r"counts must be a whole number of at least 1, got 1\.5"),
     (lambda: imbalanced((2,), 3), r"counts must be the sizes of at least 2 classes, got \(2,\)"),
     (lambda: imbalanced(5, 3), r"counts must be .*, got \(?5"),
-    (lambda: balanced(1, 2, 3), r"classes must be a whole number of at least 2, got 1"),
+    (lambda: balanced(1, 2, 3), r"classes must be a whole number of at least 2 and at most 1000000, got 1"),
     (lambda: balanced(3, 0, 3), r"per_class must be a whole number of at least 1, got 0"),
     (lambda: balanced(3, True, 3), r"per_class must be a whole number of at least 1, got True"),
     (lambda: balanced(3, 2, 3, l2_W=-0.1, l2_H=0.1), r"l2_W must be finite and at least 0, got .*-0\.1"),
