@@ -151,7 +151,7 @@ def attenuation(problem):
     def ratio(epsilon):
         H0 = point.H + epsilon * size * noise
         H = ufm.solve(problem.replace(beta=beta, H0=H0), point._replace(H=H0)).params.H
-        before, after = (ufm.metrics.nc1_trace_ratio(x, problem.labels, K) for x in (H0, H))
+        before, after = (ufm.metrics.nc1_trace_ratio(x, problem.labels, K, samples_axis=1) for x in (H0, H))
         return after / before
 
     near = Perturbation(problem.replace(beta=beta, H0=point.H), point, noise)

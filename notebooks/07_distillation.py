@@ -189,7 +189,7 @@ def watch(problem, params):
     """Conflict, NC1 and margin at a point of a flow."""
     W, H = params.weights[0], params.H
     measured = conflict(W[:K], W[-K:], H, teacher_of(a_T))._asdict()
-    nc1 = ufm.metrics.nc1_trace_ratio(H, np.repeat(np.arange(K), n), K)
+    nc1 = ufm.metrics.nc1_trace_ratio(H, np.repeat(np.arange(K), n), K, samples_axis=1)
     return measured | {"nc1": nc1, "margin": own_margin(W[:K] @ H)}
 
 

@@ -141,7 +141,7 @@ q = np.asarray(jax.nn.softmax(ufm.logits(problem, wide.params), axis=0))
 reach = ridge_contexts / tokens.priors
 moved = np.max(np.abs(q - tokens.labels) / reach)
 kinds, kind = np.unique(tokens.labels, axis=1, return_inverse=True)
-nc1_label = float(ufm.metrics.nc1_trace_ratio(wide.params.H, np.ravel(kind), kinds.shape[1]))
+nc1_label = float(ufm.metrics.nc1_trace_ratio(wide.params.H, np.ravel(kind), kinds.shape[1], samples_axis=1))
 print(f"largest |q - p| is {moved:.4f} of tau / pi_j")
 print(f"{m} contexts have {kinds.shape[1]} different labels")
 print(f"NC1 by label {nc1_label:.1e}, by token {worlds['contexts'][-1].nc1:.3f}")

@@ -261,7 +261,7 @@ with tempfile.TemporaryDirectory() as folder:
     if own is None:
         np.savez(file, **arrays)
     features = load_features(file)
-state = ufm.metrics.streaming.moments(features.H, features.labels, features.classes)
+state = ufm.metrics.streaming.moments(features.H, features.labels, features.classes, samples_axis=1)
 shown = ("nc1_trace_ratio", "cdnv", "simplex_distance", "orthogonal_distance", "effective_rank", "nc3_alignment")
 for metric in ufm.metrics.summary(state, features.W, features.b):
     if metric.name in shown:
@@ -290,7 +290,7 @@ for x in report.transitions:
 print(*report.notes, report.summary, sep="\n")
 
 # %%
-means = np.asarray(ufm.metrics.class_means(jnp.asarray(features.H), features.labels, features.classes))
+means = np.asarray(ufm.metrics.class_means(jnp.asarray(features.H), features.labels, features.classes, samples_axis=1))
 W = means.T if features.W is None else features.W
 figure, panels = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
 for ax, (name, G) in zip(panels, {"class means": means.T @ means, "classifier": W @ W.T, "logits": W @ means}.items(), strict=True):

@@ -169,6 +169,7 @@ CLAIM = Check("agreement", "the claim's value", 1e-3, 1e-9, refutes=True)
         ((GOOD, CLAIM._replace(error=1e-12)), False),  # the claim holds
         ((BAD, CLAIM._replace(error=1e-12)), False),
         ((CLAIM._replace(error=math.inf), GOOD), False),
+        ((CLAIM, CLAIM._replace(error=math.inf)), False),
         ((CLAIM, UNKNOWN), False),
         ((CLAIM._replace(error=-1.0), GOOD), False),
     ],
@@ -178,6 +179,19 @@ def test_a_claim_is_refuted_by_its_own_checks_and_pinned_down_by_all_others(chec
     entry = _entry(_result(*checks), status="refuted")
     assert (entry.verdict == "refuted") == refutes == (not entry.failures)
     assert not _entry(_result(CLAIM, GOOD), _result(GOOD), status="refuted").ok  # every case refutes
+
+
+def test_failures_name_the_checks_that_are_to_blame_and_no_others():
+    sentence = ["a-claim [a case]: bad 1.00e-06 (allowed 1e-09)"]
+    assert _entry(_result(GOOD, BAD)).failures == sentence
+    assert _entry(_result(CLAIM, GOOD, BAD), status="refuted").failures == sentence
+
+
+def test_a_diagnostic_is_reported_where_every_number_of_every_case_is_known():
+    assert _result(GOOD, BAD).reported and not _result(GOOD, UNKNOWN).reported
+    assert _entry(_result(GOOD), _result(BAD), status="diagnostic").ok
+    assert not _entry(_result(GOOD), _result(UNKNOWN), status="diagnostic").ok
+    assert _entry(_result(GOOD), _result(GOOD)).seconds == pytest.approx(0.2)
 
 
 def test_all_cases_and_all_draws_are_measured(shelf):

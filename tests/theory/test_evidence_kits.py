@@ -7,16 +7,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ufm.certify import certify
-from ufm.standard_form import padded_point
 
 import ufm
+from ufm.duality import certify
+from ufm.equivalent.standard import padded_point
 from ufm.objective import Params, gradient_norm, logits, objective
 from ufm.solve import Solution
 from ufm.theory import minimum
 from ufm.theory.minimum import Measured, examine_point, minimum_evidence, split_point, split_problem
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Check, agreement, below, gap_checks, lower_bound, refuting
+from ufm.theory.theorem import (
+    Check,
+    Claim,
+    Refutation,
+    agreement,
+    below,
+    counterexample,
+    gap_checks,
+    key_of,
+    lower_bound,
+    refuting,
+    relative_error,
+)
 
 A, S, C = "agreement", "stationarity", "certificate"
 
@@ -237,6 +249,7 @@ HONEST = Leaves(jnp.asarray([1.0, 2.0]), {"in": jnp.asarray(3.0)})
         (HONEST._replace(one=jnp.asarray([1.0 - 1e-5, 2.0])), {(A, "one")}),
         (HONEST._replace(two={"in": jnp.asarray(3.0 - 1e-5)}), {(A, "two.in")}),
         (HONEST._replace(two={"in": jnp.asarray(3.0 + 1e-7)}), set()),
+        (HONEST._replace(one=jnp.asarray([1.0 + 1.5e-6, 2.0])), set()),  # relative to the largest entry, which is 2
         (HONEST._replace(two={"in": jnp.asarray(jnp.nan)}), {(A, "two.in")}),
         (HONEST._replace(one=jnp.asarray([jnp.inf, 2.0])), {(A, "one")}),
         (jax.tree.map(lambda x: -x, HONEST), {(A, "one"), (A, "two.in")}),
@@ -269,6 +282,8 @@ def test_agreement_takes_tolerances_by_name_and_a_scale_for_what_is_zero():
         (1.0, np.nan, True),
         (np.nan, 1.0, True),
         (-np.inf, 1.0, True),
+        ([-np.inf, 1.0], [1.0, 1.0], True),
+        ([0.0, 0.0], [np.inf, 1.0], True),
         (1.0, np.inf, True),
         ([0.0, 1.0], [1.0, 0.9], True),
         (0.0, -1e-300, True),
@@ -289,8 +304,8 @@ def test_an_error_is_a_magnitude_within_its_tolerance(error):
     [
         (0.0, set()),
         (9e-8, set()),
-        (-9e-13, set()),
         (2e-7, {(C, "gap")}),
+        (-1e-300, {(C, "bound above the value")}),
         (-2e-12, {(C, "bound above the value")}),
         (-1e-2, {(C, "gap"), (C, "bound above the value")}),
         (np.nan, {(C, "gap"), (C, "bound above the value")}),
@@ -306,5 +321,30 @@ def test_what_may_not_be_above_zero_fails_when_it_is_and_when_it_is_unknown():
 
 
 def test_checks_of_a_refuted_claim_say_so():
-    assert all(check.refutes for check in refuting(agreement(1e-6))(None, HONEST, HONEST))
+    assert [check.refutes for check in refuting(agreement(1e-6))(None, HONEST, HONEST)] == [True, True]
     assert not any(check.refutes for check in agreement(1e-6)(None, HONEST, HONEST))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Refutation(0.9, 1.0, 2.0), {(A, "below bound")}),
+        (Refutation(1.0, 1.0, 2.0), set()),  # nothing lower: not refuted
+        (Refutation(0.9, 1.0 + 1e-6, 2.0), {(A, "below bound"), (A, "the claim")}),
+        (Refutation(0.9, 1.0, 2.0 + 2e-7), {(A, "below bound"), (A, "where it holds")}),
+        (Refutation(0.9, 1.0 + 1e-10, 2.0 + 1e-10), {(A, "below bound")}),
+    ],
+)
+def test_a_counterexample_is_lower_and_pins_the_claim_and_where_it_is_right(found, expected):
+    checks = counterexample(1e-9)(None, Claim(1.0, 2.0), Refutation(*map(np.asarray, found)))
+    assert failing(checks) == expected and [check.refutes for check in checks] == [True, False, False]
+    loose = counterexample(1e-9, claimed=1e-3, where_it_holds=1e-3)(None, Claim(1.0, 2.0), Refutation(*map(np.asarray, found)))
+    assert failing(loose) == expected & {(A, "below bound")}
+
+
+def test_keys_of_a_hundred_cases_differ():
+    assert len({tuple(map(int, jax.random.key_data(key_of(0, f"case {i}")))) for i in range(100)}) == 100
+
+
+def test_beside_zeros_an_error_is_absolute_and_of_nothing_it_is_none():
+    assert relative_error(np.zeros(2), np.asarray([0.0, -1e-3])) == 1e-3 and relative_error(np.zeros(0), np.zeros(0)) == 0

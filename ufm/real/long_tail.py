@@ -22,6 +22,7 @@ import numpy as np
 from ufm.checks import check_choice, check_positive, check_seed, refuse
 from ufm.command import add_json, carry_out
 from ufm.duality import certify
+from ufm.equivalent.grouped import class_sizes, solve_grouped
 from ufm.objective import Params, logits
 from ufm.problem import Problem, is_balanced
 from ufm.real.long_tail_report import ClassFigures, LongTailReport
@@ -29,7 +30,6 @@ from ufm.settings.long_tail import check_counts, exponential_counts, imagenet_lt
 from ufm.solve import solve
 from ufm.status import Status
 from ufm.theory.catalogue import predict
-from ufm.theory.imbalance.grouped import class_sizes, solve_grouped
 from ufm.theory.imbalance.nonnegative import critical_size
 from ufm.theory.imbalance.thresholds import largest_eigenvalue
 from ufm.theory.imbalance.two_groups import two_sizes

@@ -63,7 +63,7 @@ def uniqueness_check(problem: Problem, prediction: Prediction, measured_differs:
 
 def _has_another(problem: Problem, prediction: Prediction) -> bool:
     """Whether an image of the predicted point has its value and other logits."""
-    p, value = prediction.params, float(prediction.value)
+    p, value = jax.tree.map(np.asarray, prediction.params), float(prediction.value)  # in NumPy, which compiles nothing
     z = np.asarray(logits(problem, p))
     without_bias, labels, size = np.asarray(logits(problem, p._replace(b=None))), np.asarray(problem.labels), _scale(z)
     images: list[tuple[np.ndarray, Callable[[], Params]]] = []  # logits, and the point, which is made where they differ
@@ -73,8 +73,10 @@ def _has_another(problem: Problem, prediction: Prediction) -> bool:
             sign = np.where(labels == k, -1.0, 1.0)[None, :]
             images.append((z - without_bias + sign * without_bias, partial(_with_signs, p, sign)))
     if len(problem.groups) == problem.classes and problem.trainable > 0:
+        counts = np.asarray(problem.counts)
         for k, j in combinations(range(problem.classes), 2):
-            if problem.groups[k] == problem.groups[j]:
+            # classes of other sizes change the value when they change places, unless both are dead
+            if problem.groups[k] == problem.groups[j] and abs(counts[k] / counts[j] - 1) < _SAME_VALUE:
                 rows, columns = _exchange(problem, k, j)
                 images.append((z[rows][:, columns], partial(_exchanged, p, rows, columns)))
     for logits_there, point in images:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.log_domain import log_objective
-from ufm.objective import Params, logits
+from ufm.objective import Params, end_to_end, logits
 from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
 from ufm.theory.theorem import Check, Theorem, agreement, refuting
 
@@ -59,12 +59,10 @@ def measure_exponents(case: SimplexStart, key: jax.Array) -> tuple[Exponents, Ex
 
 
 def _features_alone(case: SimplexStart) -> SimplexStart:
-    """All weights fixed, the classifier at a simplex of unit size: features of the same logits."""
-    *_, U = case.params.weights
-    eye, root = jnp.eye(U.shape[0]), jnp.linalg.norm(U, 2)
-    return case._replace(
-        params=Params((eye, eye, case.params.weights[2] / root), case.params.H, None), trained=0 * case.trained
-    )
+    """All weights fixed, with a product of unit size on the same simplex: features alone are trained."""
+    W = end_to_end(case.problem, case.params.weights)
+    eye = jnp.eye(W.shape[1], dtype=W.dtype)
+    return case._replace(params=Params((eye, eye, W / jnp.linalg.norm(W, 2)), case.params.H, None), trained=0 * case.trained)
 
 
 def _against_one_over_t(case: SimplexStart, predicted: Exponents, measured: tuple) -> list[Check]:

@@ -54,10 +54,10 @@ def measure(case: Point, key: jax.Array) -> tuple[Drift, Drift]:
 
 
 def evidence(case: Point, predicted: Drift, measured: tuple[Drift, Drift]) -> list[Check]:
-    """Sums far from the claim past the collapse; below it, sums of the claim up to the rounding of the dtype."""
+    """Sums far from the claim past the collapse; below it, sums of the claim up to the rounding of all that is summed."""
     past, before = measured
-    rounding = float(jnp.finfo(case.W.dtype).eps)
-    pins = agreement(2 * rounding, scale=1.0)(case, predicted, before)
+    rounding = case.W.size * float(jnp.finfo(case.W.dtype).eps)
+    pins = agreement(rounding, scale=1.0)(case, predicted, before)
     refuted = refuting(agreement(_SLACK, scale=1.0))(case, predicted, past)
     return [*refuted, *(check._replace(name=f"{check.name} before the collapse") for check in pins)]
 

@@ -19,7 +19,7 @@ from ufm.frames import helmert
 from ufm.losses import CE, is_loss
 from ufm.minimise import minimise
 from ufm.objective import Params
-from ufm.problem import Problem, is_one_hot
+from ufm.problem import Problem, classes_of, grouped, is_one_hot
 
 
 class Sizes(NamedTuple):
@@ -40,8 +40,11 @@ class Grouped(NamedTuple):
 
 def class_sizes(problem: Problem) -> Sizes:
     """Which classes share a size; the numbers of the problem must be known."""
-    negative, group, members = np.unique(-np.asarray(problem.counts), return_inverse=True, return_counts=True)
-    return Sizes(-negative, members, group)
+    design = grouped(classes_of(problem.design))
+    if design is None:
+        refuse("problem", problem, "one of known class sizes")
+    group = np.asarray(design.groups)
+    return Sizes(np.asarray(design.sizes), np.bincount(group), group)
 
 
 def solve_grouped(problem: Problem, key: jax.Array, *, tolerance: float = 1e-10, max_steps: int = 5000) -> Grouped:
