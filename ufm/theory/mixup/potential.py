@@ -55,10 +55,11 @@ def two_logits(classes: int, t: jax.Array, kappa: jax.Array) -> tuple[jax.Array,
     fixed = lax.stop_gradient((t, jnp.minimum(kappa, flat)))
 
     def damped(_, point):
-        dx, dy = step(*point, *fixed)
+        x, y = point
+        dx, dy = step(x, y, *fixed)
         length = 2 * jnp.maximum(jnp.abs(dx), jnp.abs(dy))
         shorter = jnp.where(length > 0, jnp.log1p(length) / jnp.where(length > 0, length, 1), 1)
-        return point[0] + shorter * dx, point[1] + shorter * dy
+        return x + shorter * dx, y + shorter * dy
 
     def finish(point, _):
         x, y, u = point
