@@ -57,7 +57,7 @@ nodes = 4 if QUICK else 9  # values of lambda that stand for its law (Gauss-Jaco
 # %%
 mixture = mixup_types(K, *lambda_nodes(alpha, nodes))
 problem = mixup_problem(mixture, d, l2_W=l2_W, l2_H=l2_H)
-predicted = jax.jit(ufm.predict)(problem)  # compiled as a whole: faster than step by step
+predicted = ufm.predict(problem)
 found = ufm.solve(problem, jax.random.key(0))
 bound = ufm.certify(problem, found.params)
 kappa = float(np.sum(found.params.weights[0] ** 2) / (K - 1) / l2_H)

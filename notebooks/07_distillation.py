@@ -22,7 +22,6 @@
 
 # %%
 import os
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -122,8 +121,8 @@ def study(build, margin):
 
 
 margins = np.append(a_T, np.linspace(0.5, 12, 5 if QUICK else 13))
-ones, twos = (jax.jit(jax.lax.map, static_argnums=0)(partial(study, build), margins) for build in (one, two))
-own = jax.jit(ufm.predict)(alone)
+ones, twos = (jax.tree.map(lambda *x: np.stack(x), *[study(build, margin) for margin in margins]) for build in (one, two))
+own = ufm.predict(alone)
 a_alone = float(own_margin(ufm.logits(alone, own.params)))
 
 # %%

@@ -174,3 +174,18 @@ def test_a_sum_from_below_is_below_the_exact_sum():
     low, slack = rounding.total_below(jnp.asarray(weights), jnp.asarray(terms), jnp.zeros(300))
     exact = sum(Fraction(a) * Fraction(b) for a, b in zip(weights.tolist(), terms.tolist(), strict=True))
     assert Fraction(float(low)) <= exact <= Fraction(float(low)) + 2 * Fraction(float(slack))
+
+
+def test_bounds_of_float32_are_rounded_down_under_jit_too():
+    """XLA leaves out a conversion to float32 and back: what is compared with must have been rounded all the same."""
+    x = jnp.asarray([1 / 3, -1 / 3, 0.1, 1e-30, 0.0, 7e20])
+    for function in (rounding.rounded_down, jax.jit(rounding.rounded_down, static_argnums=1)):
+        down = function(x, jnp.float32)
+        assert down.dtype == jnp.float32 and np.all(np.asarray(down, float) <= np.asarray(x))
+        np.testing.assert_allclose(down, x, rtol=3e-7, atol=1e-37)
+    inwards = jax.jit(rounding.rounded_inwards, static_argnums=1)(x, jnp.float32)
+    assert np.all(np.abs(inwards) <= np.abs(x)) and np.array_equal(inwards, np.asarray(inwards, np.float32).astype(float))
+    problem = ufm.Problem.balanced(3, 1, 2, bias="ridge", l2_b=np.float32(1e-12), l2_W=np.float32(3), l2_H=np.float32(3))
+    params = ufm.predict(problem).params
+    for bounded in (ufm.certify, jax.jit(ufm.certify)):  # zero features are the minimum, of value 1/3 but for the bias
+        assert float(bounded(problem, params).lower_bound) <= 1 / 3

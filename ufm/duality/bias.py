@@ -98,7 +98,7 @@ def mixed_until_balanced(columns: Columns, dual: list, dtype: Any) -> list:
 
     def mixed(share: jax.Array) -> list:
         both = zip(dual, centres, strict=True)
-        return [rounded_inwards((1 - share) * t + share * centre, dtype).astype(t.dtype) for t, centre in both]
+        return [rounded_inwards((1 - share) * t + share * centre, dtype) for t, centre in both]
 
     def crowded(share: jax.Array) -> jax.Array:
         return (share < 1) & ~balance(columns, mixed(share), margin=4.0)[1]

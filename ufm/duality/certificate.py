@@ -223,7 +223,7 @@ def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Foun
 
     def bounded(dual: list) -> tuple[DualBound, jax.Array]:
         inside = jnp.stack([part.atom.clip(x, part.about(y, t)) for part, x in zip(parts, dual, strict=True)])
-        fixed = rounded_inwards(inside, dtype).astype(z.dtype)
+        fixed = rounded_inwards(inside, dtype)
         return evaluate(columns, fixed, c), fixed
 
     if columns.trainable == 0 or columns.features == "sphere":

@@ -33,15 +33,21 @@ def widened(tree: T) -> T:
 
 
 def rounded_down(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """The largest number of the dtype that is at most x."""
-    near = x.astype(dtype)
-    return jnp.where(near > x, near - jnp.abs(near) * jnp.finfo(dtype).eps - jnp.finfo(dtype).tiny, near)
+    """A number of the dtype that is at most x, next to it."""
+    near, info = rounded(x, dtype), jnp.finfo(dtype)
+    return jnp.where(near > x, rounded(near - jnp.abs(near) * info.eps - info.tiny, dtype), near).astype(dtype)
 
 
 def rounded_inwards(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """A number of the dtype between 0 and x, next to x."""
-    near = x.astype(dtype)
-    return jnp.where(jnp.abs(near) > jnp.abs(x), near * (1 - jnp.finfo(dtype).eps), near)
+    """A number of the dtype between 0 and x, next to x, in the dtype of x."""
+    near = rounded(x, dtype)
+    return jnp.where(jnp.abs(near) > jnp.abs(x), rounded(near * (1 - jnp.finfo(dtype).eps), dtype), near)
+
+
+def rounded(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """x rounded to a narrower dtype, in its own: under jit XLA leaves a conversion there and back out, this it does not."""
+    info = jnp.finfo(dtype)
+    return lax.reduce_precision(x, info.nexp, info.nmant)
 
 
 def ends(concave: Callable[[jax.Array], jax.Array], x: jax.Array, radius: jax.Array) -> jax.Array:
