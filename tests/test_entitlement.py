@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from ufm.settings.distillation import confident_teacher, distilled_problem
 from ufm.settings.language import next_token_problem, uniform_supports
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
 from ufm.settings.multilabel import multi_label_problem
-from ufm.theory.catalogue import catalogue
+from ufm.theory.catalogue import catalogue, served_accuracy
 from ufm.theory.prediction import grounded
 
 KEY = jax.random.key(0)
@@ -132,6 +133,16 @@ def test_the_derivative_of_the_predicted_value_is_the_envelopes_in_every_leaf(la
     step = 1e-5 * float(problem.l2_H)
     ends = [float(ufm.predict(problem.replace(l2_H=float(problem.l2_H) + s)).value) for s in (-step, step)]
     np.testing.assert_allclose(slopes["l2_H"], (ends[1] - ends[0]) / (2 * step), rtol=1e-5)
+
+
+@pytest.mark.parametrize("label", ["mse, class sizes, free bias", "ce, two sizes", "logistic", "non-negative", "mixup, ce", "label sets"])
+def test_predictions_in_float32_are_float32_and_right_to_its_accuracy(label):
+    problem = PREDICTED[label]()
+    single = jax.tree.map(lambda x: x.astype(jnp.float32), problem)
+    found = ufm.predict(single)
+    assert {x.dtype for x in jax.tree.leaves(found) if jnp.issubdtype(x.dtype, jnp.floating)} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(found.value, ufm.predict(problem).value, rtol=1e-4)
+    assert found.accuracy <= served_accuracy(jnp.float32)
 
 
 @pytest.mark.parametrize("name", ["run_weight", "multiplicity", "table"])

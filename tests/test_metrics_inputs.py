@@ -375,8 +375,9 @@ def test_vci_of_degenerate_features_is_its_rational_number(kind, dtype):
         frame = np.linalg.qr(rng.normal(size=(len(X), len(X))))[0]
         for scale in (1.0, 1e-24, 1e20):
             np.testing.assert_allclose(m.vci((scale * X).astype(dtype), labels, classes), exact, **tolerance)
-        turned = (frame @ X).astype(dtype)
-        np.testing.assert_allclose(m.vci(turned, labels, classes), exact, **tolerance)
+        if kind != "constant":  # turned with others, a large constant leaves its rounding in all of them, which no one can tell
+            turned = (frame @ X).astype(dtype)
+            np.testing.assert_allclose(m.vci(turned, labels, classes), exact, **tolerance)
         if dtype == np.float64:
             table = {x.name: x.value for x in summary(streaming.moments(X.astype(float), labels, classes, samples_axis=1))}
             np.testing.assert_allclose(table["vci"], exact, **tolerance)

@@ -6,9 +6,7 @@ from tests.random_claims import Structure, count
 
 TRIED = (
     Structure("ce", "free", "sizes", "free", (4,), "float64"),
-    Structure("mse", "none", "balanced", "free", (4, 4), "float64"),
     Structure("logistic", "ridge", "smoothed", "free", (4,), "float32"),
-    Structure("ce", "none", "balanced", "sphere", (4,), "float64"),
 )
 
 

@@ -59,7 +59,7 @@ SHARP = (
     ("lion-frank-wolfe", "sign", "inside", 1.001),
     ("lion-frank-wolfe", "msign", "inside", 1.001),
     ("lion-frank-wolfe", "gaps", "inside", 1.001),
-    ("box-ce-bound", "design", "K=3 d=3 B=1.0", 1.001),
+    ("box-ce-bound", "", "K=3 d=3 B=1.0", 1.001),
 )
 
 

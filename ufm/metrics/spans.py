@@ -39,7 +39,7 @@ def _pseudo_inverse_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax
 
 
 @jax.custom_jvp
-def unexplained(means: jax.Array, root: jax.Array, floors: jax.Array) -> jax.Array:
+def unexplained(means: jax.Array, root: jax.Array, floor: jax.Array) -> jax.Array:
     """p - tr((B B^T + R^T R)^+ B B^T), p the smaller side of B, without the cancellation of that form.
 
     On the span of B let W_s be the Schur complement of R^T R (what is left of it along the span after regression on what is
@@ -49,14 +49,14 @@ def unexplained(means: jax.Array, root: jax.Array, floors: jax.Array) -> jax.Arr
     Args:
       means: B, shape (d, c), c up to d or beyond.
       root: R, shape (r, d).
-      floors: singular values of B up to the first, and of R up to the second, are rounding; shape (2,), without slope.
+      floor: singular values of B up to it are rounding, scalar without slope.
 
     Returns:
       Scalar from 0 to p.
     """
     directions = min(means.shape)
     root = _compressed(root)
-    frame, lengths, seen, sizes, left, _ = _split(means, root, floors)
+    frame, lengths, seen, sizes, left, _ = _split(means, root, floor)
     along = jnp.where(seen[None, :], _product(root, frame[:, :directions]), 0)
     left = jnp.where(sizes[None, :] > 0, left, 0)
     rest = along - _product(left, _product(left.T, along))
@@ -66,8 +66,8 @@ def unexplained(means: jax.Array, root: jax.Array, floors: jax.Array) -> jax.Arr
 
 @unexplained.defjvp
 def _unexplained_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    (means, root, floors), (d_means, d_root, _) = primals, tangents
-    frame, _, seen, sizes, _, right = _split(means, _compressed(root), floors)
+    (means, root, floor), (d_means, d_root, _) = primals, tangents
+    frame, _, seen, sizes, _, right = _split(means, _compressed(root), floor)
     # An orthonormal basis of what is kept, zero where it is not, in which T has full rank.
     inside = jnp.where(seen[None, :], frame[:, : seen.size], 0)
     across = jnp.where(sizes[None, :] > 0, _product(frame, right.T), 0)
@@ -80,24 +80,24 @@ def _unexplained_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Ar
     slope_means = _product(inverse, _product(of_root, of_root.T), of_means)
     slope_root = _product(inverse, _product(of_means, of_means.T), of_root)
     slope = 2 * (jnp.sum(slope_root.T * d_root) - jnp.sum(slope_means * d_means))
-    return unexplained(means, root, floors), slope
+    return unexplained(means, root, floor), slope
 
 
-def _split(means: jax.Array, root: jax.Array, floors: jax.Array) -> tuple[jax.Array, ...]:
+def _split(means: jax.Array, root: jax.Array, floor: jax.Array) -> tuple[jax.Array, ...]:
     """Frame (d, d) that begins with the span of B, B's singular values, which are seen, and the SVD of R across the span.
 
     The directions that B could occupy but does not belong to those across its span. A computed frame is off by eps times the
-    condition of B, so that much of R leaks across; less than that, and what centring made of large features, is no variability.
+    condition of B, so that much of R leaks across; less than that there is no variability.
     """
     directions = min(means.shape)
     frame, lengths, _ = jnp.linalg.svd(means, full_matrices=True)
-    seen = lengths > floors[0]
+    seen = lengths > floor
     beyond = np.arange(frame.shape[1]) >= directions
     outside = jnp.where(beyond, True, ~jnp.concatenate([seen, np.zeros(frame.shape[1] - directions, bool)]))
     left, sizes, right = jnp.linalg.svd(jnp.where(outside[None, :], _product(root, frame), 0), full_matrices=False)
     condition = lengths[0] / jnp.min(jnp.where(seen, lengths, jnp.where(lengths[0] > 0, lengths[0], 1)))
     whole = jnp.sqrt(jnp.sum(root**2)) * jnp.maximum(condition, 1)
-    cut = float(jnp.finfo(means.dtype).eps) * max(root.shape) * whole + floors[1]
+    cut = float(jnp.finfo(means.dtype).eps) * max(root.shape) * whole
     return frame, lengths, seen, jnp.where(sizes > cut, sizes, 0), left, right
 
 

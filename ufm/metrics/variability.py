@@ -221,8 +221,7 @@ def scatter_vci(s: Scatter) -> jax.Array:
     coordinates, floor = _coordinates(s)
     per_class = jnp.sqrt(jnp.asarray(classes, floor.dtype))
     root = (s.deviations * jnp.sqrt(s.shares)[None, :]).T
-    floors = jnp.stack([floor / per_class, jnp.linalg.norm(s.rounding)])
-    return measured(s, unexplained(coordinates / per_class, root, floors) / min(dim, classes - 1))
+    return measured(s, unexplained(coordinates / per_class, root, floor / per_class) / min(dim, classes - 1))
 
 
 @partial(jax.jit, static_argnums=2)

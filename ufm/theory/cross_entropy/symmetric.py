@@ -98,7 +98,7 @@ def predict_symmetric(problem: Problem) -> Prediction:
 def _reach(fit: Callable, target: jax.Array) -> jax.Array:
     """Half the length of the brackets: 1e4 targets, less where the slopes of the loss would leave the range of the dtype."""
     frozen = lax.stop_gradient(target)
-    reaches = _REACH * jnp.maximum(1, jnp.max(jnp.abs(frozen))) / 2.0 ** jnp.arange(_SHORTENINGS)
+    reaches = _REACH * jnp.maximum(1, jnp.max(jnp.abs(frozen))) / 2.0 ** jnp.arange(_SHORTENINGS, dtype=frozen.dtype)
     corners = jnp.asarray([c for c in itertools.product((-1, 0, 1), repeat=2)], frozen.dtype)
     slopes = jax.grad(lambda x: fit(x[0], x[1], frozen))
     found = lax.map(lambda reach: jnp.all(jnp.isfinite(jax.vmap(slopes)(reach * corners))), reaches)
