@@ -135,7 +135,10 @@ def test_the_derivative_of_the_predicted_value_is_the_envelopes_in_every_leaf(la
     np.testing.assert_allclose(slopes["l2_H"], (ends[1] - ends[0]) / (2 * step), rtol=1e-5)
 
 
-@pytest.mark.parametrize("label", ["mse, class sizes, free bias", "ce, two sizes", "logistic", "non-negative", "mixup, ce", "label sets"])
+FLOAT32 = ("mse, class sizes, free bias", "ce, two sizes", "logistic", "non-negative", "mixup, ce", "label sets")
+
+
+@pytest.mark.parametrize("label", FLOAT32)
 def test_predictions_in_float32_are_float32_and_right_to_its_accuracy(label):
     problem = PREDICTED[label]()
     single = jax.tree.map(lambda x: x.astype(jnp.float32), problem)
