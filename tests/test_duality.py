@@ -189,3 +189,11 @@ def test_bounds_of_float32_are_rounded_down_under_jit_too():
     params = ufm.predict(problem).params
     for bounded in (ufm.certify, jax.jit(ufm.certify)):  # zero features are the minimum, of value 1/3 but for the bias
         assert float(bounded(problem, params).lower_bound) <= 1 / 3
+
+
+def test_class_sizes_of_float32_are_added_up_before_they_are_rounded():
+    sizes = np.array([2.6707571, 2.9065206, 6386.938], np.float32)
+    ridges = {"l2_W": np.float32(0.1), "l2_H": np.float32(0.2)}
+    problem = ufm.Problem.imbalanced((1, 2, 3), 4, columns="class", loss="ce", **ridges).replace(multiplicity=sizes)
+    zero = jax.tree.map(jnp.zeros_like, ufm.initialize(problem, jax.random.key(0)))
+    assert float(certify(problem, zero).lower_bound) <= np.log(3)

@@ -154,10 +154,11 @@ def certify(problem: Problem, params: Params) -> Certificate:
     check_point(problem, params)
     certificate_kind(problem)
     make_room_for(problem, params)
+    dtype = problem.dtype
+    problem, params = widened((problem, params))  # before anything is derived from the numbers: N is their sum, not a rounded one
     # the kind of targets does not matter here, nor a missing bias: problems that differ in them alone share a program
     value, largest = _value(share_bias(problem), point_with_bias(problem, params))
     z = _mean_logits(problem, params)
-    dtype = problem.dtype
     found = _certify(columns_of(problem), z, value, largest, dtype)
     exact = value.astype(dtype)
     lower = rounded_down(found.bound.lower, dtype)
@@ -177,9 +178,8 @@ class _Found(NamedTuple):
 
 @jax.jit
 def _value(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
-    """(f at the point, the largest logit), in the widest floats."""
+    """(f at the point, the largest logit)."""
     with jax.default_matmul_precision("highest"):
-        problem, params = widened((problem, params))
         params = along_domain(problem, params)
         z = logits(problem, params)
         return data_term(problem, z) + penalty(problem, params), jnp.max(jnp.abs(z))
@@ -189,7 +189,7 @@ def _value(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
 def _mean_logits(problem: Problem, params: Params) -> jax.Array:
     """(K, runs) logits of the mean features of each run of equal columns."""
     with jax.default_matmul_precision("highest"):
-        problem, params = widened((problem, along_domain(problem, params)))
+        params = along_domain(problem, params)
         merged = problem.collapsed()
         z = end_to_end(problem, params.weights) @ (features_of_runs(problem, params.H) / jnp.sqrt(merged.multiplicity)[None, :])
         return z if params.b is None else z + params.b[:, None] * merged.intercept[None, :]

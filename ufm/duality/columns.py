@@ -55,9 +55,9 @@ class Columns:
 def columns_of(problem: Problem) -> Columns:
     """The columns of a problem, merged where equal, in the widest floats there are."""
     free = problem.bias == "free"
-    merged = problem.collapsed()
+    merged = widened(problem).collapsed()
     merged = merged if free else share_bias(merged)
-    numbers = widened({name: getattr(merged, name) for name in _NUMBERS})
+    numbers = {name: getattr(merged, name) for name in _NUMBERS}
     return Columns(**numbers, loss=problem.loss, free=free, features=problem.features, trainable=problem.trainable)
 
 
