@@ -148,6 +148,19 @@ def test_predictions_in_float32_are_float32_and_right_to_its_accuracy(label):
     assert found.accuracy <= served_accuracy(jnp.float32)
 
 
+def test_what_float32_loses_of_a_small_loss_is_not_served_without_a_word():
+    ridges = {"l2_W": 1e-6, "l2_H": 1e-6, "bias": "ridge", "l2_b": 1e-6, "loss": "logistic", "smoothing": 1e-5}
+    double = Problem.balanced(3, 1, 4, columns="class", **ridges)
+    single = jax.tree.map(lambda x: x.astype(jnp.float32), double)
+    exact = ufm.predict(jax.tree.map(lambda x: x.astype(float), single)).value
+    try:
+        served = ufm.predict(single)
+    except ValueError as refusal:
+        assert "accurate in float32" in str(refusal)
+    else:
+        assert abs(served.value - exact) <= 2 * served_accuracy(jnp.float32) * exact
+
+
 @pytest.mark.parametrize("name", ["run_weight", "multiplicity", "table"])
 def test_derivatives_in_targets_weights_and_sizes_are_those_of_minima_that_are_searched_for(name):
     """Leaves of which no closed form speaks once they move: against differences of minima."""

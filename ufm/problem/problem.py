@@ -292,8 +292,8 @@ class Problem(ColumnNumbers):
         return jnp.exp(jnp.mean(jnp.log(self.ridges)))
 
     def __repr__(self) -> str:
-        equal = isinstance(self.design, EqualClasses)
-        per_class = f"n={brief(self.design.n)}" if equal else f"columns={self.columns}"
+        design = self.design
+        per_class = f"n={brief(design.n)}" if isinstance(design, EqualClasses) else f"columns={self.columns}"
         shown = [self.loss.name, f"K={self.classes}", per_class, f"widths={self.widths}", f"bias={self.bias}"]
         if self.features != "free":
             shown.append(f"features={self.features}")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.card import card_of
+from ufm.duality.rounding import widened
 from ufm.envelope import slope_along
 from ufm.objective import Params, along_domain, objective
 from ufm.problem import Problem
@@ -60,12 +61,14 @@ def grounded(problem: Problem, prediction: Prediction) -> Prediction:
     By the envelope theorem d f* / d leaf is the derivative of the objective at the minimiser, held fixed.
     """
     params = prediction.params
-    f = objective(problem, along_domain(problem, params))
+    # float32 is held against float64 where JAX has it: the objective of small losses loses the same digits as their closed form
+    exact, point = widened((problem, params))
+    f = objective(exact, along_domain(exact, point))
     # next to the value at zero what rounding leaves of a sum is nothing
-    floor = 64 * jnp.finfo(f.dtype).eps * jnp.abs(objective(problem, jax.tree.map(jnp.zeros_like, params)))
+    floor = 64 * jnp.finfo(f.dtype).eps * jnp.abs(objective(exact, jax.tree.map(jnp.zeros_like, point)))
     size = jnp.maximum(jnp.abs(prediction.value), floor)
     size = jnp.where(size > 0, size, 1)
-    accuracy = lax.stop_gradient(jnp.abs(f - prediction.value) / size)
+    accuracy = lax.stop_gradient(jnp.abs(f - prediction.value) / size).astype(prediction.value.dtype)
     return dataclasses.replace(prediction, value=_minimum_of(problem, params, prediction.value), accuracy=accuracy)
 
 
