@@ -10,7 +10,8 @@ below.
 
 from ufm.duality.bound import DualBound, dual_bound
 from ufm.duality.certificate import KINDS, Certificate, bound_in_words, certificate_kind, certify, is_tight
-from ufm.duality.escape import escape_direction, loss_gradients, scaled_gradient
+from ufm.duality.columns import loss_gradients
+from ufm.duality.escape import escape_direction, scaled_gradient
 
 __all__ = [
     "KINDS",

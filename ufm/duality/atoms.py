@@ -57,6 +57,40 @@ def log_shares(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return u - total, jnp.where(top, (x.shape[0] + 4 * LIBRARY) * unit(x) * total + error * jnp.minimum(total, 1), error)
 
 
+class Separate:
+    """What atoms share whose conjugate is a sum over entries: none of them is implied by the others."""
+
+    coupled: ClassVar[bool] = False
+
+    def pivot(self, t: jax.Array, y: jax.Array) -> jax.Array:
+        """None of the entries."""
+        del y
+        return jnp.zeros(t.shape, bool)
+
+
+class WrongClasses:
+    """What atoms share that see x_k - x_true alone: columns sum to zero, with t_k >= 0 off the true class, which is the pivot."""
+
+    coupled: ClassVar[bool] = True
+
+    def target(self, y: jax.Array) -> jax.Array:
+        """One-hot at the true class."""
+        return true_class(y).astype(y.dtype)
+
+    def clip(self, t: jax.Array, y: jax.Array) -> jax.Array:
+        """t >= 0 off the true class."""
+        return jnp.where(true_class(y), t, jnp.maximum(t, 0))
+
+    def pivot(self, t: jax.Array, y: jax.Array) -> jax.Array:
+        """The true class."""
+        del t
+        return true_class(y)
+
+    def slack(self, t: jax.Array, y: jax.Array) -> jax.Array:
+        """How far each entry may move."""
+        return jnp.where(true_class(y), jnp.inf, t)
+
+
 @dataclass(frozen=True)
 class Entropy:
     """logsumexp(x) - <y, x>, whose conjugate is -entropy(y + t) on distributions; y_true stands for 1 minus the other targets."""
@@ -105,10 +139,8 @@ class Entropy:
 
 
 @dataclass(frozen=True)
-class Bernoulli:
+class Bernoulli(Separate):
     """sum_k softplus(x_k) - y_k x_k, whose conjugate is minus the sum of the entropies of Bern(y + t)."""
-
-    coupled: ClassVar[bool] = False
 
     def target(self, y: jax.Array) -> jax.Array:
         """The probabilities whose mean over the columns makes a balanced dual point."""
@@ -121,10 +153,6 @@ class Bernoulli:
     def clip(self, t: jax.Array, y: jax.Array) -> jax.Array:
         """t with 0 <= y + t <= 1 for certain."""
         return jnp.clip(t, -y, (1 - y) * (1 - 8 * unit(y)))
-
-    def pivot(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """None of the entries."""
-        return jnp.zeros(t.shape, bool)
 
     def slack(self, t: jax.Array, y: jax.Array) -> jax.Array:
         """How far each entry may move."""
@@ -144,10 +172,8 @@ class Bernoulli:
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class Quadratic(Separate):
     """|x - y|^2 / 2, with the conjugate <t, y> + |t|^2 / 2 everywhere."""
-
-    coupled: ClassVar[bool] = False
 
     def target(self, y: jax.Array) -> jax.Array:
         """The targets."""
@@ -162,10 +188,6 @@ class Quadratic:
         del y
         return t
 
-    def pivot(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """None of the entries."""
-        return jnp.zeros(t.shape, bool)
-
     def slack(self, t: jax.Array, y: jax.Array) -> jax.Array:
         """As far as the sizes at hand: any move is allowed, a small one is cheap."""
         return 1 + jnp.abs(t) + jnp.abs(y)
@@ -178,31 +200,13 @@ class Quadratic:
 
 
 @dataclass(frozen=True)
-class Hinge:
+class Hinge(WrongClasses):
     """sum_{k != true} max(0, 1 + x_k - x_true)^2 / 2, with the conjugate sum t_k^2/2 - t_k where t_k >= 0 off the true class."""
-
-    coupled: ClassVar[bool] = True
-
-    def target(self, y: jax.Array) -> jax.Array:
-        """One-hot at the true class."""
-        return true_class(y).astype(y.dtype)
 
     def point(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """The violations, and minus their sum."""
         own = jnp.sum(jnp.where(true_class(y), x, 0), axis=0)[None, :]
         return implied(true_class(y), jnp.maximum(1 + x - own, 0))
-
-    def clip(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """t >= 0 off the true class."""
-        return jnp.where(true_class(y), t, jnp.maximum(t, 0))
-
-    def pivot(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """The true class."""
-        return true_class(y)
-
-    def slack(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """How far each entry may move."""
-        return jnp.where(true_class(y), jnp.inf, t)
 
     def below(self, t: jax.Array, radius: jax.Array, y: jax.Array) -> Below:
         """sum t_k - t_k^2/2 over the wrong classes."""

@@ -8,16 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.duality.bound import balance
-from ufm.duality.columns import Columns
+from ufm.duality.columns import Columns, loss_gradients
 from ufm.duality.parts import own_parts
 from ufm.duality.rounding import product, rounded_inwards
 
 _NEWTON, _CONJUGATE = 24, 100  # most steps of each
-
-
-def loss_gradients(columns: Columns, z: jax.Array) -> jax.Array:
-    """(K, C) gradients of the loss in the logits of each column."""
-    return jax.vmap(jax.grad(columns.loss.value), in_axes=1, out_axes=1)(z, columns.about)
 
 
 def best_free_bias(columns: Columns, z: jax.Array) -> jax.Array:
@@ -28,7 +23,7 @@ def best_free_bias(columns: Columns, z: jax.Array) -> jax.Array:
         return z + b[:, None] * a
 
     def value(b: jax.Array) -> jax.Array:
-        return jnp.sum(columns.shares * jax.vmap(columns.loss.value, in_axes=1)(shifted(b), columns.about))
+        return jnp.sum(columns.shares * jax.vmap(columns.loss.value, in_axes=1)(shifted(b), columns.loss_targets))
 
     def gradient(b: jax.Array) -> jax.Array:
         return product(loss_gradients(columns, shifted(b)), weights)

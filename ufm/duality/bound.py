@@ -81,7 +81,7 @@ def evaluate(columns: Columns, dual: jax.Array, c: jax.Array) -> DualBound:
     norm = gain(columns, G, G_radius)
     cost = bias_cost(columns, theta, radius) + feature_cost(columns, G, G_radius, norm)
     bound, slack = lower - cost - 4 * unit(lower) * (jnp.abs(lower) + jnp.abs(cost)), slack + 8 * unit(lower) * cost
-    below = norm <= c if columns.trainable and columns.features != "sphere" else jnp.asarray(True)
+    below = norm <= c if columns.priced else jnp.asarray(True)
     status = jnp.where(below, int(Status.BOUNDED), int(Status.NOT_BELOW_RIDGES))
     status = jnp.where(inside, status, int(Status.OUTSIDE_DOMAIN))
     status = jnp.where(balanced, status, int(Status.UNBALANCED))
@@ -93,7 +93,7 @@ def infimum_below(columns: Columns) -> jax.Array:
     """At most sum_c (w_c m_c / N) inf loss(., y_c), the bound of the dual point zero; `least` where the conjugate is unknown."""
     parts = parts_of(columns.loss)
     if parts is None:
-        infima = jax.vmap(columns.loss.infimum, in_axes=1)(columns.about)
+        infima = jax.vmap(columns.loss.infimum, in_axes=1)(columns.loss_targets)
         return total_below(columns.shares, infima, 64 * unit(infima) * jnp.abs(infima))[0]
     below = [_part_below(columns, p, x, x) for p, x in ((p, _nothing(columns, p)) for p in parts)]
     value, allowance = (reduce(add, (b[i] for b in below)) for i in (0, 1))

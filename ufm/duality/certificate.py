@@ -20,9 +20,9 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.checks import is_traced, refuse
-from ufm.duality.bias import best_free_bias, loss_gradients, mixed_until_balanced
+from ufm.duality.bias import best_free_bias, mixed_until_balanced
 from ufm.duality.bound import DualBound, completed, evaluate, gain, infimum_below, scaled_enclosure, slope
-from ufm.duality.columns import Columns, columns_of, features_of_runs
+from ufm.duality.columns import Columns, columns_of, loss_gradients
 from ufm.duality.parts import own_parts, parts_of
 from ufm.duality.plane import declared_bound, plane_bound
 from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
@@ -191,7 +191,7 @@ def _mean_logits(problem: Problem, params: Params) -> jax.Array:
     with jax.default_matmul_precision("highest"):
         params = along_domain(problem, params)
         merged = problem.collapsed()
-        z = end_to_end(problem, params.weights) @ (features_of_runs(problem, params.H) / jnp.sqrt(merged.multiplicity)[None, :])
+        z = end_to_end(problem, params.weights) @ (problem.run_means(params.H) / jnp.sqrt(merged.multiplicity)[None, :])
         return z if params.b is None else z + params.b[:, None] * merged.intercept[None, :]
 
 
@@ -226,7 +226,7 @@ def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Foun
         fixed = rounded_inwards(inside, dtype)
         return evaluate(columns, fixed, c), fixed
 
-    if columns.trainable == 0 or columns.features == "sphere":
+    if not columns.priced:
         found, fixed = bounded(dual)
         return _Found(found, norm, fixed)
     n = min(z.shape)
@@ -257,8 +257,8 @@ def _of_own_loss(columns: Columns, z: jax.Array, c: jax.Array, value: jax.Array)
     """The bound of a loss of the user's own: its conjugate as declared, or its supporting plane."""
     theta = loss_gradients(columns, z)
     norm = gain(columns, *scaled_enclosure(columns, theta, jnp.zeros_like(theta)))
-    ratio = norm / c if columns.trainable and columns.features != "sphere" else norm
+    ratio = norm / c if columns.priced else norm
     if columns.loss.conjugate is None:
         return _Found(plane_bound(columns, z, theta, c, value), ratio, theta[None])
-    tau = _share(c, norm) * (1 - unit(z) * (256 * min(z.shape) + 64)) if columns.trainable and columns.features != "sphere" else 1.0
+    tau = _share(c, norm) * (1 - unit(z) * (256 * min(z.shape) + 64)) if columns.priced else 1.0
     return _Found(declared_bound(columns, z, tau * theta, c), ratio, (tau * theta)[None])

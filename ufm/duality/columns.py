@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ufm.duality.rounding import widened
 from ufm.equivalent.standard import share_bias
@@ -47,7 +46,12 @@ class Columns:
         return self.weight * self.multiplicity / self.samples
 
     @property
-    def about(self) -> Any:
+    def priced(self) -> bool:
+        """Whether ridges charge for the nuclear norm, so that a dual point has to be within what they pay for."""
+        return self.trainable > 0 and self.features != "sphere"
+
+    @property
+    def loss_targets(self) -> Any:
         """What the loss compares with."""
         return (self.targets, self.teacher) if self.loss.teacher else self.targets
 
@@ -61,7 +65,6 @@ def columns_of(problem: Problem) -> Columns:
     return Columns(**numbers, loss=problem.loss, free=free, features=problem.features, trainable=problem.trainable)
 
 
-def features_of_runs(problem: Problem, H: jax.Array) -> jax.Array:
-    """(d, runs): mean features of each run of equal columns, in the coordinates of merged columns."""
-    root = jnp.sqrt(problem.multiplicity)[None, :]
-    return problem.group_sum(H * root) / jnp.sqrt(problem.counts)[None, :]
+def loss_gradients(columns: Columns | Problem, z: jax.Array) -> jax.Array:
+    """(K, C) gradients of the loss in the logits of each column."""
+    return jax.vmap(jax.grad(columns.loss.value), in_axes=1, out_axes=1)(z, columns.loss_targets)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ufm.checks import refuse
+from ufm.duality.columns import loss_gradients
 from ufm.objective import Params, check_point, column_weights, logits
 from ufm.problem import Problem
 
@@ -52,8 +53,3 @@ def scaled_gradient(problem: Problem, theta: jax.Array) -> jax.Array:
     """Gradient of the data term in the scaled features' image, scale * A^T theta_c w_c sqrt(m_c) / N, A a fixed classifier."""
     G = problem.scale * theta * (column_weights(problem) / jnp.sqrt(problem.multiplicity))[None, :]
     return G if problem.classifier is None else problem.classifier.T @ G
-
-
-def loss_gradients(problem: Problem, z: jax.Array) -> jax.Array:
-    """(K, C) gradients of the loss in the logits of each column."""
-    return jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.loss_targets)

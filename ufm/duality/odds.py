@@ -6,14 +6,13 @@ phi(s0) - l s0 - |phi'(s0) - l| w once phi' is seen to be below l at s0 - w and 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.nn import sigmoid, softplus
 
-from ufm.duality.atoms import Below, implied, others, true_class
+from ufm.duality.atoms import Below, WrongClasses, implied, others, true_class
 from ufm.duality.rounding import LIBRARY, unit
 
 _WINDOW = 0.125
@@ -21,10 +20,8 @@ _STEPS = 50
 
 
 @dataclass(frozen=True)
-class Odds:
+class Odds(WrongClasses):
     """phi(s) = (exp((1 - tau) softplus(s)) - 1)/(1 - tau) + epsilon sigmoid(s), tau <= 1 and |epsilon| <= 1."""
-
-    coupled: ClassVar[bool] = True
 
     tau: float
     epsilon: float = 0.0
@@ -39,10 +36,6 @@ class Odds:
         """log phi'(s), an increasing function."""
         return s - self.tau * softplus(s) + jnp.log1p(self.epsilon * sigmoid(-s)) * (1.0 if self.epsilon else 0.0)
 
-    def target(self, y: jax.Array) -> jax.Array:
-        """One-hot at the true class."""
-        return true_class(y).astype(y.dtype)
-
     def point(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """The gradient, with log odds so large that phi' no longer grows cut off."""
         top = true_class(y)
@@ -51,19 +44,6 @@ class Odds:
         slope = jnp.exp(self.log_slope(jnp.minimum(s, 12.0 if unit(x) < 1e-10 else 2.5)))
         shares = jnp.where(top, 0, jnp.exp(x - own - s[None, :]))
         return implied(top, slope[None, :] * shares)
-
-    def clip(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """t >= 0 off the true class."""
-        return jnp.where(true_class(y), t, jnp.maximum(t, 0))
-
-    def pivot(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """The true class."""
-        del t
-        return true_class(y)
-
-    def slack(self, t: jax.Array, y: jax.Array) -> jax.Array:
-        """How far each entry may move."""
-        return jnp.where(true_class(y), jnp.inf, t)
 
     def below(self, t: jax.Array, radius: jax.Array, y: jax.Array) -> Below:
         """The entropy of the wrong classes, and the infimum over the log odds by a bracket."""

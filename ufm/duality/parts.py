@@ -24,7 +24,7 @@ class Part(NamedTuple):
     """weight * atom((z - shift)/temperature) of the logits, or of the `half` of them that starts at row half * K/2.
 
     about: (targets, teacher) -> what the atom compares with. shift: the same, or None where there is none.
-    constant: added to every column's loss, as (its factor, the number of logits whose logarithm it is), or None.
+    log_classes: its product with log K is added to every column's loss.
     """
 
     atom: Any

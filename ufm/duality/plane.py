@@ -19,13 +19,13 @@ def declared_bound(columns: Columns, z: jax.Array, theta: jax.Array, c: jax.Arra
     conjugate = columns.loss.conjugate
     if conjugate is None:
         refuse("loss", columns.loss.name, "a loss that declares its conjugate")
-    values = -jax.vmap(conjugate, in_axes=1)(theta, columns.about)
+    values = -jax.vmap(conjugate, in_axes=1)(theta, columns.loss_targets)
     G_b = product(theta, columns.shares * columns.intercept)
     left = jnp.sum(jnp.abs(G_b)) * 4 * jnp.max(jnp.abs(z)) if columns.free else _ridge_cost(columns, theta)
     lower, slack = total_below(columns.shares, values, _rounding(z, theta, values))
     G, radius = scaled_enclosure(columns, theta, 8 * unit(theta) * jnp.abs(theta))
     norm = gain(columns, G, radius)
-    paid = (norm <= c) if columns.trainable and columns.features != "sphere" else jnp.asarray(True)
+    paid = norm <= c if columns.priced else jnp.asarray(True)
     bound = lower - left - feature_cost(columns, G, radius, norm)
     inside = jnp.all(jnp.isfinite(values))
     return _ended(bound, slack, norm, inside, paid)
@@ -33,21 +33,21 @@ def declared_bound(columns: Columns, z: jax.Array, theta: jax.Array, c: jax.Arra
 
 def plane_bound(columns: Columns, z: jax.Array, theta: jax.Array, c: jax.Array, value: jax.Array) -> DualBound:
     """The supporting plane at z: loss(z_c) + <theta_c, z - z_c>, over the level set of `value` where it is not flat enough."""
-    losses = jax.vmap(columns.loss.value, in_axes=1)(z, columns.about)
+    losses = jax.vmap(columns.loss.value, in_axes=1)(z, columns.loss_targets)
     values = losses - jnp.sum(theta * z, axis=0)
     lower, slack = total_below(columns.shares, values, _rounding(z, theta, values) + _rounding(z, theta, losses))
     G, radius = scaled_enclosure(columns, theta, 8 * unit(theta) * jnp.abs(theta))
     norm = gain(columns, G, radius)
     above = jnp.maximum(value - infimum_below(columns), 0) * (1 + 16 * unit(z))
     bound = lower - _ridge_cost(columns, theta)
-    if columns.trainable and columns.features != "sphere":
+    if columns.priced:
         bound = bound - jnp.where(norm > c, (norm - c) / c * above, 0)
     else:
         bound = bound - feature_cost(columns, G, radius, norm)
     error = 32 * unit(z) * (1 + jnp.sum(jnp.abs(theta), axis=0))  # of the gradient: it acts over the level set
     bound = bound - jnp.sum(columns.shares * error * (_reach(columns, c, above) + jnp.sum(jnp.abs(z), axis=0)))
     known = jnp.stack([z, columns.targets, jnp.zeros_like(z)])
-    every = jax.vmap(jax.vmap(columns.loss.value, in_axes=1), in_axes=(0, None))(known, columns.about)
+    every = jax.vmap(jax.vmap(columns.loss.value, in_axes=1), in_axes=(0, None))(known, columns.loss_targets)
     declared = jnp.all(every >= columns.loss.least)  # else `least` is not what it says
     return _ended(bound, slack, norm, declared, jnp.asarray(True))
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ufm.duality.atoms import Below, log_shares, others, true_class
+from ufm.duality.atoms import Below, Separate, log_shares, others, true_class
 from ufm.duality.rounding import LIBRARY, unit
 
 
@@ -54,10 +54,8 @@ class TeacherEntropy:
 
 
 @dataclass(frozen=True)
-class TeacherBernoulli:
+class TeacherBernoulli(Separate):
     """sum_k KL(Bern(sig(t_k)) || Bern(sig(x_k))) for a teacher's logits t."""
-
-    coupled: ClassVar[bool] = False
 
     def target(self, y: jax.Array) -> jax.Array:
         """The teacher's probabilities."""
@@ -73,10 +71,6 @@ class TeacherBernoulli:
         """s with 0 <= sig(t) + s <= 1 for certain."""
         keep = 1 - 4 * self._error(y)
         return jnp.clip(s, -jax.nn.sigmoid(y) * keep, jax.nn.sigmoid(-y) * keep)
-
-    def pivot(self, s: jax.Array, y: jax.Array) -> jax.Array:
-        """None of the entries."""
-        return jnp.zeros(s.shape, bool)
 
     def slack(self, s: jax.Array, y: jax.Array) -> jax.Array:
         """How far each entry may move."""

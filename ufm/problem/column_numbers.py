@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import Loss
@@ -18,6 +19,10 @@ class ColumnNumbers:
     def group_sum(self, per_column: jax.Array) -> jax.Array:
         """Sums of an array over each run of equal columns, along its last axis."""
         return self.design.sums(per_column)
+
+    def run_means(self, H: jax.Array) -> jax.Array:
+        """(d, runs): the mean features of each run of equal columns, in the coordinates of merged columns."""
+        return self.group_sum(H * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(self.counts)[None, :]
 
     @property
     def targets(self) -> jax.Array:

@@ -12,7 +12,7 @@ from ufm.checks import array_module, check_finite, check_positive, is_traced, kn
 from ufm.problem.classes import Classes, ClassSizes, equal_if_known
 from ufm.problem.design import ALIKE_IN_RUNS, Design, constant
 from ufm.problem.general import GeneralColumns, general
-from ufm.problem.validation import as_array, check_columns, check_sizes, complete_columns
+from ufm.problem.validation import as_array, check_columns, check_sizes, complete_columns, samples_seen
 
 COLUMNS = ("targets", "multiplicity", "intercept", "weight", "samples", "teacher")
 
@@ -102,9 +102,7 @@ def _filled(design: GeneralColumns, numbers: dict[str, Any], dtype: Any) -> Desi
             runs["run_" + name] = constant(as_array(name, x, dtype, (len(design.runs),)))
     samples = numbers.get("samples")
     if samples is None:
-        intercept = known(runs["run_intercept"])
-        xp, counts = array_module(intercept, design.counts), known(design.counts)
-        samples = xp.sum(xp.where(intercept == 1, counts, 0))
+        samples = samples_seen(known(runs["run_intercept"]), known(design.counts))
     check_positive("samples", samples)
     total = constant(as_array("samples", samples, dtype, ()))
     intercept, weight = runs["run_intercept"], runs["run_weight"]

@@ -261,9 +261,7 @@ class Problem(ColumnNumbers):
 
     def collapsed(self) -> "Problem":
         """Each run of equal columns as one column of the summed multiplicity: K weighted columns for K classes."""
-        H0 = self.H0
-        if H0 is not None:
-            H0 = self.group_sum(H0 * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(self.counts)[None, :]
+        H0 = None if self.H0 is None else self.run_means(self.H0)
         return dataclasses.replace(self, design=self.design.collapsed(), H0=H0)
 
     @property

@@ -42,15 +42,18 @@ def complete_columns(given: dict[str, Any], dtype: Any) -> dict[str, Any]:
     columns = {"targets": targets}
     for name in ("multiplicity", "intercept", "weight"):
         columns[name] = as_array(name, 1.0 if given[name] is None else given[name], dtype, targets.shape[1:])
-    samples = given["samples"]
-    if samples is None:
-        xp = array_module(columns["intercept"], columns["multiplicity"])
-        samples = xp.sum(xp.where(columns["intercept"] == 1, columns["multiplicity"], 0))
+    samples = samples_seen(columns["intercept"], columns["multiplicity"]) if given["samples"] is None else given["samples"]
     columns["samples"] = as_array("samples", samples, dtype, ())
     columns["teacher"] = None if given["teacher"] is None else as_array("teacher", given["teacher"], dtype)
     if columns["teacher"] is not None:
         check_shape("teacher", columns["teacher"], targets.shape)
     return columns
+
+
+def samples_seen(intercept: Any, multiplicity: Any) -> Any:
+    """N where none is given: the sum of the multiplicities of what has intercept 1, columns or whole runs."""
+    xp = array_module(intercept, multiplicity)
+    return xp.sum(xp.where(intercept == 1, multiplicity, 0))
 
 
 def as_array(name: str, x: Any, dtype: Any, shape: tuple | None = None) -> Any:
