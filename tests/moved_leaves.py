@@ -65,7 +65,7 @@ def _moved(x):
 def supports(theorem: Theorem, checks) -> bool:
     """Whether a case with these checks supports the entry's status."""
     result = CaseResult("", tuple(c._replace(error=float(c.error), tolerance=float(c.tolerance)) for c in checks), 0.0)
-    return getattr(result, {"refuted": "refutes", "diagnostic": "reported"}.get(theorem.status, "passed"))
+    return result.supports(theorem.status)
 
 
 def unread(theorem: Theorem, most: int | None = None, seed: int = 0) -> set[str]:
@@ -76,7 +76,7 @@ def unread(theorem: Theorem, most: int | None = None, seed: int = 0) -> set[str]
     """
     left = None
     with jax.enable_x64(True):
-        closed_form = jax.jit(theorem.predict)
+        closed_form = theorem.closed_form()
         for label, case in list(theorem.cases().items())[:most]:
             predicted, measured = closed_form(case), theorem.measure(case, key_of(seed, theorem.id, label))
             honest = theorem.evidence(case, predicted, measured)

@@ -84,12 +84,10 @@ def guard(module: str, kind: str) -> int:
         home = sys.modules[theorem.predict.__module__]
         used = {getattr(value, "__module__", None) for value in vars(home).values()}
         if theorem in getattr(here, "THEOREMS", ()) or (not hasattr(here, "THEOREMS") and module in used):
-            good = {"refuted": "refutes", "diagnostic": "reported"}.get(theorem.status, "passed")
-            view = getattr(theorem, "view", lambda case: case)
-            program = jax.jit(theorem.predict)
-            for label, case in _all_cases(theorem, 0, 0):
-                result = _result(theorem, lambda case, f=program, v=view: f(v(case)), label, case, 0)
-                if not getattr(result, good):
+            closed_form = theorem.closed_form()
+            for label, make in _all_cases(theorem, 0, 0):
+                result = _result(theorem, closed_form, label, make, 0)
+                if not result.supports(theorem.status):
                     print(theorem.id, label, result.error or [c for c in result.checks if not c.passed])
                     return 1
             if kind == "evidence" and (ROOT / "tests/moved_leaves.py").is_file():

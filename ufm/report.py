@@ -42,6 +42,12 @@ class CaseResult:
         claimed, pins = self.of_claim
         return not self.error and finite and all(c.passed for c in pins) and any(c.exceeded for c in claimed)
 
+    def supports(self, status: str) -> bool:
+        """Whether the case does what an entry of that status asks of it: refutes the claim, has every number, or passes."""
+        if status == "refuted":
+            return self.refutes
+        return self.reported if status == "diagnostic" else self.passed
+
     @property
     def of_claim(self) -> tuple[list[Check], list[Check]]:
         """The checks of a claim that is refuted, which are all where none says so, and the others, which pin it down."""
@@ -70,13 +76,8 @@ class Entry:
     def verdict(self) -> str:
         """The status that the evidence supports: the entry's own, or "fails"."""
         status = self.theorem.status
-        if status == "refuted":
-            good = all(result.refutes for result in self.results)
-        elif status == "diagnostic":
-            good = all(result.reported for result in self.results)
-        else:
-            good = all(result.passed for result in self.results)
-        return status if good and self.results else "fails"
+        good = bool(self.results) and all(result.supports(status) for result in self.results)
+        return status if good else "fails"
 
     @property
     def ok(self) -> bool:
@@ -95,12 +96,12 @@ class Entry:
             return []
         if not self.results:
             return [f"{self.theorem.id}: no cases, so that nothing was measured"]
-        good = {"refuted": "refutes", "diagnostic": "reported"}.get(self.theorem.status, "passed")
-        missing = {"refutes": "not refuted"}.get(good, "no checks, so that nothing was compared")
+        refuted = self.theorem.status == "refuted"
+        missing = "not refuted" if refuted else "no checks, so that nothing was compared"
         lines = []
         for result in self.results:
-            if not getattr(result, good):
-                blamed = result.of_claim[1] if good == "refutes" else result.checks
+            if not result.supports(self.theorem.status):
+                blamed = result.of_claim[1] if refuted else result.checks
                 checks = [f"{c.name} {c.error:.2e} (allowed {c.tolerance:.0e})" for c in blamed if not c.passed]
                 lines.append(f"{self.theorem.id} [{result.label}]: {result.error or ', '.join(checks) or missing}")
         return lines

@@ -118,6 +118,11 @@ class Theorem:
         """The assumptions that a problem does not meet."""
         return [assumption for assumption in self.assumes if not assumption.test(case)]
 
+    def closed_form(self) -> Callable[[Any], Any]:
+        """`predict` as one compiled program, of cases in the type that the theorem speaks of."""
+        program = jax.jit(self.predict)
+        return lambda case: program(self.view(case))
+
     def __str__(self) -> str:
         return card_of(self).text()
 
