@@ -77,9 +77,8 @@ def draw(
         choices |= {"weight": 10.0 ** rng.uniform(-2, 2, COLUMNS), "intercept": rng.uniform(0.2, 2, COLUMNS), "samples": 7.0}
     if kind == "fixed":
         choices |= {"classifier": rng.standard_normal((rows, width)), "l2_W": ()}
-        choices["features"] = ("free", "nonnegative", "sphere")[
-            len(name) % 3
-        ]  # the structure follows the loss: programs are shared
+        # the structure follows the loss: programs are shared
+        choices["features"] = ("free", "nonnegative", "sphere")[len(name) % 3]
     if kind in ("nonnegative", "sphere"):
         choices["features"] = kind
     if kind == "proximity":
@@ -140,12 +139,8 @@ def batch(name: str, bias: str, kind: str, size: int, seed: int, dtype: str = "f
     A good point is the lowest of many, not a solved one: bounds must be below it all the same.
     """
     rng = np.random.default_rng(seed)
-    first = draw(rng, (kind,), (name,), bias, WIDE).problem
-
-    def numbers(_: int) -> Problem:
-        return draw(rng, (kind,), (name,), bias, WIDE).problem
-
-    problems = [first, *map(numbers, range(size - 1))]
+    problems = [draw(rng, (kind,), (name,), bias, WIDE).problem for _ in range(size)]
+    first = problems[0]
     stacked = jax.tree.map(lambda *x: jnp.stack(x).astype(dtype), *problems)
     keys = jax.random.split(jax.random.key(seed), size)
 
