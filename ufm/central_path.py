@@ -74,8 +74,7 @@ def within_part(problem: Problem, H: jax.Array) -> jax.Array:
     Returns:
       D, which is orthogonal to every row that is constant on classes.
     """
-    share = jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])[None, :]
-    return H - problem.group_sum(H * share)[:, problem.labels] * share
+    return H - problem.run_means(H)[:, problem.labels] * problem.root_shares[None, :]
 
 
 @full_precision

@@ -6,6 +6,7 @@ holds at every minimiser p*, so that the value of a search has first derivatives
 second ones of the value, would need the Hessian at p*, which is singular along the symmetries of the factors.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,25 +25,22 @@ _REFUSED = (
 )
 
 
-@jax.custom_jvp
-def _minimum(problem: Problem, params: Params, value: jax.Array) -> jax.Array:
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def minimum_value(problem: Problem, params: Params, value: jax.Array, once: bool = False) -> jax.Array:
+    """A minimum whose derivative along the problem's numbers is that of the objective at the minimiser, held fixed.
+
+    Args:
+      problem: the problem. params: its minimiser. value: the objective there.
+      once: whether second derivatives are refused, as those of params that have none themselves.
+    """
+    check_order(problem, params)
     return value
 
 
-@_minimum.defjvp
-def _envelope(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    problem, params, value = _once(primals)
-    return value, slope_along(problem, params, tangents[0])
-
-
-def slope_along(problem: Problem, params: Params, direction: Problem) -> jax.Array:
-    """The derivative of a minimum along a direction of the problem's numbers: that of the objective at the minimiser, held fixed.
-
-    Args:
-      problem: the problem. params: its minimiser. direction: a tangent of the problem.
-    """
-    check_order(problem, params)
-    return jax.jvp(lambda q: objective(q, along_domain(q, params)), (problem,), (direction,))[1]
+@minimum_value.defjvp
+def _envelope(once: bool, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    problem, params, value = _once(primals) if once else primals
+    return value, jax.jvp(lambda q: objective(q, along_domain(q, params)), (problem,), (tangents[0],))[1]
 
 
 @jax.custom_jvp
@@ -69,7 +67,7 @@ def differentiable_value(problem: Problem, found: Any) -> Any:
     Returns:
       The same; derivatives of other fields raise ValueError where they are used, and are NaN in forward mode.
     """
-    value = _minimum(problem, found.params, found.value)
+    value = minimum_value(problem, found.params, found.value, True)
     return _rest(problem, found)._replace(value=value)
 
 

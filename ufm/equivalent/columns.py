@@ -20,7 +20,7 @@ from ufm.equivalent.equivariance import check_commutes
 from ufm.losses import MSE, check_loss
 from ufm.objective import Params, check_order
 from ufm.precision import full_precision
-from ufm.problem import Classes, GeneralColumns, Problem, constant, general
+from ufm.problem import Classes, GeneralColumns, Problem, constant, general, run_starts
 
 
 class Reduced(NamedTuple):
@@ -67,7 +67,6 @@ def merge_columns(
         optimiser that does not commute.
     """
     check_order(problem, params)
-    share = _shares(problem)
     if problem.H0 is not None and not exact:
         refuse("H0", "an array", "None: a proximity term tells equal columns apart")
     if exact:
@@ -79,7 +78,7 @@ def merge_columns(
     def lift(p: Params) -> Params:
         return spread_columns(problem, p)
 
-    merged = params._replace(H=problem.group_sum(params.H * share))
+    merged = params._replace(H=problem.run_means(params.H))
     check_commutes(optimizer, lift, merged)
     return Reduced(problem.collapsed(), merged, lift)
 
@@ -87,7 +86,7 @@ def merge_columns(
 def spread_columns(problem: Problem, params: Params) -> Params:
     """A point of `problem.collapsed()` as one of the problem, with equal features in each run of equal columns."""
     check_order(problem, params)
-    return params._replace(H=params.H[:, problem.labels] * _shares(problem))
+    return params._replace(H=params.H[:, problem.labels] * problem.root_shares[None, :])
 
 
 def split_columns(problem: Problem, parts: int = 2) -> Problem:
@@ -132,10 +131,10 @@ def pool_samples(
     """
     check_order(problem, params)
     _require_squared_error(problem)
-    share, labels, runs = _shares(problem), problem.labels, len(problem.groups)
+    share, labels, runs = problem.root_shares[None, :], problem.labels, len(problem.groups)
 
     def split(H: jax.Array) -> tuple[jax.Array, jax.Array]:
-        means = problem.group_sum(H * share)
+        means = problem.run_means(H)
         return means, H - means[:, labels] * share
 
     parts = [split(H) for H in _starts(problem, params, velocity)]
@@ -257,11 +256,6 @@ def _append_residuals(merged: Problem, sizes: list[int], weights: Any, H0: jax.A
     return dataclasses.replace(merged, design=design, H0=H0)
 
 
-def _shares(problem: Problem) -> jax.Array:
-    """(1, C) square roots of the shares of the columns in their runs: a unit vector on each run."""
-    return jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])[None, :]
-
-
 def _starts(problem: Problem, params: Params, velocity: Params | None) -> list[jax.Array]:
     """H, then H0 and the velocity's H where there are such."""
     if velocity is not None:
@@ -285,7 +279,7 @@ def _require_equal_columns(problem: Problem, name: str, H: jax.Array) -> None:
     if is_traced(H, problem.multiplicity):
         return
     features = np.asarray(H) / np.sqrt(np.asarray(problem.multiplicity))[None, :]
-    first = features[:, np.cumsum((0, *problem.groups[:-1]))[problem.labels]]
+    first = features[:, run_starts(problem.groups)[problem.labels]]
     spread, size = np.max(np.abs(features - first)), np.max(np.abs(features))
     if spread > 64 * np.finfo(features.dtype).eps * size:
         refuse(name, H, f"equal for the samples of a run to be merged exactly (they differ by {spread:.1e})")

@@ -13,7 +13,7 @@ from ufm.problem.classes import (
     is_one_hot,
 )
 from ufm.problem.columns import recognised
-from ufm.problem.design import Design, constant, each_column
+from ufm.problem.design import Design, constant, each_column, run_starts
 from ufm.problem.general import GeneralColumns, flattened, general
 from ufm.problem.problem import Problem
 from ufm.problem.validation import check_memory
@@ -38,4 +38,5 @@ __all__ = [
     "is_balanced",
     "is_one_hot",
     "recognised",
+    "run_starts",
 ]

@@ -22,7 +22,7 @@ class ColumnNumbers:
 
     def run_means(self, H: jax.Array) -> jax.Array:
         """(d, runs): the mean features of each run of equal columns, in the coordinates of merged columns."""
-        return self.group_sum(H * jnp.sqrt(self.multiplicity)[None, :]) / jnp.sqrt(self.counts)[None, :]
+        return self.group_sum(H * self.root_shares[None, :])
 
     @property
     def targets(self) -> jax.Array:
@@ -33,6 +33,11 @@ class ColumnNumbers:
     def multiplicity(self) -> jax.Array:
         """(C,) samples m_c that each column stands for."""
         return self.design.multiplicity
+
+    @property
+    def root_shares(self) -> jax.Array:
+        """(C,) square roots of the shares of the columns in their runs: a unit vector on each run."""
+        return jnp.sqrt(self.multiplicity / self.counts[self.labels])
 
     @property
     def intercept(self) -> jax.Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ufm.checks import array_module, check_finite, check_positive, is_traced, known
 from ufm.problem.classes import Classes, ClassSizes, equal_if_known
-from ufm.problem.design import ALIKE_IN_RUNS, Design, constant
+from ufm.problem.design import ALIKE_IN_RUNS, Design, constant, run_starts
 from ufm.problem.general import GeneralColumns, general
 from ufm.problem.validation import as_array, check_columns, check_sizes, complete_columns, samples_seen
 
@@ -31,7 +31,7 @@ def design_of(given: dict[str, Any], groups: tuple[int, ...] | None, dtype: Any)
     check_columns(columns, groups)
     alike = [columns[name] for name in ALIKE_IN_RUNS if columns[name] is not None]
     runs = runs_of_equal_columns(*alike) if groups is None else tuple(groups)
-    starts = np.cumsum((0, *runs[:-1]))
+    starts = run_starts(runs)
     first = {name: constant(columns[name][..., starts]) for name in ALIKE_IN_RUNS if columns[name] is not None}
     design = GeneralColumns(
         table=first["targets"], multiplicity=constant(columns["multiplicity"]), run_intercept=first["intercept"],

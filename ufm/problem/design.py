@@ -110,12 +110,17 @@ class Design:
     def sums(self, per_column: Any) -> jax.Array:
         """Sums of (..., C) numbers over each run, of shape (..., G)."""
         if not is_traced(per_column):  # known sums stay known under jit
-            return constant(np.add.reduceat(np.asarray(per_column), np.cumsum((0, *self.runs[:-1])), axis=-1))
+            return constant(np.add.reduceat(np.asarray(per_column), run_starts(self.runs), axis=-1))
         if set(self.runs) == {1}:
             return per_column
         rows = jnp.moveaxis(per_column, -1, 0)
         sums = jax.ops.segment_sum(rows, self.labels, num_segments=len(self.runs), indices_are_sorted=True)
         return jnp.moveaxis(sums, 0, -1)
+
+
+def run_starts(runs: tuple[int, ...]) -> np.ndarray:
+    """(G,) first column of each run."""
+    return np.cumsum((0, *runs[:-1]))
 
 
 def each_column(design: Design, function: Callable, *arrays: jax.Array) -> jax.Array:

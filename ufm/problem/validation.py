@@ -16,7 +16,7 @@ from ufm.checks import (
     refuse,
 )
 from ufm.problem.classes import Classes
-from ufm.problem.design import ALIKE_IN_RUNS, Design
+from ufm.problem.design import ALIKE_IN_RUNS, Design, run_starts
 
 
 def complete_numbers(trainable: int, given: dict[str, Any], dtype: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def check_columns(columns: dict[str, Any], groups: Any) -> None:
         refuse("groups", groups, f"run lengths that add up to the {number} columns")
     alike = [columns[name] for name in ALIKE_IN_RUNS if columns[name] is not None]
     if not is_traced(*alike):
-        first = np.repeat(np.cumsum((0, *groups[:-1])), groups)
+        first = np.repeat(run_starts(groups), groups)
         if any(not np.array_equal(np.asarray(x), np.asarray(x)[..., first], equal_nan=True) for x in alike):
             refuse("groups", groups, "runs of columns with equal targets, intercept, weight and teacher")
 

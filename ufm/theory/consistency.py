@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.objective import Params, logits, objective
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Check, relative_error
 
@@ -107,7 +107,7 @@ _value = jax.jit(objective)
 
 
 def _first_columns(problem: Problem) -> np.ndarray:
-    return np.cumsum((0, *problem.groups[:-1]))
+    return run_starts(problem.groups)
 
 
 def _singular_values(A: np.ndarray) -> np.ndarray:

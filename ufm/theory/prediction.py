@@ -10,7 +10,7 @@ from jax import lax
 
 from ufm.card import card_of
 from ufm.duality.rounding import widened
-from ufm.envelope import slope_along
+from ufm.envelope import minimum_value
 from ufm.objective import Params, along_domain, objective
 from ufm.problem import Problem
 
@@ -69,18 +69,7 @@ def grounded(problem: Problem, prediction: Prediction) -> Prediction:
     size = jnp.maximum(jnp.abs(prediction.value), floor)
     size = jnp.where(size > 0, size, 1)
     accuracy = lax.stop_gradient(jnp.abs(f - prediction.value) / size).astype(prediction.value.dtype)
-    return dataclasses.replace(prediction, value=_minimum_of(problem, params, prediction.value), accuracy=accuracy)
-
-
-@jax.custom_jvp
-def _minimum_of(problem: Problem, params: Params, value: jax.Array) -> jax.Array:
-    return value
-
-
-@_minimum_of.defjvp
-def _along_the_problem(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    problem, params, value = primals
-    return value, slope_along(problem, params, tangents[0])
+    return dataclasses.replace(prediction, value=minimum_value(problem, params, prediction.value), accuracy=accuracy)
 
 
 def effective_c(problem: Problem) -> jax.Array:
@@ -113,8 +102,7 @@ def from_triples(
     L, rank = problem.factors, sigma.shape[0]
     alive_sigma = jnp.where(sigma > 0, sigma / problem.scale, 1)  # no infinite slope of the root reaches a derivative
     S = jnp.sqrt(problem.c / problem.ridges)[:, None] * jnp.where(sigma > 0, alive_sigma ** (1 / L), 0)[None, :]
-    share = jnp.sqrt(problem.multiplicity / problem.counts[problem.labels])
-    rows = (V * S[0][None, :])[problem.labels] * share[:, None]
+    rows = (V * S[0][None, :])[problem.labels] * problem.root_shares[:, None]
     H = jnp.zeros((problem.widths[0], problem.columns), problem.dtype).at[:rank].set(rows.T)
     outputs = (*problem.widths[1:], problem.classes)
     weights = []

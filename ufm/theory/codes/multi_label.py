@@ -19,7 +19,7 @@ import numpy as np
 from ufm.checks import is_traced
 from ufm.frames import helmert
 from ufm.losses import CE
-from ufm.problem import GeneralColumns, Problem
+from ufm.problem import GeneralColumns, Problem, run_starts
 from ufm.roots import increasing_root
 from ufm.settings.multilabel import multi_label_problem
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
@@ -30,7 +30,7 @@ from ufm.theory.theorem import Assumption
 
 def predict(problem: Problem) -> Prediction:
     """g_m and s from s^2 = sum_S n_S g_m(s)^2 m_S (K - m_S) / (K (K-1)); the value is that of the loss plus tau (K-1) s."""
-    K, starts = problem.classes, np.cumsum((0, *problem.groups[:-1]))
+    K, starts = problem.classes, run_starts(problem.groups)
     targets, weight, n = problem.targets[:, starts], problem.weight[starts], problem.counts
     member = targets > 0
     m = jnp.sum(member, axis=0).astype(problem.dtype)

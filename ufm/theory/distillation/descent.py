@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
 
+from ufm.duality import loss_gradients, scaled_gradient
 from ufm.objective import Params, column_weights, logits, objective
 from ufm.problem import Problem
 from ufm.theory.consistency import consistency_checks, uniqueness_check
@@ -80,9 +81,8 @@ def _look(problem: Problem, params: Params) -> tuple:
     """f and its gradient; logits (K, C), the loss's gradients in them and in X, the columns' weights, and c."""
     value, slope = jax.value_and_grad(lambda p: objective(problem, p))(params)
     z, weights = logits(problem, params), column_weights(problem)
-    theta = jax.vmap(jax.grad(problem.loss.value), in_axes=1, out_axes=1)(z, problem.loss_targets)
-    G = problem.scale * theta * (weights / jnp.sqrt(problem.multiplicity))[None, :]
-    return value, slope, z, theta, G, weights, problem.c
+    theta = loss_gradients(problem, z)
+    return value, slope, z, theta, scaled_gradient(problem, theta), weights, problem.c
 
 
 def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[Check]:

@@ -23,7 +23,7 @@ from ufm.frames import helmert
 from ufm.losses import value_of
 from ufm.losses.distillation import DualHead
 from ufm.objective import column_weights
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.settings.distillation import dual_head_problem, symmetric_teacher
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.distillation.descent import descent_theorem
@@ -174,7 +174,7 @@ def _is_symmetric(problem: Problem, xp: Any) -> Any:
     K = len(problem.groups)
     if K < 2 or problem.classes != 2 * K:
         return False
-    Y = xp.asarray(problem.targets)[:, np.cumsum((0, *problem.groups[:-1]))]
+    Y = xp.asarray(problem.targets)[:, run_starts(problem.groups)]
     eye, size = np.eye(K), 1 + xp.max(xp.abs(Y))
     expected = xp.concatenate([eye, xp.where(eye == 1, Y[K, 0], Y[K + 1, 0])])
     good = xp.max(xp.abs(Y - expected)) <= _SLACK * size

@@ -18,7 +18,7 @@ from ufm.checks import is_traced
 from ufm.frames import helmert
 from ufm.losses.distillation import Binary
 from ufm.objective import column_weights
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.roots import increasing_root
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
@@ -98,7 +98,7 @@ def _is_symmetric(problem: Problem) -> bool:
         return False
     alike = map(np.asarray, (design.counts, problem.weight, *(() if problem.bias == "none" else (problem.intercept,))))
     good = all(np.max(np.abs(x / x[0] - 1)) <= _SLACK for x in alike)
-    starts, eye = np.cumsum((0, *design.runs[:-1])), np.eye(K, dtype=bool)
+    starts, eye = run_starts(design.runs), np.eye(K, dtype=bool)
     matrices: tuple[Any, ...] = (problem.targets, problem.teacher)
     for matrix in matrices:
         if matrix is not None:

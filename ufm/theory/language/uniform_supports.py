@@ -23,7 +23,7 @@ from ufm.equivalent.standard import padded_point
 from ufm.frames import helmert
 from ufm.losses import CE
 from ufm.objective import column_weights
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.settings.language import uniform_supports
 from ufm.solve import solve
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
@@ -50,7 +50,7 @@ def predict(problem: Problem) -> Prediction:
 
 
 def _starts(problem: Problem) -> np.ndarray:
-    return np.cumsum((0, *problem.groups[:-1]))
+    return run_starts(problem.groups)
 
 
 def _is_even_design(problem: Problem) -> Any:

@@ -22,7 +22,7 @@ from ufm.checks import is_traced
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.objective import Params, column_weights, data_term, end_to_end
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.assumptions import has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem
@@ -39,7 +39,7 @@ def predict(problem: Problem) -> Prediction:
     first, second, t = two_classes(problem.targets)
     z = centred_logits(first, second, *two_logits(K, t, kappa))
     H = W.T @ z / om2 * jnp.sqrt(problem.multiplicity)[None, :]
-    starts = np.cumsum((0, *problem.groups[:-1]))
+    starts = run_starts(problem.groups)
     s = jnp.linalg.svd(H, compute_uv=False)
     value = data_term(problem, z) + 0.5 * problem.l2_H * jnp.sum(H**2)
     return Prediction(

@@ -24,7 +24,7 @@ from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
 from ufm.losses import CE
 from ufm.objective import column_weights, data_term
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.roots import increasing_root
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types, same_class_probability
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
@@ -114,7 +114,7 @@ def predict(problem: Problem) -> Prediction:
     pull = jnp.where(om2 > 0, z / jnp.where(om2 > 0, om2, 1), rate[None, :] * (problem.targets - 1 / K))
     scaled = pull * jnp.sqrt(problem.multiplicity)[None, :]
     size = jnp.sqrt(jnp.sum(scaled**2) / (K - 1))
-    U, starts = helmert(K, dtype=problem.dtype), np.cumsum((0, *problem.groups[:-1]))
+    U, starts = helmert(K, dtype=problem.dtype), run_starts(problem.groups)
     V = (pull[:, starts] * (jnp.sqrt(problem.counts) / size)[None, :]).T @ U
     sigma = jnp.full((K - 1,), 1, problem.dtype) * om2 * size
     value = data_term(problem, z) + effective_c(problem) * jnp.sum(sigma)

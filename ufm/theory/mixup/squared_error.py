@@ -21,7 +21,7 @@ from ufm.checks import array_module, is_traced
 from ufm.equivalent.columns import split_columns
 from ufm.frames import helmert
 from ufm.losses import MSE
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.minimum import Measured, minimum_evidence, minimum_theorem
@@ -39,7 +39,7 @@ def predict(problem: Problem) -> Prediction:
     price, unit = effective_c(problem), problem.samples / problem.weight[0]
     sigma = jnp.maximum(full - unit * price, 0)
     value = jnp.sum((full - sigma) ** 2 / (2 * unit) + price * sigma)
-    starts = np.cumsum((0, *problem.groups[:-1]))
+    starts = run_starts(problem.groups)
     Q = problem.targets[:, starts] * jnp.sqrt(problem.counts)[None, :]
     b = jnp.full((K,), 1 / K if problem.bias == "free" else 0, dtype)
     return from_triples(problem, U, sigma, Q.T @ U / full[None, :], b, value)
