@@ -79,8 +79,9 @@ def guard(module: str, kind: str) -> int:
 
     prefer_quick_compilation()
     jax.config.update("jax_enable_x64", True)
-    here = sys.modules[module]
-    for theorem in catalogue().values():
+    theorems = catalogue().values()
+    here = sys.modules[module]  # loaded by the catalogue
+    for theorem in theorems:
         home = sys.modules[theorem.predict.__module__]
         used = {getattr(value, "__module__", None) for value in vars(home).values()}
         if theorem in getattr(here, "THEOREMS", ()) or (not hasattr(here, "THEOREMS") and module in used):
@@ -151,6 +152,8 @@ class Copy:
             label = " ".join(command[-1:] if command[0] == "-m" else command[1:3])
             if label not in self.usual:  # without the mutant; a guard that fails or takes too long then guards nothing
                 self.usual[label] = self.run(command, self.slowest)
+                if self.usual[label][0] != "passes":
+                    print("guards nothing, since it does not pass as it is:", label, self.usual[label], file=sys.stderr, flush=True)
             verdict, _, seconds = self.usual[label]
             if verdict == "passes":
                 target.write_text(mutant.applied(source))
