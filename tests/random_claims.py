@@ -12,6 +12,7 @@ import argparse
 import itertools
 import sys
 import zlib
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -126,9 +127,8 @@ def tried(problem: Problem, key: jax.Array, tolerance: float) -> dict[str, Any]:
     except ValueError:  # undecided, or outside every theorem: nothing is said
         pass
     if problem.loss.convex:
-        certificates = [ufm.certify(problem, p) for p in points]
-        out["bounds"] = jnp.stack([c.lower_bound.astype(float) for c in certificates])
-        out["gaps"] = jnp.stack([c.gap.astype(float) for c in certificates])
+        certificates = jax.lax.map(partial(ufm.certify, problem), jax.tree.map(lambda *x: jnp.stack(x), *points))
+        out |= {"bounds": certificates.lower_bound.astype(float), "gaps": certificates.gap.astype(float)}
     small = jnp.minimum(1, jnp.abs(found.value))
     allowed = jnp.maximum(tolerance * small, 64 * jnp.finfo(problem.dtype).eps * gradient_scale(problem))
     excess = residual(problem, found.params) / allowed
