@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import is_traced
+from ufm.equivalent.standard import shared_form
 from ufm.minimise import allowed_norm
 from ufm.objective import Params, check_order, data_term, logits, value_and_residual
 from ufm.problem import Problem
@@ -47,7 +48,7 @@ def judge(problem: Problem, params: Params, ended: jax.Array, tolerance: jax.Arr
     check_order(problem, params)
     held = problem.features == "sphere" or _positive(problem.l2_H, problem.l2_W)
     bounded = held and (problem.bias == "none" or (problem.bias == "ridge" and _positive(problem.l2_b)))
-    return _judge(problem, params, ended, tolerance, scale, bounded)
+    return _judge(*shared_form(problem, params), ended, tolerance, scale, bounded)
 
 
 @partial(jax.jit, static_argnums=5)

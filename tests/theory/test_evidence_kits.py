@@ -10,7 +10,6 @@ import pytest
 
 import ufm
 from ufm.duality import certify
-from ufm.equivalent.standard import padded_point
 from ufm.objective import Params, gradient_norm, logits, objective
 from ufm.solve import Solution
 from ufm.theory import minimum
@@ -56,7 +55,7 @@ def measured_at(problem, params, certified=True):
     value, slope = objective(problem, turned), gradient_norm(problem, turned)
     zero = jnp.asarray(0)
     solution = Solution(turned, value, slope, zero, zero, jnp.asarray(2), value[None])
-    certificate = certify(*padded_point(problem, turned)[:2]) if certified else None
+    certificate = certify(problem, turned) if certified else None
     return Measured(problem, solution, examine_point(problem, turned), certificate)
 
 

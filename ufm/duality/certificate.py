@@ -21,15 +21,15 @@ from jax import lax
 from ufm.card import card_of
 from ufm.checks import is_traced, refuse
 from ufm.duality.bias import best_free_bias, mixed_until_balanced
-from ufm.duality.bound import DualBound, completed, evaluate, gain, infimum_below, scaled_enclosure, slope
+from ufm.duality.bound import DualBound, evaluate, gain, infimum_below, scaled_enclosure, slope
 from ufm.duality.columns import Columns, columns_of, loss_gradients
 from ufm.duality.parts import own_parts, parts_of
 from ufm.duality.plane import declared_bound, plane_bound
 from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
-from ufm.equivalent.standard import point_with_bias, share_bias
+from ufm.equivalent.standard import shared_form
 from ufm.losses import cross_entropy
-from ufm.objective import Params, along_domain, check_point, data_term, end_to_end, logits, penalty
-from ufm.problem import Classes, Problem, is_one_hot
+from ufm.objective import Params, along_domain, check_point, data_term, logits, penalty
+from ufm.problem import Classes, Design, Problem, is_one_hot
 from ufm.programs import make_room_for
 from ufm.status import Status
 
@@ -47,8 +47,8 @@ class Certificate(NamedTuple):
 
     value: f at the point. lower_bound: no params have a lower value, rounding counted; minus infinity where there is no bound, and
     `status` (a `Status`) says why. gap = value - lower_bound, at least 0 for losses that are what they declare, and
-    relative_gap = gap / |value|. spectral_ratio: |G|_2 / c at the point, at most 1 at a global minimum (one layer). allowance: what
-    the bound gave up for rounding. dual: (parts, rows, runs) the dual point, from which `ufm.duality.dual_bound` computes the bound
+    relative_gap = gap / |value|. spectral_ratio: |G|_2 / c of the dual point before it is scaled, at most 1 at a global minimum
+    (one layer). allowance: what the bound gave up for rounding. dual: (parts, rows, runs) the dual point, from which `ufm.duality.dual_bound` computes the bound
     anew; one part, and rows = K, for most losses.
     """
 
@@ -156,10 +156,9 @@ def certify(problem: Problem, params: Params) -> Certificate:
     make_room_for(problem, params)
     dtype = problem.dtype
     problem, params = widened((problem, params))  # before anything is derived from the numbers: N is their sum, not a rounded one
-    # the kind of targets does not matter here, nor a missing bias: problems that differ in them alone share a program
-    value, largest = _value(share_bias(problem), point_with_bias(problem, params))
-    z = _mean_logits(problem, params)
-    found = _certify(columns_of(problem), z, value, largest, dtype)
+    value, z = _value(*shared_form(problem, params))
+    largest = jnp.max(jnp.abs(z))
+    found = _certify(columns_of(problem), _mean_logits(problem.design, z), value, largest, dtype)
     exact = value.astype(dtype)
     lower = rounded_down(found.bound.lower, dtype)
     gap = exact - lower
@@ -169,7 +168,7 @@ def certify(problem: Problem, params: Params) -> Certificate:
 
 
 class _Found(NamedTuple):
-    """A bound, |G|_2 / c at the point that it comes from, and the dual point."""
+    """A bound, |G|_2 / c of the dual point before it was scaled, and the dual point."""
 
     bound: DualBound
     ratio: jax.Array
@@ -178,21 +177,18 @@ class _Found(NamedTuple):
 
 @jax.jit
 def _value(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
-    """(f at the point, the largest logit)."""
+    """(f at the point, the logits of every column)."""
     with jax.default_matmul_precision("highest"):
         params = along_domain(problem, params)
         z = logits(problem, params)
-        return data_term(problem, z) + penalty(problem, params), jnp.max(jnp.abs(z))
+        return data_term(problem, z) + penalty(problem, params), z
 
 
 @jax.jit
-def _mean_logits(problem: Problem, params: Params) -> jax.Array:
+def _mean_logits(design: Design, z: jax.Array) -> jax.Array:
     """(K, runs) logits of the mean features of each run of equal columns."""
-    with jax.default_matmul_precision("highest"):
-        params = along_domain(problem, params)
-        merged = problem.collapsed()
-        z = end_to_end(problem, params.weights) @ (problem.run_means(params.H) / jnp.sqrt(merged.multiplicity)[None, :])
-        return z if params.b is None else z + params.b[:, None] * merged.intercept[None, :]
+    m = design.multiplicity[None, :]
+    return design.sums(z * (m / design.spread(design.sums(m))))
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -217,7 +213,6 @@ def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Foun
     """The dual point of a loss of this package at logits z, scaled until the ridges pay for it, and its bound."""
     parts, y, t = own_parts(columns.loss), columns.targets, columns.teacher
     dual = [part.atom.point(part.scaled(z, y, t), part.about(y, t)) for part in parts]
-    norm = _norm(columns, dual)
     if columns.free:
         dual = lax.stop_gradient(mixed_until_balanced(columns, dual, dtype))
 
@@ -228,29 +223,25 @@ def _of_parts(columns: Columns, z: jax.Array, c: jax.Array, dtype: Any) -> _Foun
 
     if not columns.priced:
         found, fixed = bounded(dual)
-        return _Found(found, norm, fixed)
-    n = min(z.shape)
-    margin = 1 - unit(z) * (32 * n + 64) - 4 * n**0.5 * float(jnp.finfo(dtype).eps)
-    tau = margin * _share(c, _norm(columns, dual) if columns.free else norm)
-    found, fixed = bounded([tau * x for x in dual])
-    again = _share(c, found.norm) * (1 - unit(z) * 4096 * n)
-    found, fixed = lax.cond(
-        found.status == int(Status.NOT_BELOW_RIDGES), lambda x: bounded(list(again * x)), lambda x: (found, x), fixed
-    )
-    return _Found(found, norm / c, fixed)
+        return _Found(found, found.norm, fixed)
+
+    def tried(state: tuple, shrink: jax.Array) -> tuple[tuple, jax.Array]:
+        tau = state[2]
+        found, fixed = lax.cond(state[0].norm > c, lambda: bounded([tau * x for x in dual]), lambda: state[:2])
+        return (found, fixed, shrink * _share(c, found.norm) * tau), found.norm
+
+    n, none = min(z.shape), jnp.zeros_like(c)
+    nothing = DualBound(none, none, none + jnp.inf, jnp.asarray(int(Status.NOT_BELOW_RIDGES)))
+    # as it is, scaled to what the ridges pay for, and once more where rounding has put it above that
+    shrink = 1 - jnp.stack([unit(z) * (32 * n + 64) + 4 * n**0.5 * float(jnp.finfo(dtype).eps), unit(z) * 4096 * n, none])
+    start = nothing, jnp.stack([jnp.zeros_like(x) for x in dual]), none + 1
+    (found, fixed, _), norms = lax.scan(tried, start, shrink)
+    return _Found(found, norms[0] / c, fixed)
 
 
 def _share(c: jax.Array, norm: jax.Array) -> jax.Array:
     """min(1, c / norm)."""
     return jnp.where(norm > c, c / jnp.where(norm > c, norm, 1), 1)
-
-
-def _norm(columns: Columns, dual: list) -> jax.Array:
-    theta = jnp.zeros_like(columns.targets)
-    for part, t in zip(own_parts(columns.loss), dual, strict=True):
-        whole = completed(columns, part, t, jnp.zeros_like(t))[0]
-        theta = theta.at[part.rows(theta.shape[0])].add(part.weight / part.temperature * whole)
-    return gain(columns, *scaled_enclosure(columns, theta, jnp.zeros_like(theta)))
 
 
 def _of_own_loss(columns: Columns, z: jax.Array, c: jax.Array, value: jax.Array) -> _Found:

@@ -114,8 +114,8 @@ def eigenvalue_above(Q: jax.Array) -> jax.Array:
         raised = 16 * state[0]
         return raised, proved(fixed_guess * (1 + raised))
 
-    start = jnp.asarray(4 * n * eps, Q.dtype)
-    raised, done = lax.while_loop(unproved, further, (start, proved(fixed_guess * (1 + start))))
+    start = jnp.asarray(0.25 * n * eps, Q.dtype)  # raised to 4 n eps by the first step
+    raised, done = lax.while_loop(unproved, further, (start, jnp.asarray(False)))
     t = guess * (1 + raised)
     t = t + (n + 4) * eps * (n * t - jnp.trace(Q) + n * eps * jnp.abs(t)) + 4 * eps * jnp.abs(t)
     return jnp.where(done, t, _frobenius_above(Q))

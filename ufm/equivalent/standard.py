@@ -138,19 +138,23 @@ def resize(problem: Problem, params: Params) -> Params:
 
 
 def _fit(x: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    if x.shape == shape:
+        return x
     xp = array_module(x)
     kept = xp.asarray(x)[: shape[0], : shape[1]]
     return jnp.asarray(xp.pad(kept, [(0, shape[i] - kept.shape[i]) for i in range(2)]))
 
 
-def padded_point(problem: Problem, params: Params) -> tuple[Problem, Params, Params]:
-    """The problem with small widths padded to K + C, the point in it, and 1 where a coordinate is not padding."""
+def shared_form(problem: Problem, params: Params) -> tuple[Problem, Params]:
+    """The same problem and point with every bias mode as one, and small widths padded to K + C by coordinates that are zero.
+
+    Values, logits and residuals are the same, and problems of one K, C, depth and loss share the programs that look at them.
+    """
     wide = problem
     if problem.classifier is None and problem.H0 is None:
         size = spanned_width(problem.classes, problem.columns)
         wide = dataclasses.replace(problem, widths=tuple(max(d, _shared_width(size, d)) for d in problem.widths))
-    ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), params)
-    return wide, resize(wide, params), resize(wide, ones)
+    return share_bias(wide), point_with_bias(wide, resize(wide, params))
 
 
 def point_with_bias(problem: Problem, params: Params) -> Params:

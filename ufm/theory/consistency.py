@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.equivalent.standard import shared_form
 from ufm.objective import Params, logits, objective
 from ufm.problem import Problem, run_starts
 from ufm.theory.prediction import Prediction
@@ -81,7 +82,7 @@ def _has_another(problem: Problem, prediction: Prediction) -> bool:
                 images.append((z[rows][:, columns], partial(_exchanged, p, rows, columns)))
     for logits_there, point in images:
         if np.max(np.abs(logits_there - z)) > _APART * size:
-            if abs(float(_value(problem, point())) - value) <= _SAME_VALUE * abs(value):
+            if abs(float(_value(*shared_form(problem, point()))) - value) <= _SAME_VALUE * abs(value):
                 return True
     return False
 

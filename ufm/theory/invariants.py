@@ -43,10 +43,10 @@ def sees_curvature(params: Params) -> bool:
 
 @partial(jax.jit, static_argnums=3)
 def examine(problem: Problem, params: Params, active: Params, groups: tuple[int, ...]) -> Examination:
-    """Examine a point in standard form (see `ufm.equivalent.standard.padded_point`).
+    """Examine a point in its shared form (see `ufm.equivalent.standard.shared_form`).
 
     Args:
-      problem: in standard form. params: the point. active: 1 where a coordinate belongs to the problem, 0 where it pads.
+      problem, params: the shared form. active: 1 where a coordinate belongs to the problem, 0 where it pads.
       groups: lengths of the runs of columns that form a class.
     """
     labels = jnp.repeat(jnp.arange(len(groups)), jnp.asarray(groups), total_repeat_length=sum(groups))
@@ -54,7 +54,7 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
     means = metrics.class_means(features, labels, len(groups), problem.multiplicity, samples_axis=1)
     classifier = end_to_end(problem, params.weights)
     if params.b is None:
-        refuse("params", params, "in standard form, with a bias")
+        refuse("params", params, "in shared form, with a bias")
     b = params.b * jnp.max(jnp.abs(problem.intercept))
     z = classifier @ means + b[:, None]
     if problem.loss.shift_invariant:

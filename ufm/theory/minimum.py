@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ufm.checks import refuse
 from ufm.duality import Certificate, certificate_kind, certify, is_tight
 from ufm.equivalent.columns import split_columns
-from ufm.equivalent.standard import padded_point, point_with_bias, resize, share_bias
+from ufm.equivalent.standard import resize, shared_form
 from ufm.equivalent.widths import spanned_width
 from ufm.objective import Params
 from ufm.problem import Problem
@@ -42,7 +43,7 @@ def measured_minimum(problem: Problem, key: jax.Array, starts: int | None = None
     split = split_problem(problem)
     solution = solve(split, key, columns="raw", starts=starts)
     geometry = examine_point(split, solution.params)
-    certificate = certify(*padded_point(split, solution.params)[:2]) if is_certified_tightly(split) else None
+    certificate = certify(split, solution.params) if is_certified_tightly(split) else None
     return Measured(split, solution, geometry, certificate)
 
 
@@ -57,9 +58,9 @@ def split_problem(problem: Problem) -> Problem:
 
 
 def examine_point(problem: Problem, params: Params) -> Examination:
-    """The invariants of a point, in the padded form that problems of one K, C, M and loss share."""
-    wide, point, active = padded_point(problem, params)
-    return examine(share_bias(wide), point_with_bias(wide, point), point_with_bias(wide, active), problem.groups)
+    """The invariants of a point, in the form that problems of one K, C, M and loss share."""
+    ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), params)
+    return examine(*shared_form(problem, params), shared_form(problem, ones)[1], problem.groups)
 
 
 def split_point(problem: Problem, split: Problem, params: Params) -> Params:
@@ -112,7 +113,7 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
             *consistency_checks(problem, predicted, alive=alive),
             uniqueness_check(problem, predicted, another),
         ]
-        if sees_curvature(padded_point(measured.problem, point)[1]):
+        if sees_curvature(shared_form(measured.problem, point)[1]):
             lowest = float(expected.curvature)
             checks.append(below("stationarity", "curvature", -lowest if np.isfinite(lowest) else np.nan, 1e-9))
         if predicted.rank > 0:  # with all features at zero their variability is 0/0; geometry has measured the zeros

@@ -15,7 +15,6 @@ import numpy as np
 
 from ufm.duality import Certificate, certify
 from ufm.equivalent.columns import split_columns
-from ufm.equivalent.standard import padded_point
 from ufm.problem import Problem
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.solve import Solution, solve
@@ -44,7 +43,7 @@ def measure(problem: Problem, key: jax.Array) -> Searched:
     wide = dataclasses.replace(problem, widths=(_WIDE,))
     solution = solve(wide, key, columns="raw")
     own = solution if problem.widths == wide.widths else solve(problem, key, columns="raw", starts=8)
-    return Searched(own, solution, certify(*padded_point(wide, solution.params)[:2]))
+    return Searched(own, solution, certify(wide, solution.params))
 
 
 def evidence(problem: Problem, predicted: float, measured: Searched) -> list[Check]:

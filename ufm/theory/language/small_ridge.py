@@ -19,7 +19,6 @@ import numpy as np
 
 from ufm.duality import Certificate, certify
 from ufm.equivalent.columns import split_columns
-from ufm.equivalent.standard import padded_point
 from ufm.max_margin import max_margin
 from ufm.objective import column_weights, logits
 from ufm.problem import Problem
@@ -56,7 +55,7 @@ def measure(problem: Problem, key: jax.Array) -> Found:
     solution = solve(problem, key, columns="raw")
     z = logits(problem, solution.params)
     dual = max_margin(problem.targets[:, :: problem.groups[0]] > 0).lower_bound
-    return Found(z[:, :: problem.groups[0]], certify(*padded_point(problem, solution.params)[:2]), dual)
+    return Found(z[:, :: problem.groups[0]], certify(problem, solution.params), dual)
 
 
 def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]:

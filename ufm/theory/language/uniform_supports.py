@@ -19,7 +19,6 @@ from jax.scipy.special import xlogy
 
 from ufm.checks import array_module, is_traced
 from ufm.duality import certify
-from ufm.equivalent.standard import padded_point
 from ufm.frames import helmert
 from ufm.losses import CE
 from ufm.objective import column_weights
@@ -85,7 +84,7 @@ def measure(problem: Problem, key: jax.Array) -> Measured:
         return measured_minimum(problem, key)
     solution = solve(problem, key, columns="raw")
     geometry = examine_point(problem, solution.params)
-    return Measured(problem, solution, geometry, certify(*padded_point(problem, solution.params)[:2]))
+    return Measured(problem, solution, geometry, certify(problem, solution.params))
 
 
 def _at(ratio: float, size: int, bias: str = "none", width: int = 12, tilt: float = 2.0) -> Problem:
