@@ -48,8 +48,8 @@ class Certificate(NamedTuple):
     value: f at the point. lower_bound: no params have a lower value, rounding counted; minus infinity where there is no bound, and
     `status` (a `Status`) says why. gap = value - lower_bound, at least 0 for losses that are what they declare, and
     relative_gap = gap / |value|. spectral_ratio: |G|_2 / c of the dual point before it is scaled, at most 1 at a global minimum
-    (one layer). allowance: what the bound gave up for rounding. dual: (parts, rows, runs) the dual point, from which `ufm.duality.dual_bound` computes the bound
-    anew; one part, and rows = K, for most losses.
+    (one layer). allowance: what the bound gave up for rounding. dual: (parts, rows, runs) the dual point, from which
+    `ufm.duality.dual_bound` computes the bound anew; one part, and rows = K, for most losses.
     """
 
     value: jax.Array
