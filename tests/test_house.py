@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # a module may import only from modules named before it; the theory's families come last but for what reports on them
 ORDER = (
     "precision", "checks", "status", "card", "command", "programs", "losses", "problem", "objective", "envelope", "roots",
-    "quasi_newton", "minimise", "judge", "frames", "metrics", "equivalent", "central_path", "solve", "callbacks", "flow", "descent",
+    "quasi_newton", "minimise", "frames", "metrics", "equivalent", "judge", "central_path", "solve", "callbacks", "flow", "descent",
     "log_domain", "lion", "perp_grad", "max_margin", "conventions", "settings", "duality", "theory", "recognition", "atlas", "real",
     "canary", "environment", "report", "sweeps", "verify", "explanations", "plot", "cli", "__main__", "__init__",
 )  # fmt: skip
