@@ -92,6 +92,15 @@ def test_a_reader_that_goes_away_ends_it_quietly():
         assert process.wait(timeout=120) == 141 and process.stderr.read() == ""
 
 
+@pytest.fixture
+def heard():
+    """Interrupts are heard by what the test begins, also where the tests run in the background of a shell, which hears none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("to_all", [False, True], ids=["one process", "as a terminal does"])
 def test_an_interrupt_ends_verification_in_one_line(to_all):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

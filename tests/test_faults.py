@@ -54,6 +54,12 @@ def test_functions_of_the_evidence_return_at_once_and_lose_their_checks():
     assert texts(source, "evidence") == expected and texts(source) == set()
 
 
+def test_allowances_of_single_entries_are_left_alone_and_those_of_kits_are_not():
+    source = "f(Check(a, b, -x, 3 * 2.0))"
+    assert texts(source, "evidence") == {"f(Check(a, b, (x), 3 * 2.0))"}
+    assert len(Faults("evidence", "ufm/theory/minimum.py", source, None).found) == 5
+
+
 def test_closed_forms_are_what_entries_name_and_what_these_call():
     source = "def f(x): return g(x)\ndef g(x): return x\ndef measured(x): return x\ndef predict_it(x): return x\nE = T(predict=f)\n"
     assert closed_forms(ast.parse(source)) == {"f", "g", "predict_it"}

@@ -82,6 +82,17 @@ def test_the_evidence_of_a_minimum_is_fourteen_checks_that_the_minimum_passes(pa
     assert {(check.kind, check.name) for check in checks} == factors | agreed | proved and len(checks) == 14
 
 
+@pytest.mark.parametrize("leaf", ["weights", "H"])
+def test_a_point_is_not_cut_where_one_factor_alone_goes_beyond_the_split_width(leaf):
+    problem = ufm.Problem.balanced(2, 2, 9, l2_W=1e-2, l2_H=1e-2)
+    split, point = split_problem(problem), ufm.predict(problem).params
+    assert split.widths == (6,) and np.array_equal(split_point(problem, split, point).H[:2, ::2], point.H[:2, ::2])
+    (W,) = point.weights
+    beyond = point._replace(weights=(W.at[0, 8].set(1.0),)) if leaf == "weights" else point._replace(H=point.H.at[8].set(1.0))
+    with pytest.raises(ValueError, match="zero there: K \\+ C columns span no more"):
+        split_point(problem, split, beyond)
+
+
 def geometry(measured, **changes):
     return measured._replace(geometry=measured.geometry._replace(**changes))
 
