@@ -1,6 +1,6 @@
 """Whether evidence reads everything that theorems say: each leaf of a prediction is moved, and the evidence has to notice.
 
-`python tests/moved_leaves.py [ID ...]` goes through the catalogue; `tests/test_moved_leaves.py` through an eighth of it. Numbers
+`python tests/moved_leaves.py [ID ...]` goes through the catalogue; `tests/test_moved_leaves.py` through a sixteenth of it. Numbers
 are moved by 0.1 % both ways, counts by one, truth values are turned round. A move is noticed where the case no longer supports the
 entry's status, or (of an entry that asserts nothing) reports another number. One case after another is looked at until no leaf
 is left that was not noticed.
