@@ -27,6 +27,7 @@ from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
 _SMALLEST = 1e-2  # invariants below this size are compared absolutely
+_INVARIANTS = ("singular_values", "class_gram", "classifier_gram", "logits", "bias")
 
 
 class Measured(NamedTuple):
@@ -86,8 +87,8 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
 
     Geometry is compared through rotation invariants, and where the minimiser is not unique through singular values alone. A
     measured point whose gradient is still g is off by g/mu, mu the least stiffness of the minimum, which vanishes at thresholds:
-    the tolerance is the larger of `geometry_tolerance` and 4 g/(mu s), at most 1e-4, s the largest singular value. Curvature is
-    a check wherever the Hessian is small enough to be looked at.
+    the tolerance is the larger of `geometry_tolerance` and 4 g/(mu s), at most 1e-4, s the largest singular value, and for the
+    bias its own size. Curvature is a check wherever the Hessian is small enough to be looked at.
 
     Args:
       geometry_tolerance: relative to the largest entry of what is compared.
@@ -102,12 +103,13 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
         p, m = float(predicted.value), float(found.value)
         unit = max(abs(p), float(np.finfo(float).tiny))
         unique = bool(predicted.unique)
-        tolerance = max(geometry_tolerance, _distance_left(expected, found))
-        another = abs(m - p) <= 1e-9 * unit and _geometry_error(expected, found, True) > max(1e-4, 10 * tolerance)
+        whole, tolerance = _geometry_error(expected, found, geometry_tolerance)
+        another = abs(m - p) <= 1e-9 * unit and whole > max(1e-4, 10 * tolerance)
+        geometry = (whole, tolerance) if unique else _geometry_error(expected, found, geometry_tolerance, ("singular_values",))
         checks = [
             Check("agreement", "value", abs(m - p) / unit, 1e-9),
             below("agreement", "never below", (p - m) / unit, 1e-11),
-            Check("agreement", "geometry", _geometry_error(expected, found, unique), tolerance),
+            Check("agreement", "geometry", *geometry),
             Check("stationarity", "value", relative_error(p, expected.value), 1e-11),
             Check("stationarity", "gradient", float(expected.gradient_norm), 1e-11),
             *consistency_checks(problem, predicted, alive=alive),
@@ -145,17 +147,19 @@ def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> 
     )
 
 
-def _distance_left(expected: Examination, found: Examination) -> float:
-    """4 g/(mu s), at most 1e-4: how far a point of gradient g is from a minimum of stiffness mu and size s (0 where unknown)."""
-    size = max(float(np.max(expected.singular_values)), _SMALLEST)
-    return min(float(np.nan_to_num(4 * found.gradient_norm / (expected.stiffness * size))), 1e-4)
+def _geometry_error(
+    expected: Examination, found: Examination, tolerance: float, names: tuple[str, ...] = _INVARIANTS
+) -> tuple[float, float]:
+    """(relative error, what is allowed) of the invariant that is worst off: the larger of `tolerance` and 4 g/(mu s), at most 1e-4.
 
-
-def _geometry_error(expected: Examination, found: Examination, unique: bool) -> float:
-    names = ("singular_values", "class_gram", "classifier_gram", "logits", "bias") if unique else ("singular_values",)
-    errors = []
+    g/mu is how far a point of gradient g is from a minimum of stiffness mu (0 where that is unknown).
+    """
+    largest = max(float(np.max(expected.singular_values)), _SMALLEST)
+    distance = float(np.nan_to_num(4 * found.gradient_norm / expected.stiffness))
+    compared = []
     for name in names:
         p, m = np.asarray(getattr(expected, name)), np.asarray(getattr(found, name))
         size = max(float(np.max(np.abs(p))), _SMALLEST)
-        errors.append(float(np.max(np.abs(p - m))) / size)
-    return float(np.max(errors))
+        allowed = max(tolerance, min(distance / (size if name == "bias" else largest), 1e-4))
+        compared.append((float(np.max(np.abs(p - m))) / size, allowed))
+    return max(compared, key=lambda pair: np.inf if np.isnan(pair[0]) else pair[0] / pair[1])
