@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ufm.theory.catalogue import catalogue
 from ufm.theory.theorem import Theorem
+from ufm.verify import _all_cases
 
 DRAWS = 12
 
@@ -115,9 +115,7 @@ def one_sided(theorem: Theorem, draws: int = DRAWS) -> set[str]:
     module = sys.modules[theorem.predict.__module__]
     sides = defaultdict(set)
     with jax.enable_x64(True):
-        cases = list(theorem.cases().values())
-        if theorem.draw is not None:
-            cases += [theorem.draw(np.random.default_rng([7, i])) for i in range(draws)]
+        cases = [make() for _, make in _all_cases(theorem, draws, 7)]
         with recorded(module, sides) as steps:
             # a function of its own: JAX does not trace one again that another entry has used
             closed_form = dataclasses.replace(theorem, predict=lambda case: theorem.predict(case)).closed_form()

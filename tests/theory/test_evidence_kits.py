@@ -11,6 +11,7 @@ import pytest
 import ufm
 from ufm.duality import certify
 from ufm.objective import Params, gradient_norm, logits, objective
+from ufm.problem import run_starts
 from ufm.solve import Solution
 from ufm.theory import minimum
 from ufm.theory.minimum import Measured, examine_point, minimum_evidence, split_point, split_problem
@@ -38,7 +39,7 @@ def failing(checks):
 
 def prediction_of(problem, params, unique=True):
     """The Prediction that a theorem would make which places the minimum at these params."""
-    first = np.cumsum((0, *problem.groups[:-1]))
+    first = run_starts(problem.groups)
     factors = (params.H, *params.weights)
     length = min(min(A.shape) for A in factors)
     S = jnp.stack([jnp.linalg.svd(A, compute_uv=False)[:length] for A in factors])

@@ -156,8 +156,7 @@ def certify(problem: Problem, params: Params) -> Certificate:
     make_room_for(problem, params)
     dtype = problem.dtype
     problem, params = widened((problem, params))  # before anything is derived from the numbers: N is their sum, not a rounded one
-    value, z = _value(*shared_form(problem, params))
-    largest = jnp.max(jnp.abs(z))
+    value, z, largest = _value(*shared_form(problem, params))
     found = _certify(columns_of(problem), _mean_logits(problem.design, z), value, largest, dtype)
     exact = value.astype(dtype)
     lower = rounded_down(found.bound.lower, dtype)
@@ -176,12 +175,12 @@ class _Found(NamedTuple):
 
 
 @jax.jit
-def _value(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array]:
-    """(f at the point, the logits of every column)."""
+def _value(problem: Problem, params: Params) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(f at the point, the logits of every column, the largest of them)."""
     with jax.default_matmul_precision("highest"):
         params = along_domain(problem, params)
         z = logits(problem, params)
-        return data_term(problem, z) + penalty(problem, params), z
+        return data_term(problem, z) + penalty(problem, params), z, jnp.max(jnp.abs(z))
 
 
 @jax.jit

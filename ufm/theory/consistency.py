@@ -32,7 +32,7 @@ def consistency_checks(problem: Problem, prediction: Prediction, *, alive: str =
       prediction: of its minimum.
       alive: what `prediction.alive` counts, "directions" (columns of `singular_values`) or "classes" (their features).
     """
-    first = _first_columns(problem)
+    first = run_starts(problem.groups)
     z = np.asarray(logits(problem, prediction.params))
     without_bias = np.asarray(logits(problem, prediction.params._replace(b=None)))
     size = np.asarray(problem.multiplicity) ** 0.5
@@ -105,10 +105,6 @@ def _exchanged(p: Params, rows: np.ndarray, columns: np.ndarray) -> Params:
 
 
 _value = jax.jit(objective)
-
-
-def _first_columns(problem: Problem) -> np.ndarray:
-    return run_starts(problem.groups)
 
 
 def _singular_values(A: np.ndarray) -> np.ndarray:

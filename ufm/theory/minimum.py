@@ -15,10 +15,10 @@ import numpy as np
 from ufm.checks import refuse
 from ufm.duality import Certificate, certificate_kind, certify, is_tight
 from ufm.equivalent.columns import split_columns
-from ufm.equivalent.standard import resize, shared_form
+from ufm.equivalent.standard import point_with_bias, resize, shared_form
 from ufm.equivalent.widths import spanned_width
 from ufm.objective import Params
-from ufm.problem import Problem
+from ufm.problem import Problem, run_starts
 from ufm.solve import Solution, solve
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
@@ -60,8 +60,9 @@ def split_problem(problem: Problem) -> Problem:
 
 def examine_point(problem: Problem, params: Params) -> Examination:
     """The invariants of a point, in the form that problems of one K, C, M and loss share."""
+    shared, point = shared_form(problem, params)
     ones = jax.tree.map(lambda x: jnp.asarray(np.ones(x.shape, x.dtype)), params)
-    return examine(*shared_form(problem, params), shared_form(problem, ones)[1], problem.groups)
+    return examine(shared, point, point_with_bias(shared, resize(shared, ones)), problem.groups)
 
 
 def split_point(problem: Problem, split: Problem, params: Params) -> Params:
@@ -72,7 +73,7 @@ def split_point(problem: Problem, split: Problem, params: Params) -> Params:
     """
     labels = np.asarray(problem.labels)
     features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
-    first = features[:, np.searchsorted(labels, np.arange(len(problem.groups)))]
+    first = features[:, run_starts(problem.groups)]
     if np.max(np.abs(features - first[:, labels])) > 1e-12 * np.max(np.abs(first)):
         refuse("params.H", "columns that differ within a class", "one feature vector for each class")
     whole = params._replace(H=np.repeat(first, _PARTS, axis=1) * np.sqrt(np.asarray(split.multiplicity)))

@@ -33,7 +33,7 @@ from ufm.theory.theorem import Assumption
 
 def predict(problem: Problem) -> Prediction:
     """Z = g P S with the g above; n samples a context and weights of any sum by tau sqrt(n)/sum in place of tau."""
-    V, labels = problem.classes, problem.targets[:, _starts(problem)]
+    V, labels = problem.classes, problem.targets[:, run_starts(problem.groups)]
     m = labels.shape[1]
     k = jnp.sum(labels[:, 0] > 0)
     n, mass = problem.counts[0], jnp.sum(column_weights(problem))
@@ -48,16 +48,12 @@ def predict(problem: Problem) -> Prediction:
     return from_triples(problem, U, sigma, right, jnp.zeros((V,), problem.dtype), value)
 
 
-def _starts(problem: Problem) -> np.ndarray:
-    return run_starts(problem.groups)
-
-
 def _is_even_design(problem: Problem) -> Any:
     """Whether labels are 1/k on supports of k < V tokens, every two tokens meet equally often, and contexts weigh equally."""
     parts = _decisive(problem)
     xp = array_module(*parts)
     targets, multiplicity, weight, intercept = (xp.asarray(x) for x in parts)
-    labels = targets[:, _starts(problem)]
+    labels = targets[:, run_starts(problem.groups)]
     eps = 64 * np.finfo(problem.dtype).eps
     S = labels > 0
     k = xp.maximum(S.sum(axis=0), 1)
