@@ -141,5 +141,5 @@ def main(names: list[str]) -> int:
 if __name__ == "__main__":
     from ufm.environment import prefer_quick_compilation
 
-    prefer_quick_compilation()
+    prefer_quick_compilation(short_runs=True)
     sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ from hypothesis import settings
 from ufm.environment import prefer_quick_compilation
 from ufm.programs import make_room, map_limit, memory_maps
 
-prefer_quick_compilation()
+prefer_quick_compilation(short_runs=True)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # the same examples in every run: a suite that is green once stays green (`ufm verify --cases` is there to search)

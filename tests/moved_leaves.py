@@ -120,6 +120,6 @@ def main(names: list[str]) -> int:
 if __name__ == "__main__":
     from ufm.environment import prefer_quick_compilation
 
-    prefer_quick_compilation()
+    prefer_quick_compilation(short_runs=True)
     jax.config.update("jax_enable_x64", True)
     sys.exit(main(sys.argv[1:]))

@@ -77,7 +77,7 @@ def guard(module: str, kind: str) -> int:
     from ufm.theory.catalogue import catalogue
     from ufm.verify import _all_cases, _result
 
-    prefer_quick_compilation()
+    prefer_quick_compilation(short_runs=True)
     jax.config.update("jax_enable_x64", True)
     theorems = catalogue().values()
     here = sys.modules[module]  # loaded by the catalogue

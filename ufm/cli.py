@@ -61,7 +61,7 @@ def _run(arguments: list[str]) -> int:
         return _bench(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
-    prefer_quick_compilation()
+    prefer_quick_compilation(short_runs=options.run is _verify)
     jax.config.update("jax_enable_x64", True)
     return options.run(options)
 
