@@ -20,7 +20,7 @@ from ufm.sweeps.program import Program
 FROM, TO = 1e-4, 1e-2
 _ROOT = Path(__file__).parent.parent
 _PINNED = "import os, sys; c = sys.argv[1]; c and os.sched_setaffinity(0, set(map(int, c.split(',')))); "
-_SWEEP = _PINNED + "from ufm.cli import main; sys.exit(main(sys.argv[2:]))"
+_SWEEP = _PINNED + "from ufm.cli.program import main; sys.exit(main(sys.argv[2:]))"
 _MEASURE = _PINNED + "from benchmarks.grid import measure; measure(sys.argv[2])"
 
 
@@ -48,7 +48,7 @@ def measure(text: str) -> None:
     import jax
 
     import ufm
-    from ufm.environment import prefer_quick_compilation
+    from ufm.base.environment import prefer_quick_compilation
     from ufm.sweeps.order import difficulty
 
     job = json.loads(text)

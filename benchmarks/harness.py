@@ -20,7 +20,7 @@ from benchmarks.claims import Verdict, judge
 from benchmarks.machine import describe_machine, limited_threads
 from benchmarks.row import Row
 from benchmarks.table import claims_table, environment_list, heading, line
-from ufm.checks import check_choice, check_count, check_positive, refuse
+from ufm.base.checks import check_choice, check_count, check_positive, refuse
 
 FAILED = "failed"
 _LIMIT, _QUICK_LIMIT = 60.0, 3.0

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from ufm.checks import check_count
-from ufm.environment import describe_environment
+from ufm.base.checks import check_count
+from ufm.base.environment import describe_environment
 
 _VARIABLES = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

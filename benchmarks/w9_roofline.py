@@ -15,7 +15,7 @@ import ufm
 from benchmarks.peers.torch_loops import torch_device
 from benchmarks.row import Row, not_installed
 from benchmarks.timing import timed, timed_program
-from ufm.objective import data_term
+from ufm.problem.params import data_term
 
 _RIDGE = 1e-5
 _FULL, _QUICK = 32_768, 512  # K = C; d is a sixteenth

@@ -41,9 +41,9 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 import ufm
 import ufm.plot
-from ufm.real.networks import digits
-from ufm.real.perturb import perturb
-from ufm.real.proximity import near_collapse_factor, proximity
+from ufm.features.networks import digits
+from ufm.features.perturbation import perturb
+from ufm.features.proximity_model import near_collapse_factor, proximity
 from ufm.theory.perturbation.near_collapse import Perturbation
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests

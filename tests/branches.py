@@ -14,9 +14,9 @@ from contextlib import contextmanager
 import jax
 import jax.numpy as jnp
 
-from ufm.theory.catalogue import catalogue
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import Theorem
-from ufm.verify import _all_cases
+from ufm.verification.run import _all_cases
 
 DRAWS = 12
 
@@ -139,7 +139,7 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from ufm.environment import prefer_quick_compilation
+    from ufm.base.environment import prefer_quick_compilation
 
     prefer_quick_compilation(short_runs=True)
     sys.exit(main(sys.argv[1:]))

@@ -2,8 +2,8 @@ import jax
 import pytest
 from hypothesis import settings
 
-from ufm.environment import prefer_quick_compilation
-from ufm.programs import make_room, map_limit, memory_maps
+from ufm.base.environment import prefer_quick_compilation
+from ufm.base.programs import make_room, map_limit, memory_maps
 
 prefer_quick_compilation(short_runs=True)
 jax.config.update("jax_enable_x64", True)

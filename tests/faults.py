@@ -13,9 +13,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-KITS = "ufm/theory/minimum.py ufm/theory/theorem.py ufm/theory/invariants.py ufm/theory/consistency.py ufm/report.py ufm/verify.py"
-CORE = "ufm/objective.py ufm/solve.py ufm/minimise.py ufm/roots.py ufm/quasi_newton.py ufm/theory/prediction.py"
-CORE_ROOMS = "ufm/problem ufm/equivalent ufm/losses ufm/duality"
+KITS = "ufm/theory/minimum.py ufm/theory/theorem.py ufm/theory/invariants.py ufm/theory/consistency.py ufm/verification/report.py"
+KITS += " ufm/verification/run.py"
+CORE = "ufm/theory/prediction.py"
+CORE_ROOMS = "ufm/problem ufm/equivalent ufm/losses ufm/duality ufm/search"
 KINDS = ("evidence", "closed-form", "core")
 PRINTED = re.compile(r"__repr__|__str__|__rich__|_repr_html_|rows|summary|_where|to_json|_cell|_plain|progress|describe")
 SWAPS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.Pow: ("**", "*")}

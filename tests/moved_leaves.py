@@ -13,9 +13,9 @@ import time
 import jax
 import numpy as np
 
-from ufm.report import CaseResult
-from ufm.theory.catalogue import catalogue
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import Theorem, key_of
+from ufm.verification.report import CaseResult
 
 STEP = 1e-3
 
@@ -118,7 +118,7 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from ufm.environment import prefer_quick_compilation
+    from ufm.base.environment import prefer_quick_compilation
 
     prefer_quick_compilation(short_runs=True)
     jax.config.update("jax_enable_x64", True)

@@ -73,9 +73,9 @@ def guard(module: str, kind: str) -> int:
     """1 at the first case, of an entry whose closed form stands in the module or uses it, that does not support its status."""
     import jax
 
-    from ufm.environment import prefer_quick_compilation
-    from ufm.theory.catalogue import catalogue
-    from ufm.verify import _all_cases, _result
+    from ufm.base.environment import prefer_quick_compilation
+    from ufm.theory.registry import catalogue
+    from ufm.verification.run import _all_cases, _result
 
     prefer_quick_compilation(short_runs=True)
     jax.config.update("jax_enable_x64", True)

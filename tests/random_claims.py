@@ -21,9 +21,9 @@ import numpy as np
 
 import ufm
 from ufm import Params, Problem, Status
-from ufm.judge import gradient_scale
-from ufm.objective import along_domain
-from ufm.theory.catalogue import served_accuracy
+from ufm.problem.params import along_domain
+from ufm.search.judgement import gradient_scale
+from ufm.theory.registry import served_accuracy
 
 K, TOLERANCE = 3, {"float64": 1e-10, "float32": 1e-4}
 LOSSES = ("mse", "ce", "logistic", "squared_hinge")

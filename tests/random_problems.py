@@ -18,7 +18,7 @@ import numpy as np
 
 import ufm
 from ufm import Params, Problem, losses
-from ufm.objective import along_domain
+from ufm.problem.params import along_domain
 
 BIASES = ("none", "free", "ridge")
 BASIC = ("mse", "ce", "logistic", "squared_hinge")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from branches import EXCEPTIONS, one_sided
 
-from ufm.theory.catalogue import catalogue
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import Theorem, agreement
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.theory.catalogue import catalogue, families, select
+from ufm.theory.registry import catalogue, families, select
 from ufm.theory.theorem import STATUSES
 
 BALANCED = ufm.Problem.balanced(4, 6, (8,), l2_W=5e-3, l2_H=2e-3)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ufm.central_path import least_squares_point, reduced_objective, renormalise, renormalised_velocity, within_part
-from ufm.objective import initialize, objective
+from ufm.motion.central_path import least_squares_point, reduced_objective, renormalise, renormalised_velocity, within_part
 from ufm.problem import Problem
+from ufm.problem.params import initialize, objective
 
 DIM, COUNTS = 4, (2, 3, 4)
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm import checks, cli, command
+from ufm import cli
+from ufm.base import checks
+from ufm.cli import output
 
 HUGE = str(10**12)
 LANGUAGE = ("language", "--vocabulary", "8", "--dimensions", "4", "--exponent", "1")
@@ -76,7 +78,7 @@ def test_work_that_fails_leaves_the_json_file_as_it_was(held, tmp_path, capsys):
 
 def test_the_numbers_are_written_before_a_reader_can_go_away(features, tmp_path, monkeypatch):
     file = tmp_path / "numbers.json"
-    monkeypatch.setattr(command, "show", lambda report: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(output, "show", lambda report: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["metrics", features, "--json", str(file)]) == 130
     assert file.read_text().startswith("{")
 
@@ -122,8 +124,8 @@ EXTRAS = {
     "matplotlib": ("plot", lambda: ufm.plot.geometry(PROBLEM, ufm.initialize(PROBLEM, jax.random.key(0)))),
     "xarray": ("sweep", lambda: ufm.sweep("closed_form", PROBLEM, {"l2_H": [1e-2]})),
     "tqdm": ("sweep", lambda: ufm.sweep("closed_form", PROBLEM, {"l2_H": [1e-2]})),
-    "wordfreq": ("language", lambda: ufm.real.tokens.word_frequencies("en", 8)),
-    "sklearn": ("networks", lambda: ufm.real.networks.digits(10)),
+    "wordfreq": ("language", lambda: ufm.features.tokens.word_frequencies("en", 8)),
+    "sklearn": ("networks", lambda: ufm.features.networks.digits(10)),
 }
 PROBLEM = ufm.Problem.balanced(3, 2, 3, l2_W=1e-2, l2_H=1e-2)
 
@@ -176,5 +178,5 @@ def test_a_module_that_is_broken_is_not_called_missing(monkeypatch, tmp_path):
 
 def test_show_prints_what_it_is_given(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    command.show("every word of it")
+    output.show("every word of it")
     assert sys.stdout.getvalue() == "every word of it\n"

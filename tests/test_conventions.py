@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.conventions import mean_feature_penalty, summed_loss, tirer_bruna, torch_training, without_half
 from ufm.problem import is_balanced
+from ufm.problem.conventions import mean_feature_penalty, summed_loss, tirer_bruna, torch_training, without_half
 
 BIASES = ["none", "free", "ridge"]
 COUNTS = [(2, 2, 2), (3, 1, 2)]

@@ -10,9 +10,9 @@ import pytest
 
 import ufm
 from ufm import Params, Problem, certify
+from ufm.base.status import Status
 from ufm.duality import dual_bound, is_tight, rounding
 from ufm.losses import kd, poly1
-from ufm.status import Status
 
 single = jax.jit(lambda tree: jax.tree.map(lambda x: x.astype(jnp.float32), tree))
 

@@ -10,14 +10,14 @@ import pytest
 import ufm
 from ufm import Problem
 from ufm.losses import binary_kl, dual_head, kd, pld
-from ufm.objective import objective
 from ufm.problem import GeneralColumns, general
+from ufm.problem.params import objective
 from ufm.settings.distillation import confident_teacher, distilled_problem
 from ufm.settings.language import next_token_problem, uniform_supports
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
 from ufm.settings.multilabel import multi_label_problem
-from ufm.theory.catalogue import catalogue, served_accuracy
 from ufm.theory.prediction import grounded
+from ufm.theory.registry import catalogue, served_accuracy
 
 KEY = jax.random.key(0)
 RIDGES = {"l2_W": 1e-2, "l2_H": 1e-2}

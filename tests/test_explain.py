@@ -12,15 +12,16 @@ import optax
 import pytest
 
 import ufm
-from ufm.card import Card, Fact, shown
+from ufm.base.card import Card, Fact, shown
+from ufm.base.describe import describe
+from ufm.base.status import Status
 from ufm.duality import Certificate
-from ufm.explanations import describe, explain
-from ufm.explanations.theorems import VERDICTS
 from ufm.losses.loss import proved
-from ufm.report import CaseResult, Entry, Report
-from ufm.status import Status
-from ufm.theory.catalogue import applicable
+from ufm.show import explain
+from ufm.show.words import VERDICTS
+from ufm.theory.registry import applicable
 from ufm.theory.theorem import STATUSES, Check
+from ufm.verification.report import CaseResult, Entry, Report
 
 PROBLEM = ufm.Problem.balanced(3, 2, 4, l2_W=1e-2, l2_H=1e-2)
 START = ufm.initialize(PROBLEM, jax.random.key(0), 0.1)

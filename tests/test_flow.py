@@ -9,10 +9,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from ufm import Status
-from ufm.flow import flow
 from ufm.metrics import nc1_trace_ratio
-from ufm.objective import Params, initialize, objective
+from ufm.motion.trajectory import flow
 from ufm.problem import Problem
+from ufm.problem.params import Params, initialize, objective
 
 TS = np.linspace(0, 6, 61)
 

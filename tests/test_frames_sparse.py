@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ufm import Status
+from ufm.base.matrices import polar, symmetric_power
 from ufm.frames import (
     Frame,
     client_logits,
@@ -17,7 +18,6 @@ from ufm.frames import (
     simplex_etf,
     sparse_etf,
 )
-from ufm.frames.matrix_functions import polar, symmetric_power
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -7,17 +7,17 @@ import pathlib
 import pkgutil
 import re
 
+import pytest
+
 import ufm
 from ufm.theory.listing import markdown_table
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# a module may import only from modules named before it; the theory's families come last but for what reports on them
-ORDER = (
-    "precision", "checks", "status", "card", "command", "programs", "losses", "problem", "objective", "envelope", "roots",
-    "quasi_newton", "minimise", "frames", "metrics", "equivalent", "judge", "central_path", "solve", "callbacks", "flow", "descent",
-    "log_domain", "lion", "perp_grad", "max_margin", "conventions", "settings", "duality", "theory", "recognition", "atlas", "real",
-    "canary", "environment", "report", "sweeps", "verify", "explanations", "plot", "cli", "__main__", "__init__",
+# a room may import only from rooms named before it
+ROOMS = (
+    "base", "losses", "problem", "equivalent", "search", "motion", "frames", "metrics", "settings", "duality", "theory",
+    "recognition", "atlas", "features", "sweeps", "verification", "show", "plot", "cli", "__main__", "__init__",
 )  # fmt: skip
 
 
@@ -26,21 +26,81 @@ def _modules():
         yield path.relative_to(ROOT / "ufm"), ast.parse(path.read_text())
 
 
+def _dotted(path):
+    parts = path.with_suffix("").parts
+    return ".".join(("ufm", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+NAMES = {_dotted(path) for path, _ in _modules()}
+
+
 def _imports(tree):
+    """Modules that a file imports wherever it does, and those that it names in a string of their own, to import them by it."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ufm":
-            names = [node.module] if node.module != "ufm" else [f"ufm.{alias.name}" for alias in node.names]
-            yield from (name.split(".")[1:] for name in names)
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in NAMES)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ufm":
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in NAMES else node.module for name in inner)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in NAMES - {"ufm"}:
+            yield node.value
 
 
-def test_imports_point_one_way():
+def _parts(module):
+    return module.split(".")[1:]
+
+
+def test_rooms_import_one_way():
     for path, tree in _modules():
         here = path.parts[0].removesuffix(".py")
         for target in _imports(tree):
-            there = target[0] if target else "__init__"
-            if here == there and len(path.parts) > 1:  # within a room
-                continue
-            assert ORDER.index(there) < ORDER.index(here), f"{path} imports ufm.{'.'.join(target)}"
+            there = (_parts(target) or ["__init__"])[0]
+            if here != there and not (target == "ufm" and here in ("__main__", "__init__")):
+                assert ROOMS.index(there) < ROOMS.index(here), f"{path} imports {target}"
+
+
+def test_no_import_goes_round():
+    """Modules by explicit imports alone, lazy ones and strings too; a room's door imports its files, and no file its own door."""
+    waits = {_dotted(path): set(_imports(tree)) - {_dotted(path)} for path, tree in _modules()}
+    while free := {module for module, on in waits.items() if not on & waits.keys()}:
+        waits = {module: on for module, on in waits.items() if module not in free}
+    assert not waits, {module: sorted(on & waits.keys()) for module, on in waits.items()}
+
+
+def test_the_front_has_no_files_but_doors():
+    assert {path.name for path in (ROOT / "ufm").iterdir() if path.is_file()} == {"__init__.py", "__main__.py", "py.typed"}
+
+
+def test_no_function_hides_the_module_of_its_name():
+    for name in sorted(NAMES - {"ufm", "ufm.__main__"}):
+        module = importlib.import_module(name)
+        room, _, leaf = name.rpartition(".")
+        assert getattr(importlib.import_module(room), leaf) is module, f"{name} is hidden by what {room} has of this name"
+
+
+TEXTS = ("ufm/**/*.py", "tests/**/*.py", "benchmarks/**/*.py", "notebooks/*.py", "*.md", ".github/*.md", "pyproject.toml")
+
+
+@pytest.mark.parametrize("pattern", TEXTS)
+def test_names_and_files_that_a_text_speaks_of_exist(pattern):
+    for path in sorted(ROOT.glob(pattern)):
+        text = path.read_text()
+        for name in set(re.findall(r"\bufm(?:\.[A-Za-z_]\w*)+", text)) - {"ufm.equivalent.widths.in_"}:
+            assert _resolves(name), f"{path.relative_to(ROOT)} speaks of {name}"
+        for file in set(re.findall(r"\b(?:ufm|tests|benchmarks|notebooks)/[\w/]+\.(?:py|bib)\b", text)):
+            assert (ROOT / file).is_file(), f"{path.relative_to(ROOT)} speaks of {file}"
+
+
+def _resolves(name):
+    at, value = "ufm", ufm
+    for part in name.split(".")[1:]:
+        at = f"{at}.{part}"
+        if at == "ufm.__main__":  # runs the command line where it is imported
+            return True
+        value = importlib.import_module(at) if at in NAMES else getattr(value, part, None)
+        if value is None:
+            return False
+    return True
 
 
 def test_shared_theory_imports_no_family_and_families_import_no_registry():
@@ -48,13 +108,13 @@ def test_shared_theory_imports_no_family_and_families_import_no_registry():
     for path, tree in _modules():
         if path.parts[0] != "theory":
             continue
-        for target in _imports(tree):
-            if target[0] != "theory" or len(target) < 2:
+        for target in map(_parts, _imports(tree)):
+            if target[:1] != ["theory"] or len(target) < 2:
                 continue
             if len(path.parts) == 2:
                 assert target[1] not in folders, f"{path} imports the family {target[1]}"
             else:
-                assert target[1] not in ("catalogue", "listing"), f"{path} imports the registry"
+                assert target[1] not in ("registry", "listing"), f"{path} imports the registry"
 
 
 def test_files_are_short_enough_to_read():
@@ -81,6 +141,9 @@ def test_all_names_of_the_front_door_exist_and_are_sorted():
 
 def test_completion_shows_the_public_names_and_the_front_page_has_them_all():
     assert dir(ufm) == sorted(ufm.__all__)
+    for room in ROOMS[1:-2]:
+        door = importlib.import_module(f"ufm.{room}")
+        assert dir(door) == sorted(door.__all__), room
     assert not [name for name in ufm.__all__ if not re.search(rf"\b{name}\b", ufm.__doc__)]
 
 

@@ -8,12 +8,12 @@ import optax
 import pytest
 
 from ufm import Status
-from ufm.descent import descend
-from ufm.flow import flow
-from ufm.lion import lion_k, msign
-from ufm.log_domain import descend_log, log_objective, margin, smoothed_margin
-from ufm.objective import Params, initialize, logits, objective
+from ufm.motion.descent import descend
+from ufm.motion.lion import lion_k, msign
+from ufm.motion.log_domain import descend_log, log_objective, margin, smoothed_margin
+from ufm.motion.trajectory import flow
 from ufm.problem import Problem
+from ufm.problem.params import Params, initialize, logits, objective
 
 value_and_gradient = jax.jit(jax.value_and_grad(log_objective, argnums=1))
 

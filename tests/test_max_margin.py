@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from ufm import Status
-from ufm.max_margin import _nearest_feasible, centred_supports, dual_bound, max_margin, support_excess
+from ufm.search.max_margin import _nearest_feasible, centred_supports, dual_bound, max_margin, support_excess
 
 FAILS = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [0, 1, 0, 1], [0, 1, 1, 1]])
 DEFICIENT = np.array([[0, 0, 1, 1, 1], [0, 1, 0, 0, 0], [0, 1, 0, 0, 1], [1, 1, 0, 1, 1], [1, 1, 0, 1, 0], [1, 0, 0, 1, 1]])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 from moved_leaves import EXCEPTIONS, moves_of, unread
 
-from ufm.theory.catalogue import catalogue
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import Theorem, agreement
 
 PART, PARTS = int(os.environ.get("UFM_MOVED_LEAVES_PART", 0)), 16

@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from ufm.descent import descend
-from ufm.objective import initialize
-from ufm.perp_grad import perp_grad
+from ufm.motion.descent import descend
+from ufm.motion.perp_grad import perp_grad
 from ufm.problem import Problem
+from ufm.problem.params import initialize
 
 RNG = np.random.default_rng(0)
 PARAMS = {"W": RNG.normal(size=(3, 4)), "b": RNG.normal(size=5)}

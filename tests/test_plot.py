@@ -15,20 +15,20 @@ from PIL import Image
 
 import ufm
 from ufm import Params, Problem, plot
-from ufm.descent import Descent
-from ufm.flow import Trajectory, flow
 from ufm.frames import simplex_etf
 from ufm.metrics import class_means
+from ufm.motion.descent import Descent
+from ufm.motion.trajectory import Trajectory, flow
 from ufm.plot.arrows import clear_azimuth
 from ufm.plot.canvas import edges, series
 from ufm.plot.points import principal_directions, view_of
 from ufm.plot.verdicts import VERDICTS
-from ufm.report import CaseResult, Entry, Report
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.dynamics.two_factor import SpectralStart, predict, spectral_start
 from ufm.theory.second_order.cases import critical_point
 from ufm.theory.second_order.table import spectrum
 from ufm.theory.theorem import Check, Theorem
+from ufm.verification.report import CaseResult, Entry, Report
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 
 import ufm
 from ufm import Problem, central_path, equivalent, log_domain, max_margin
-from ufm.objective import gradient_norm
-from ufm.precision import full_precision
+from ufm.base.precision import full_precision
+from ufm.problem.params import gradient_norm
 
 HALF = {name: np.float32(0.01) for name in ("l2_W", "l2_H")}
 CE = Problem.imbalanced((2, 3, 1), 4, loss="ce", **HALF)

@@ -12,8 +12,8 @@ import pytest
 import ufm
 from ufm import Loss, Params, Problem
 from ufm.losses import LOSSES
-from ufm.objective import to_domain
 from ufm.problem import ClassSizes, EqualClasses, GeneralColumns, GroupedClasses
+from ufm.problem.params import to_domain
 
 KEY = jax.random.key(0)
 objective = jax.jit(ufm.objective)

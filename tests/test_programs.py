@@ -7,10 +7,10 @@ import optax
 import pytest
 
 import ufm
-from ufm import programs
-from ufm.max_margin import max_margin
+from ufm.base import programs
 from ufm.metrics.streaming import moments
 from ufm.metrics.table import summary
+from ufm.search.max_margin import max_margin
 from ufm.sweeps.program import Program
 
 counted = pytest.mark.skipif(programs.memory_maps() == 0, reason="the system does not say how many maps a process has")

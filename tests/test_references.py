@@ -6,11 +6,11 @@ import unicodedata
 
 import pytest
 
-from ufm.theory.catalogue import catalogue
-from ufm.theory.references import Reference, keys_of, references, spelled_out
+from ufm.base.references import Reference, keys_of, references, spelled_out
+from ufm.theory.registry import catalogue
 
 ROOT = pathlib.Path(__file__).parent.parent
-BIB = (ROOT / "ufm/theory/references.bib").read_text(encoding="utf-8")
+BIB = (ROOT / "ufm/base/references.bib").read_text(encoding="utf-8")
 TEXTS = {
     path.relative_to(ROOT): path.read_text(encoding="utf-8")
     for pattern in ("ufm/**/*.py", "benchmarks/**/*.py", "notebooks/*.py", "notebooks/*.ipynb", "*.md", ".github/*.md")

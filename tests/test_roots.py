@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 
 
 def cubic(x, a, b):

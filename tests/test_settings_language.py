@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.objective import column_weights, objective
+from ufm.problem.params import column_weights, objective
 from ufm.settings.language import NextTokens, even_contexts, next_token_problem, random_contexts, uniform_supports, zipf_priors
 
 RIDGES = {"l2_W": 0.02, "l2_H": 0.03}

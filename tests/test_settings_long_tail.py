@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ufm.equivalent.columns import spread_columns
-from ufm.objective import initialize, objective
 from ufm.problem import ClassSizes, Problem
+from ufm.problem.params import initialize, objective
 from ufm.settings.long_tail import check_counts, exponential_counts, imagenet_lt_counts, long_tail_problem, step_counts
 
 

@@ -10,7 +10,7 @@ from scipy.special import roots_jacobi
 
 import ufm
 from ufm.frames import simplex_etf
-from ufm.objective import Params
+from ufm.problem.params import Params
 from ufm.settings.mixup import (
     Mixture,
     enough_nodes,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.objective import Params
 from ufm.problem import is_balanced
+from ufm.problem.params import Params
 from ufm.settings.multilabel import label_set_problem, multi_label_problem
 
 RIDGES = {"l2_W": 2e-3, "l2_H": 1e-3}

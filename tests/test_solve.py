@@ -12,8 +12,8 @@ from tests.numpy_problem import numpy_problem
 from ufm import Loss, Params, Problem, Status, minimise, solve
 from ufm.equivalent.standard import random_standard_starts
 from ufm.losses import squared_error
-from ufm.objective import gradient_norm
-from ufm.quasi_newton import apply_inverse_hessian, empty_memory, remember
+from ufm.problem.params import gradient_norm
+from ufm.search.quasi_newton import apply_inverse_hessian, empty_memory, remember
 
 KEY = jax.random.key(0)
 COUNTS = (3, 1, 2)

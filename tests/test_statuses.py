@@ -9,9 +9,9 @@ import pytest
 
 import ufm
 from ufm import Params, Problem, Status, minimise, solve
-from ufm.judge import gradient_scale
-from ufm.minimise import allowed_norm
-from ufm.objective import gradient_norm
+from ufm.problem.params import gradient_norm
+from ufm.search.judgement import gradient_scale
+from ufm.search.minimum import allowed_norm
 
 KEY = jax.random.key(0)
 RIDGES = {"l2_W": 0.01, "l2_H": 0.01}

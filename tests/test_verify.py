@@ -9,11 +9,11 @@ import pytest
 
 import ufm
 from ufm import cli
-from ufm.canary import canary_error, canary_sings
-from ufm.explanations import explain
-from ufm.report import CaseResult, Entry, Report, strain
-from ufm.theory.catalogue import catalogue
+from ufm.base.canary import canary_error, canary_sings
+from ufm.show import explain
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import STATUSES, Check, Theorem, agreement, lower_bound
+from ufm.verification.report import CaseResult, Entry, Report, strain
 
 ENVIRONMENT = {"canary": "sings"}
 
@@ -34,7 +34,7 @@ def _theorem(status, predicted, evidence):
 @pytest.fixture
 def shelf(monkeypatch):
     def put(theorem):
-        monkeypatch.setattr(sys.modules["ufm.verify"], "select", lambda names, family: [theorem])
+        monkeypatch.setattr(sys.modules["ufm.verification.run"], "select", lambda names, family: [theorem])
 
     return put
 
@@ -88,7 +88,7 @@ def test_random_cases_are_added_and_their_labels_carry_the_seed():
 
 
 def test_a_silent_canary_certifies_nothing(monkeypatch):
-    monkeypatch.setattr(sys.modules["ufm.environment"], "canary_sings", lambda: False)
+    monkeypatch.setattr(sys.modules["ufm.base.environment"], "canary_sings", lambda: False)
     report = ufm.verify("mse-tie-and-spinodal")
     assert not report.entries and not report.ok
 
@@ -298,7 +298,7 @@ def test_a_theorem_prints_its_cases_whatever_the_callers_default():
 
 
 def test_the_canary_sings_here():
-    """Fails on jaxlib 0.10.2 with an error of 8e-3: install another jaxlib (see ufm.canary)."""
+    """Fails on jaxlib 0.10.2 with an error of 8e-3: install another jaxlib (see ufm.base.canary)."""
     assert canary_sings(), canary_error()
 
 

@@ -5,6 +5,7 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
     a problem            Problem, Params, Loss, objective, logits; losses, settings (of papers), conventions (normalisations)
     its minimum          predict (closed form), solve (search), certify (proof), escape_direction, minimise (any function)
     what it looks like   identify, metrics, frames, plot, explain
+    features of yours    features (collapse of given features, last layers, long tails, tokens)
     how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin
     smaller and equal    equivalent (canonical, merged, pooled, narrow, ... problems of the same minimum or the same run)
     many at once         sweep, sweeps (phase diagrams, stores), atlas (all losses)
@@ -12,39 +13,18 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
     what comes back      Prediction, Solution, Minimum, Status, Certificate, Identification, Trajectory, Descent, Theorem, Report
 """
 
-from ufm import (
-    atlas,
-    central_path,
-    conventions,
-    equivalent,
-    frames,
-    lion,
-    log_domain,
-    losses,
-    max_margin,
-    metrics,
-    perp_grad,
-    plot,
-    settings,
-    sweeps,
-)
-from ufm.descent import Descent, descend
+from ufm import atlas, equivalent, features, frames, losses, metrics, plot, settings, sweeps
+from ufm.base.status import Status
 from ufm.duality import Certificate, certify, escape_direction
-from ufm.explanations import explain
-from ufm.flow import Trajectory, flow
 from ufm.losses import Loss
-from ufm.minimise import Minimum, minimise
-from ufm.objective import Params, initialize, logits, objective
-from ufm.problem import Problem
+from ufm.motion import Descent, Trajectory, central_path, descend, flow, lion, log_domain, perp_grad
+from ufm.problem import Params, Problem, conventions, initialize, logits, objective
 from ufm.recognition import Identification, identify
-from ufm.report import Report
-from ufm.solve import Solution, solve
-from ufm.status import Status
-from ufm.sweeps.run import sweep
-from ufm.theory.catalogue import catalogue, predict
-from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Theorem
-from ufm.verify import verify
+from ufm.search import Minimum, Solution, max_margin, minimise, solve
+from ufm.show import explain
+from ufm.sweeps import sweep
+from ufm.theory import Prediction, Theorem, catalogue, predict
+from ufm.verification import Report, verify
 
 __version__ = "0.1.0"
 
@@ -71,6 +51,7 @@ __all__ = [
     "equivalent",
     "escape_direction",
     "explain",
+    "features",
     "flow",
     "frames",
     "identify",

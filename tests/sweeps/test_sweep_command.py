@@ -2,9 +2,9 @@
 
 import pytest
 
-from ufm.cli import main
+from ufm.cli.program import main
+from ufm.cli.sweep import status
 from ufm.sweeps import load
-from ufm.sweeps.command import status
 
 TEXT = """
 function = "closed_form"

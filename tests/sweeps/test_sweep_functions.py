@@ -185,7 +185,7 @@ def test_functions_that_a_dataset_cannot_hold_are_refused_before_anything_runs(f
 
 
 def test_functions_have_names_that_all_processes_agree_on():
-    assert describe(partial(ufm.solve, starts=4)) == "ufm.solve.solve with starts=4"
-    assert describe(partial(partial(swept, ufm.predict), axes=3)).endswith("swept with ufm.theory.catalogue.predict, axes=3")
+    assert describe(partial(ufm.solve, starts=4)) == "ufm.search.solution.solve with starts=4"
+    assert describe(partial(partial(swept, ufm.predict), axes=3)).endswith("swept with ufm.theory.registry.predict, axes=3")
     assert name_of(partial(ufm.objective, params=None)) == "objective" and name_of(lambda p: p) == "result"
     assert named("minimum") is FUNCTIONS["minimum"] and named(ufm.solve) is ufm.solve

@@ -10,12 +10,12 @@ from scipy.integrate import solve_ivp
 
 import ufm
 from ufm import Status
-from ufm.flow import flow
 from ufm.metrics import nc1
-from ufm.objective import Params
+from ufm.motion.trajectory import flow
+from ufm.problem.params import Params
 from ufm.theory import integration
-from ufm.theory.catalogue import catalogue
 from ufm.theory.central_path import aligned, collapsed, renormalised, rewhitened, signal_to_noise, unregularised
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import key_of
 
 IDS = (

@@ -12,10 +12,10 @@ from scipy.optimize import brentq
 import ufm
 from ufm.duality import certify
 from ufm.frames import simplex_etf
-from ufm.objective import gradient_norm, objective
+from ufm.problem.params import gradient_norm, objective
 from ufm.settings.multilabel import label_set_problem, multi_label_problem
-from ufm.theory.catalogue import catalogue
 from ufm.theory.codes import hull_duality, multi_label, softmax_codes, supcon
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import key_of
 
 MODULES = (hull_duality, multi_label, softmax_codes, supcon)

@@ -7,9 +7,9 @@ import pytest
 import scipy
 from scipy.optimize import brentq
 
-from ufm.objective import gradient_norm, objective
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import gradient_norm, objective
+from ufm.search.solution import solve
 from ufm.theory.cross_entropy import best_known, etf_branch, etf_stability, families, refuted
 
 TIES = {

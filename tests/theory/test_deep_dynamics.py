@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 from scipy.special import hyp2f1
 
 import ufm
-from ufm.objective import objective
 from ufm.problem import Problem, general
+from ufm.problem.params import objective
 from ufm.theory.dynamics import (
     deep_modes,
     deep_times,

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 import ufm
 from ufm import Problem
 from ufm.losses import ce_binary_kl, kd, pld
-from ufm.objective import gradient_norm, objective
+from ufm.problem.params import gradient_norm, objective
 from ufm.settings.distillation import (
     confident_teacher,
     distilled_problem,

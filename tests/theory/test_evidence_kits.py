@@ -10,9 +10,9 @@ import pytest
 
 import ufm
 from ufm.duality import certify
-from ufm.objective import Params, gradient_norm, logits, objective
 from ufm.problem import run_starts
-from ufm.solve import Solution
+from ufm.problem.params import Params, gradient_norm, logits, objective
+from ufm.search.solution import Solution
 from ufm.theory import minimum
 from ufm.theory.minimum import Measured, examine_point, minimum_evidence, split_point, split_problem
 from ufm.theory.prediction import Prediction

@@ -8,11 +8,11 @@ from scipy.integrate import quad
 from scipy.special import expi
 
 import ufm
-from ufm.objective import objective
 from ufm.problem import is_balanced
-from ufm.theory.catalogue import catalogue
+from ufm.problem.params import objective
 from ufm.theory.implicit_bias import box_ce, circulant_ce, lion_box, max_margin, perceptron_layers, perceptron_limit, simplex_start
 from ufm.theory.implicit_bias.unregularised_ce import predict_flow
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import key_of
 
 IDS = (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.objective import gradient_norm, logits
+from ufm.problem.params import gradient_norm, logits
 from ufm.settings.language import even_contexts, next_token_problem, random_contexts, uniform_supports, zipf_priors
 from ufm.theory.language import centred_supports, certificate, max_margin, small_ridge
 from ufm.theory.language import uniform_supports as uniform

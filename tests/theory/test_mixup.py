@@ -7,8 +7,8 @@ import pytest
 
 import ufm
 from ufm.duality import certify
-from ufm.objective import gradient_norm, logits, objective
 from ufm.problem import Problem
+from ufm.problem.params import gradient_norm, logits, objective
 from ufm.settings.mixup import Mixture, enough_nodes, lambda_nodes, mixup_problem, mixup_types
 from ufm.theory.mixup import fixed_simplex, joint, lambert, limits, quadrature, squared_error
 from ufm.theory.mixup.features import MixedSamples

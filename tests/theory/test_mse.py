@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.objective import gradient_norm
+from ufm.problem.params import gradient_norm
 from ufm.theory.mse.imbalanced import critical_size
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root, minimise_direction
 from ufm.theory.mse.thresholds import largest_root_cases, measure_at_zero, predict_largest_root

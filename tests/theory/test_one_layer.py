@@ -4,7 +4,7 @@ import pytest
 from scipy.optimize import minimize
 
 import ufm
-from ufm.objective import gradient_norm
+from ufm.problem.params import gradient_norm
 
 BIASES = ["none", "free", "ridge"]
 

@@ -9,13 +9,13 @@ import pytest
 
 from ufm.duality import certify
 from ufm.frames import simplex_etf
-from ufm.objective import gradient_norm, logits, objective
-from ufm.theory.catalogue import predict
+from ufm.problem.params import gradient_norm, logits, objective
 from ufm.theory.cross_entropy import sphere
 from ufm.theory.dynamics import two_factor
 from ufm.theory.frames import welch
 from ufm.theory.mse import random_starts
 from ufm.theory.perturbation import near_collapse
+from ufm.theory.registry import predict
 from ufm.theory.theorem import key_of
 
 MODULES = (two_factor, near_collapse, sphere, welch, random_starts)

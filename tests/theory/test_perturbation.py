@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.objective import gradient_norm
 from ufm.problem import Problem
-from ufm.theory.catalogue import catalogue
+from ufm.problem.params import gradient_norm
 from ufm.theory.perturbation import (
     aligned,
     at_collapse,
@@ -25,6 +24,7 @@ from ufm.theory.perturbation import (
     trajectory,
 )
 from ufm.theory.perturbation.model import Features, parts, proximity, random_features, units
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import key_of
 
 MODULES = (

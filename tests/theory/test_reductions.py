@@ -11,12 +11,12 @@ import pytest
 
 import ufm
 from ufm import Problem
-from ufm.descent import descend
 from ufm.equivalent.bartlett import draw_pooled, lift_samples, wishart_factor
 from ufm.equivalent.columns import compress_columns, merge_columns, pool_samples, pooled_problem, project
 from ufm.equivalent.equivariance import ridge_decay
 from ufm.equivalent.isotropic import gaussian_spread, isotropic_limit
 from ufm.equivalent.widths import invariant_subspaces, narrow_features, narrow_hidden
+from ufm.motion.descent import descend
 from ufm.theory.reductions import limits, samples, widths
 from ufm.theory.reductions.runs import LINEAR, METHODS, Run, decays, trajectories
 from ufm.theory.reductions.runs import start as start_of

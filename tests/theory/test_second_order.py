@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.objective import Params
-from ufm.theory.catalogue import select
+from ufm.problem.params import Params
+from ufm.theory.registry import select
 from ufm.theory.second_order import critical_points, proximity, rates, step_limit
 from ufm.theory.second_order.cases import SHAPES, critical_point, minimiser
 from ufm.theory.second_order.hessian import derivatives

@@ -3,7 +3,7 @@
 import functools
 import types
 
-from ufm.theory.catalogue import catalogue
+from ufm.theory.registry import catalogue
 
 KITS = ("ufm.theory.theorem", "ufm.theory.prediction", "ufm.theory.assumptions")
 _UNITS = "a choice of units, targets or companion case: part of the question, not of either answer"

@@ -8,7 +8,6 @@ All numbers are those of the symmetric reduction (`ufm.theory.symmetric`), which
 and an upper bound for others. Losses of distillation have a symmetric teacher of margin 4.
 """
 
-import argparse
 import inspect
 import math
 import os
@@ -23,12 +22,11 @@ import numpy as np
 
 from ufm import losses
 from ufm.atlas.report import AtlasReport, Row
-from ufm.checks import check_count, check_positive, check_seed, refuse
-from ufm.command import add_json, carry_out
+from ufm.base.checks import check_count, check_positive, check_seed, refuse
 from ufm.losses import Loss
 from ufm.losses.precision import float32_margin
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.search.solution import solve
 from ufm.theory.cross_entropy import sphere
 from ufm.theory.other_losses import measured
 from ufm.theory.symmetric import GEOMETRIES, survey
@@ -89,28 +87,6 @@ def atlas(
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as workers:
         list(workers.map(fill, enumerate(everything)))
     return AtlasReport(classes, c, tuple(rows[i] for i in sorted(rows)))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `ufm atlas`."""
-    parser.add_argument("--classes", type=int, default=4, metavar="K", help="number of classes (default: 4)")
-    parser.add_argument("--c", type=float, default=0.01, metavar="X", help="sqrt(l2_W l2_H n) of what is shown (default: 0.01)")
-    parser.add_argument("--loss", action="append", metavar="NAME", help='only this loss, as "mae" or "focal(0.5)"; may be repeated')
-    parser.add_argument("--measure", action="store_true", help="descend from random starts too")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random starts")
-    add_json(parser)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Carry out `ufm atlas`: print the table, write the JSON file; 1 where a measurement disagrees, else 0."""
-    report = carry_out(
-        options,
-        "losses",
-        lambda progress: atlas(
-            options.classes, options.c, options.loss, measure=options.measure, seed=options.seed, progress=progress
-        ),
-    )
-    return 0 if report.ok else 1
 
 
 def _target(loss: Loss, classes: int, dtype: Any) -> Any:

@@ -8,6 +8,7 @@ The conjugates of this package's losses are put together from atoms (`ufm.dualit
 below.
 """
 
+from ufm.duality import cards  # noqa: F401  (registers the cards of its values)
 from ufm.duality.bound import DualBound, dual_bound
 from ufm.duality.certificate import KINDS, Certificate, bound_in_words, certificate_kind, certify, is_tight
 from ufm.duality.columns import loss_gradients
@@ -26,3 +27,8 @@ __all__ = [
     "loss_gradients",
     "scaled_gradient",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

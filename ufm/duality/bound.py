@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_shape, refuse
+from ufm.base.checks import check_shape, refuse
+from ufm.base.status import Status
 from ufm.duality.columns import Columns, columns_of
 from ufm.duality.parts import Part, own_parts, parts_of
 from ufm.duality.rounding import LIBRARY, least, norm_above, orthant_norm_above, product, total_below, unit, widened
 from ufm.problem import Problem
-from ufm.status import Status
 
 
 class DualBound(NamedTuple):

@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.card import card_of
-from ufm.checks import is_traced, refuse
+from ufm.base.checks import is_traced, refuse
+from ufm.base.describe import describe
+from ufm.base.programs import make_room_for
+from ufm.base.status import Status
 from ufm.duality.bias import best_free_bias, mixed_until_balanced
 from ufm.duality.bound import DualBound, evaluate, gain, infimum_below, scaled_enclosure, slope
 from ufm.duality.columns import Columns, columns_of, loss_gradients
@@ -28,10 +30,8 @@ from ufm.duality.plane import declared_bound, plane_bound
 from ufm.duality.rounding import rounded_down, rounded_inwards, unit, widened
 from ufm.equivalent.standard import shared_form
 from ufm.losses import cross_entropy
-from ufm.objective import Params, along_domain, check_point, data_term, logits, penalty
 from ufm.problem import Classes, Design, Problem, is_one_hot
-from ufm.programs import make_room_for
-from ufm.status import Status
+from ufm.problem.params import Params, along_domain, check_point, data_term, logits, penalty
 
 KINDS = {
     "duality": "convex duality",
@@ -62,10 +62,10 @@ class Certificate(NamedTuple):
     dual: Any = None
 
     def __str__(self) -> str:
-        return card_of(self).text()
+        return describe(self).text()
 
     def _repr_html_(self) -> str:
-        return card_of(self).html()
+        return describe(self).html()
 
 
 def certificate_kind(problem: Problem) -> str:

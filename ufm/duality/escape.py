@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.duality.columns import loss_gradients
-from ufm.objective import Params, check_point, column_weights, logits
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_point, column_weights, logits
 
 
 def escape_direction(problem: Problem, params: Params) -> tuple[Params, jax.Array]:

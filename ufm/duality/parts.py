@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.duality.atoms import Bernoulli, Entropy, Hinge, Quadratic, true_class
 from ufm.duality.odds import Odds
 from ufm.duality.teachers import TeacherBernoulli, TeacherEntropy

@@ -7,11 +7,11 @@ roundings of numbers of size 1, of the logits, and of its value: an allowance, n
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
+from ufm.base.status import Status
 from ufm.duality.bound import DualBound, bias_cost, feature_cost, gain, infimum_below, scaled_enclosure
 from ufm.duality.columns import Columns
 from ufm.duality.rounding import product, total_below, unit
-from ufm.status import Status
 
 
 def declared_bound(columns: Columns, z: jax.Array, theta: jax.Array, c: jax.Array) -> DualBound:

@@ -5,7 +5,7 @@ which flows and optimisers run identically. This room imports the problem and th
 """
 
 from ufm.equivalent.bartlett import draw_pooled, lift_samples, wishart_factor
-from ufm.equivalent.canonical import Canonical, canonical
+from ufm.equivalent.canonical_form import Canonical, canonical
 from ufm.equivalent.columns import (
     Reduced,
     compress_columns,
@@ -38,3 +38,8 @@ __all__ = [
     "spread_columns",
     "wishart_factor",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

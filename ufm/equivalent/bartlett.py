@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_key, check_shape, is_traced, refuse
+from ufm.base.checks import check_count, check_key, check_shape, is_traced, refuse
 from ufm.equivalent.columns import pooled_problem
 from ufm.problem import Problem
 

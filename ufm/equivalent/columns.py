@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.checks import array_module, check_count, check_shape, is_traced, known, refuse
+from ufm.base.checks import array_module, check_count, check_shape, is_traced, known, refuse
+from ufm.base.precision import full_precision
 from ufm.equivalent.equivariance import check_commutes
 from ufm.losses import MSE, check_loss
-from ufm.objective import Params, check_order
-from ufm.precision import full_precision
 from ufm.problem import Classes, GeneralColumns, Problem, constant, general, run_starts
+from ufm.problem.params import Params, check_order
 
 
 class Reduced(NamedTuple):

@@ -19,9 +19,9 @@ import numpy as np
 import optax
 from jax import lax
 
-from ufm.checks import check_count, is_traced
-from ufm.objective import Params
+from ufm.base.checks import check_count, is_traced
 from ufm.problem import Problem
+from ufm.problem.params import Params
 
 _SIZES = (1e-3, 1.0, 1e3)
 

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.checks import check_positive, check_shape, is_traced, refuse
+from ufm.base.checks import check_positive, check_shape, is_traced, refuse
 from ufm.equivalent.columns import Reduced, pooled_problem
 from ufm.equivalent.equivariance import check_commutes
 from ufm.equivalent.widths import feature_span, in_feature_span
-from ufm.objective import Params, check_order
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_order
 
 
 def isotropic_limit(

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, is_traced
+from ufm.base.checks import array_module, is_traced
 from ufm.equivalent.columns import Reduced, compress_columns
 from ufm.equivalent.widths import narrow_features, spanned_width
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params, to_domain, weight_shapes
 from ufm.problem import Problem, constant, flattened, general
+from ufm.problem.params import Params, to_domain, weight_shapes
 
 _PADDED_UP_TO = 64  # larger problems gain more from their own width than from a shared program
 _FLAT_UP_TO = 1 << 16  # targets of as many entries are stored a column, so that problems of one shape share a program

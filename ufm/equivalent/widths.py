@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.checks import check_positive, check_shape, is_traced, refuse
+from ufm.base.checks import check_positive, check_shape, is_traced, refuse
+from ufm.base.precision import full_precision
 from ufm.equivalent.columns import Reduced
 from ufm.equivalent.equivariance import check_commutes
-from ufm.objective import Params, check_order, check_params
-from ufm.precision import full_precision
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_order, check_params
 
 
 def spanned_width(classes: int, columns: int) -> int:

@@ -8,9 +8,10 @@
     figures           Frame carries them; one_vs_rest_distance; bounds: welch_bound, line_bound, rankin_bound
 """
 
+from ufm.base.matrices import helmert
 from ufm.frames.basis_vectors import equiangular_basis
-from ufm.frames.classical import general_orthogonal_frame, helmert, orthogonal_frame, simplex_etf
-from ufm.frames.dot_regression import dot_regression
+from ufm.frames.classical import general_orthogonal_frame, orthogonal_frame, simplex_etf
+from ufm.frames.encoded_labels import SELI, seli
 from ufm.frames.equiangular import equiangular_lines
 from ufm.frames.figures import coherence, line_bound, rankin_bound, signed_coherence, tightness, welch_bound
 from ufm.frames.frame import Frame
@@ -18,8 +19,8 @@ from ufm.frames.nearest import nearest_simplex, proximal_simplex
 from ufm.frames.one_vs_rest import OneVsRest, one_vs_rest_distance, softmax_code
 from ufm.frames.polytopes import orthoplex, polygon
 from ufm.frames.realignment import client_logits, realign_global, realign_local
+from ufm.frames.regression import dot_regression
 from ufm.frames.search import FrameSearch, grassmannian, spherical_code
-from ufm.frames.seli import SELI, seli
 from ufm.frames.sparse import sparse_etf
 
 __all__ = [
@@ -54,3 +55,8 @@ __all__ = [
     "tightness",
     "welch_bound",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

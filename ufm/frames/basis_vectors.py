@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count, check_key, check_positive, is_traced, refuse
+from ufm.base.checks import check_count, check_key, check_positive, is_traced, refuse
+from ufm.base.status import Status
 from ufm.frames.classical import orthogonal_frame
 from ufm.frames.figures import HIGHEST, coherence, line_bound, welch_bound
 from ufm.frames.frame import Frame
 from ufm.frames.search import FrameSearch
-from ufm.status import Status
 
 _RELAXATION = 3.0
 _CELLS = 2**22  # cosines held at once

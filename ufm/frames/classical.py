@@ -1,4 +1,4 @@
-"""Frames of neural collapse in closed form: Helmert's basis, the simplex, orthogonal and general orthogonal frames.
+"""Frames of neural collapse in closed form: the simplex, orthogonal and general orthogonal frames.
 
 The constructions are deterministic and fill the first coordinates; any rotation of them is as good.
 """
@@ -8,33 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ufm.checks import check_count, check_non_negative, refuse
+from ufm.base.checks import check_count, check_non_negative, refuse
+from ufm.base.matrices import helmert
 from ufm.frames.frame import Frame
-
-
-def helmert(classes: int, dtype: Any = None) -> jax.Array:
-    """Helmert's orthonormal basis of the vectors of R^K that sum to zero.
-
-    Column j = 1..K-1 is (1, ..., 1, -j, 0, ..., 0) / sqrt(j (j + 1)) with j leading ones, so that
-    Q^T Q = I and Q Q^T = I - J / K.
-
-    Args:
-      classes: K, at least 2.
-      dtype: of the answer; None is JAX's default float.
-
-    Returns:
-      Q, shape (K, K - 1).
-
-    Raises:
-      ValueError: if classes is not a whole number of at least 2.
-
-    Source: Helmert (1876).
-    """
-    check_count("classes", classes, 2)
-    i, j = np.arange(classes)[:, None], np.arange(1.0, classes)[None, :]
-    return jnp.asarray(np.where(i < j, 1, np.where(i == j, -j, 0)) / np.sqrt(j * (j + 1)), dtype)
 
 
 def simplex_etf(classes: int, dim: int | None = None, dtype: Any = None) -> Frame:

@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_count
+from ufm.base.checks import check_count
 
 HIGHEST = jax.lax.Precision.HIGHEST
 

@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import is_traced
+from ufm.base.checks import is_traced
 from ufm.frames.figures import HIGHEST, coherence, signed_coherence, tightness, welch_bound
 
 

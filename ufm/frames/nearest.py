@@ -11,10 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_non_negative, check_shape, refuse
-from ufm.frames.classical import helmert
+from ufm.base.checks import check_non_negative, check_shape, refuse
+from ufm.base.matrices import helmert, polar
 from ufm.frames.frame import Frame
-from ufm.frames.matrix_functions import polar
 
 
 def nearest_simplex(matrix: jax.Array) -> Frame:

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import solve_triangular
 
-from ufm.checks import check_count, check_key
+from ufm.base.checks import check_count, check_key
+from ufm.base.precision import full_precision
+from ufm.base.status import Status
 from ufm.frames.figures import HIGHEST
 from ufm.frames.frame import Frame
-from ufm.minimise import minimise
-from ufm.precision import full_precision
-from ufm.status import Status
+from ufm.search.minimum import minimise
 
 _DONE, _EXACT = 32, 1024  # gaps in units of rounding at which a search ends, and up to which its distance is called exact
 _TEMPERATURES = (0.5, 0.1, 0.02, 0.004, 1e-3, 2e-4, 5e-5, 1e-5, 2e-6)

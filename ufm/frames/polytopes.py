@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, refuse
+from ufm.base.checks import check_count, refuse
 from ufm.frames.frame import Frame
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_positive, check_shape
+from ufm.base.checks import check_positive, check_shape
 
 
 def realign_local(global_head: jax.Array, local_head: jax.Array) -> jax.Array:

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count, check_key
+from ufm.base.checks import check_count, check_key
+from ufm.base.precision import full_precision
+from ufm.base.status import Status
 from ufm.frames.classical import orthogonal_frame, simplex_etf
 from ufm.frames.figures import HIGHEST, coherence, line_bound, rankin_bound, signed_coherence
 from ufm.frames.frame import Frame
-from ufm.minimise import minimise
-from ufm.precision import full_precision
-from ufm.status import Status
+from ufm.search.minimum import minimise
 
 _POWERS = (0.01, 0.1, 1.0, 8.0, 64.0, 512.0, 4096.0, 32768.0)
 _STEPS = 400

@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count, check_key, check_positive, is_traced, refuse
+from ufm.base.checks import check_count, check_key, check_positive, is_traced, refuse
+from ufm.base.precision import full_precision
+from ufm.base.status import Status
 from ufm.frames.classical import simplex_etf
 from ufm.frames.figures import HIGHEST, coherence
 from ufm.frames.frame import Frame
 from ufm.frames.search import FrameSearch
-from ufm.minimise import minimise
-from ufm.precision import full_precision
-from ufm.status import Status
+from ufm.search.minimum import minimise
 
 _TRIES = 1000
 _BLOCK = 100

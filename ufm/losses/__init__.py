@@ -8,7 +8,7 @@
 
 from collections.abc import Callable
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.losses.basic import (
     BASIC,
     CE,
@@ -82,3 +82,8 @@ def get_loss(loss: "str | Loss | Callable") -> Loss:
     if not isinstance(loss, str) or loss not in LOSSES:
         refuse("loss", loss, "a ufm.Loss, a function of (logits, target), or one of " + ", ".join(map(repr, LOSSES)))
     return LOSSES[loss]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

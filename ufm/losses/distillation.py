@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_choice, check_non_negative, check_positive, is_traced, refuse
+from ufm.base.checks import check_choice, check_non_negative, check_positive, is_traced, refuse
 from ufm.losses.basic import cross_entropy, one_vs_all_logistic_conjugate
 from ufm.losses.conjugates import Conjugate, cross_entropy_conjugate
 from ufm.losses.loss import Loss, proved

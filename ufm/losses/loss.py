@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import check_choice, refuse
+from ufm.base.checks import check_choice, refuse
 from ufm.losses.trial import check_declarations
 
 V = TypeVar("V")  # the class of a loss's function

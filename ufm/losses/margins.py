@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import is_traced, refuse
+from ufm.base.checks import is_traced, refuse
 
 
 def split(z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import check_choice, check_positive, is_traced, refuse
+from ufm.base.checks import check_choice, check_positive, is_traced, refuse
 from ufm.losses.basic import cross_entropy
 from ufm.losses.loss import Loss, proved
 

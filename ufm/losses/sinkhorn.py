@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from ufm.checks import check_count, check_positive, check_shape
+from ufm.base.checks import check_count, check_positive, check_shape
 
 
 def sinkhorn_distance(

@@ -27,11 +27,11 @@ float64 copy gives, up to rounding of the answer, with any common offset of the 
 
 from ufm.frames import one_vs_rest_distance
 from ufm.metrics import streaming
-from ufm.metrics.collapse import collapse
 from ufm.metrics.conflict import Conflict, PullPush, align_gradients, gradient_conflict, pull_push
 from ufm.metrics.decisions import cosine_margins, nc4
 from ufm.metrics.duality import bias_relation, gnc3, nc3, nc3_alignment, nc3_distance, unc3
 from ufm.metrics.geometry import general_orthogonal_distance, nc5, orthogonal_distance, simplex_distance
+from ufm.metrics.neural_collapse import collapse
 from ufm.metrics.ranks import class_ranks, effective_rank, nuclear_rank, numerical_rank, stable_rank
 from ufm.metrics.samples import centred_means, class_means, mean_gram, overall_mean
 from ufm.metrics.table import summary
@@ -81,3 +81,8 @@ __all__ = [
     "unc3",
     "vci",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ufm.checks import check_shape
+from ufm.base.checks import check_shape
 from ufm.metrics.geometry import unit
 from ufm.metrics.inputs import class_labels, floats, power_of_two, samples_as_columns
 from ufm.metrics.samples import HIGHEST

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ufm.checks import check_shape
+from ufm.base.checks import check_shape
 from ufm.metrics.geometry import unit_columns
 from ufm.metrics.inputs import checked, floats, like, power_of_two
 from ufm.metrics.samples import HIGHEST, Scatter, measured, scatter

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ufm.checks import check_choice, check_count, check_shape, refuse
+from ufm.base.checks import check_choice, check_count, check_shape, refuse
 from ufm.metrics.geometry import column_norms, columns, normalised_distance, root, simplex_distance, unit, unit_columns
 from ufm.metrics.inputs import floats, like, power_of_two
 from ufm.metrics.samples import HIGHEST, class_means, measured, scatter

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ufm.checks import check_non_negative, check_shape
+from ufm.base.checks import check_non_negative, check_shape
 from ufm.metrics.inputs import floats, like, power_of_two, samples_as_columns
 from ufm.metrics.samples import HIGHEST
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_positive, check_shape, is_traced, refuse
+from ufm.base.checks import check_count, check_positive, check_shape, is_traced, refuse
 
 
 def floats(name: str, x: Any, shape: str, ndim: int = 2) -> jax.Array:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ufm.checks import check_non_negative, is_traced
+from ufm.base.checks import check_non_negative, is_traced
 from ufm.metrics.inputs import checked, floats, power_of_two
 
 

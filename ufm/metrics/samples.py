@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ufm.checks import check_choice
+from ufm.base.checks import check_choice
 from ufm.metrics.inputs import checked, power_of_two
 
 HIGHEST = jax.lax.Precision.HIGHEST

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_count, check_finite, check_positive, check_shape, refuse
+from ufm.base.checks import check_choice, check_count, check_finite, check_positive, check_shape, refuse
 from ufm.metrics.inputs import as_array, dtype_name, samples_as_columns
 from ufm.metrics.samples import Scatter
 

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_choice, check_count, check_finite, check_positive, check_shape
+from ufm.base.checks import check_choice, check_count, check_finite, check_positive, check_shape
+from ufm.base.programs import make_room_for
 from ufm.metrics.duality import bias_relation, duality_distance, gnc3, nc3_distance, unc3
 from ufm.metrics.geometry import normalised_distance, orthogonal_distance, simplex_distance, unit
 from ufm.metrics.ranks import effective_rank, nuclear_rank, stable_rank
@@ -19,7 +20,6 @@ from ufm.metrics.samples import Scatter
 from ufm.metrics.streaming import Decisions, Moments, centre_of, scatter_of
 from ufm.metrics.uniformity import cosines, equiangularity, equinorm, gnc2, log_equinorm
 from ufm.metrics.variability import ratio, scatter_cdnv, scatter_nc1, scatter_rank, scatter_traces, scatter_vci
-from ufm.programs import make_room_for
 
 
 def _apart(K: int) -> float:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ufm.checks import check_choice, check_count, check_finite, is_traced, refuse
+from ufm.base.checks import check_choice, check_count, check_finite, is_traced, refuse
 from ufm.metrics.geometry import column_norms, columns, root, unit_columns
 from ufm.metrics.inputs import power_of_two
 from ufm.metrics.samples import HIGHEST

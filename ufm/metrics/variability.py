@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ufm.checks import check_count, check_positive, is_traced
+from ufm.base.checks import check_count, check_positive, is_traced
 from ufm.metrics.samples import HIGHEST, Scatter, class_means, mean_gram, measured, scatter
 from ufm.metrics.spans import pseudo_inverse, unexplained
 

@@ -40,3 +40,8 @@ __all__ = [
     "phase_diagram",
     "singular_values",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import check_choice
+from ufm.base.checks import check_choice
 from ufm.plot.canvas import axes_for, check_axes, is_solid, legend_beside, number, pyplot, series
 from ufm.plot.points import Directions, View, longest, principal_directions, view_of
 from ufm.problem import Problem

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.plot.canvas import PREDICTED, SEQUENTIAL, axes_for, edges, legend_beside, number, spans_decades
 
 _FAILED: dict[str, Any] = {"facecolor": "white", "edgecolor": "grey", "hatch": "xxx", "linewidth": 0.0}

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import refuse
-from ufm.objective import check_order, check_params, end_to_end
+from ufm.base.checks import refuse
 from ufm.plot.arrows import arrow
 from ufm.plot.canvas import COLOURS, MARKERS, PREDICTED, SEQUENTIAL, axes_for, legend_beside, number
 from ufm.plot.points import longest, params_of
 from ufm.problem import Problem
+from ufm.problem.params import check_order, check_params, end_to_end
 
 _ANGLES = np.pi / 2 - 2 * np.pi * np.arange(3) / 3  # class 1 on top, the others clockwise
 EDGES = dict(zip(((0, 1), (0, 2), (1, 2)), MARKERS, strict=False))  # pairs of classes

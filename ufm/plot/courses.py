@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_finite, check_positive, refuse
-from ufm.flow import Trajectory
-from ufm.objective import Params, check_point, end_to_end
+from ufm.base.checks import check_finite, check_positive, refuse
+from ufm.motion.trajectory import Trajectory
 from ufm.plot.canvas import PREDICTED, axes_for, legend_beside, series
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_point, end_to_end
 
 _NAMED = 8  # so many singular values have a line each in the legend
 _LATE = 0.1  # times are log-spaced where most of them lie in this first part

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ufm.checks import check_finite, refuse
-from ufm.objective import Params, check_params
+from ufm.base.checks import check_finite, refuse
 from ufm.plot.canvas import COLOURS, PREDICTED, axes_for, number
 from ufm.plot.points import params_of
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_params
 from ufm.theory.second_order.hessian import derivatives
 
 _LARGEST = 4000  # entries of (W, H): beyond it the matrix takes more memory than a figure is worth

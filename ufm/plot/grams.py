@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import check_choice, refuse
+from ufm.base.checks import check_choice, refuse
 from ufm.plot.canvas import DIVERGING, check_axes, number, pyplot
 from ufm.plot.points import view_of
 from ufm.problem import Problem

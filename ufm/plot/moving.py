@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ufm.checks import check_choice, check_positive, refuse
-from ufm.flow import Trajectory
+from ufm.base.checks import check_choice, check_positive, refuse
+from ufm.motion.trajectory import Trajectory
 from ufm.plot.arrows import ELEVATION, clear_azimuth, draw_view
 from ufm.plot.canvas import number, pyplot
 from ufm.plot.points import longest, principal_directions, view_of

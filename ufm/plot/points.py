@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.checks import refuse, refuse_traced
-from ufm.objective import Params, check_params, end_to_end
+from ufm.base.checks import refuse, refuse_traced
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_params, end_to_end
 
 _TIED = 1e-3  # of the largest singular value
 _ALL = 0.999  # of the squared lengths: two directions that hold so much are a plane

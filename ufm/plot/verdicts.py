@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.plot.canvas import axes_for, legend_beside
-from ufm.report import KINDS, Entry, Report, strain
+from ufm.verification.report import KINDS, Entry, Report, strain
 
 # verdict: (colour, marker, what the dot means)
 VERDICTS = {

@@ -1,5 +1,12 @@
-"""The problem: what is minimised, over which columns, and what makes it well posed."""
+"""The problem: what is minimised, over which columns, its parameters and objective, and what makes it well posed.
 
+Every room above builds on this one, which imports `base` and `losses` alone.
+"""
+
+from ufm.problem import (
+    cards,  # noqa: F401  (registers the cards of its values)
+    conventions,
+)
 from ufm.problem.classes import (
     Classes,
     ClassSizes,
@@ -14,7 +21,8 @@ from ufm.problem.classes import (
 )
 from ufm.problem.columns import recognised
 from ufm.problem.design import Design, constant, each_column, run_starts
-from ufm.problem.general import GeneralColumns, flattened, general
+from ufm.problem.general_columns import GeneralColumns, flattened, general
+from ufm.problem.params import Params, initialize, logits, objective
 from ufm.problem.problem import Problem
 from ufm.problem.validation import check_memory
 
@@ -25,18 +33,28 @@ __all__ = [
     "EqualClasses",
     "GeneralColumns",
     "GroupedClasses",
+    "Params",
     "Problem",
     "check_memory",
     "class_sizes",
     "classes_of",
     "constant",
+    "conventions",
     "each_column",
     "equal_if_known",
     "flattened",
     "general",
     "grouped",
+    "initialize",
     "is_balanced",
     "is_one_hot",
+    "logits",
+    "objective",
     "recognised",
     "run_starts",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, is_traced, known, refuse
+from ufm.base.checks import array_module, is_traced, known, refuse
 from ufm.problem.design import Design, constant
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import array_module, check_finite, check_positive, is_traced, known
+from ufm.base.checks import array_module, check_finite, check_positive, is_traced, known
 from ufm.problem.classes import Classes, ClassSizes, equal_if_known
 from ufm.problem.design import ALIKE_IN_RUNS, Design, constant, run_starts
-from ufm.problem.general import GeneralColumns, general
+from ufm.problem.general_columns import GeneralColumns, general
 from ufm.problem.validation import as_array, check_columns, check_sizes, complete_columns, samples_seen
 
 COLUMNS = ("targets", "multiplicity", "intercept", "weight", "samples", "teacher")

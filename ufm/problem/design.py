@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, is_traced, known
+from ufm.base.checks import array_module, is_traced, known
 
 ALIKE_IN_RUNS = ("targets", "intercept", "weight", "teacher")  # what the columns of one run share
 

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.card import card_of
-from ufm.checks import MANY, brief, check_choice, check_count, common_float_dtype, refuse
+from ufm.base.checks import MANY, brief, check_choice, check_count, common_float_dtype, refuse
+from ufm.base.describe import describe
 from ufm.losses import Loss, get_loss
 from ufm.problem.classes import Classes, ClassSizes, EqualClasses, GroupedClasses
 from ufm.problem.column_numbers import ColumnNumbers
@@ -299,10 +299,10 @@ class Problem(ColumnNumbers):
         return f"Problem({', '.join(shown + [f'{name}={brief(getattr(self, name))}' for name in names])})"
 
     def __str__(self) -> str:
-        return card_of(self).text()
+        return describe(self).text()
 
     def _repr_html_(self) -> str:
-        return card_of(self).html()
+        return describe(self).html()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Problem):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import (
+from ufm.base.checks import (
     array_module,
     check_count,
     check_finite,

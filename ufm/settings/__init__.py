@@ -3,3 +3,8 @@
 from ufm.settings import distillation, language, long_tail, mixup, multilabel
 
 __all__ = ["distillation", "language", "long_tail", "mixup", "multilabel"]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, check_count, check_finite, check_positive, is_traced, refuse
+from ufm.base.checks import array_module, check_count, check_finite, check_positive, is_traced, refuse
 from ufm.losses import Loss, dual_head
 from ufm.losses import kd as kd_loss
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 
 
 def symmetric_teacher(classes: int, a: Any, b: Any = 0.0) -> Any:

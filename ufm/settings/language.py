@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_non_negative, check_positive, check_shape, common_float_dtype, is_traced, refuse
-from ufm.max_margin import check_supports
+from ufm.base.checks import check_count, check_non_negative, check_positive, check_shape, common_float_dtype, is_traced, refuse
 from ufm.problem import Problem
+from ufm.search.max_margin import check_supports
 
 _LEAST_LABEL = 1e-6
 

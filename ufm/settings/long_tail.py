@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import check_count, check_positive, refuse
+from ufm.base.checks import check_count, check_positive, refuse
 from ufm.problem import Problem
+
+PROFILES = {"cifar10": (10, 5000), "cifar100": (100, 500), "imagenet": (1000, 1280)}
+"""Benchmarks with long tails: classes, and samples of the largest."""
 
 _IMAGENET = {"classes": 1000, "largest": 1280, "smallest": 5, "total": 115_846, "alpha": 6.0}
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import (
+from ufm.base.checks import (
     array_module,
     check_choice,
     check_count,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.checks import array_module, check_count, refuse
+from ufm.base.checks import array_module, check_count, refuse
 from ufm.problem import Problem
 
 _MOST_SETS = 100_000

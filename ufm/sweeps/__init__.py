@@ -15,3 +15,8 @@ from ufm.sweeps.phases import phase_diagram
 from ufm.sweeps.run import sweep
 
 __all__ = ["FUNCTIONS", "failures", "load", "phase_diagram", "sweep"]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

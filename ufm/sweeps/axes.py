@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, check_count, check_finite, is_traced, known, refuse
+from ufm.base.checks import array_module, check_count, check_finite, is_traced, known, refuse
 from ufm.losses import Loss
 from ufm.problem import Classes, ClassSizes, EqualClasses, Problem, constant, grouped, is_balanced
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ufm.checks import optional
-from ufm.status import Status, ended_well
+from ufm.base.checks import optional
+from ufm.base.status import Status, ended_well
 from ufm.sweeps.functions import MEANINGS
 from ufm.sweeps.layout import Layout
 

@@ -12,17 +12,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.duality import certify
-from ufm.equivalent.canonical import canonical, merges
-from ufm.flow import flow
+from ufm.equivalent.canonical_form import canonical, merges
 from ufm.losses import Loss
 from ufm.metrics import class_means, cosines, equinorm, numerical_rank
 from ufm.metrics.geometry import orthogonal_distance, simplex_distance
-from ufm.objective import Params, initialize
+from ufm.motion.trajectory import flow
 from ufm.problem import Problem, is_balanced
-from ufm.solve import solve
-from ufm.theory.catalogue import predict
+from ufm.problem.params import Params, initialize
+from ufm.search.solution import solve
+from ufm.theory.registry import predict
 
 # name: (unit, meaning); everything in a UFM is dimensionless, values of cross-entropy are in nats
 MEANINGS: dict[str, tuple[str, str]] = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ufm.status import Status
+from ufm.base.status import Status
 from ufm.sweeps.dataset import dataset_of
 from ufm.sweeps.layout import Layout
 from ufm.sweeps.run import attributes

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import optional, refuse
+from ufm.base.checks import optional, refuse
+from ufm.base.status import ended_well
 from ufm.problem import Problem
-from ufm.status import ended_well
 from ufm.sweeps.axes import read_axes, with_numbers
 from ufm.sweeps.dataset import attrs_of
 from ufm.sweeps.functions import describe, measured_rank, predicted_rank

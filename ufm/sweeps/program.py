@@ -18,9 +18,9 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import Mesh, PartitionSpec
 
-from ufm.checks import x64_is_on
+from ufm.base.checks import x64_is_on
+from ufm.base.programs import make_room
 from ufm.problem import Problem
-from ufm.programs import make_room
 from ufm.sweeps.axes import Axis, with_numbers
 
 _LANES = "lanes"

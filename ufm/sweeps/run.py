@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from ufm.checks import check_count, optional, refuse
-from ufm.environment import describe_environment
-from ufm.precision import full_precision
+from ufm.base.checks import check_count, optional, refuse
+from ufm.base.environment import describe_environment
+from ufm.base.precision import full_precision
+from ufm.base.status import Status
 from ufm.problem import Problem
-from ufm.status import Status
 from ufm.sweeps.axes import read_axes
 from ufm.sweeps.dataset import dataset_of
 from ufm.sweeps.functions import describe, named

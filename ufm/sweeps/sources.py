@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import jax
 
+from ufm.base.references import spelled_out
 from ufm.sweeps.axes import with_numbers
 from ufm.sweeps.functions import agreement, certified, closed_form, predicted_rank
 from ufm.sweeps.program import Program
-from ufm.theory.catalogue import catalogue, predict
-from ufm.theory.references import spelled_out
+from ufm.theory.registry import catalogue, predict
 
 _DUALITY = "lower bounds: convex duality, see ufm.certify ([zhu2021] and [zhou2022landscape] use its optimality conditions)"
 

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ufm import losses
-from ufm.checks import check_choice, check_count, check_finite, check_positive, refuse
+from ufm.base.checks import check_choice, check_count, check_finite, check_positive, refuse
 from ufm.losses import Loss
 from ufm.problem import Problem
 from ufm.sweeps.axes import CHOICES, ENTRIES, NUMBERS

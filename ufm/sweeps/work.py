@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ufm.checks import x64_is_on
+from ufm.base.checks import x64_is_on
 from ufm.sweeps.layout import Layout
 from ufm.sweeps.program import Program
 from ufm.sweeps.store import Memory, Store

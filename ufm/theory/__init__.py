@@ -1,1 +1,16 @@
-"""The catalogue: a folder a family, a file a theorem or tight group. `catalogue` finds them all."""
+"""The theory: a folder a family, a file a theorem or tight group. `catalogue` finds them all, `predict` asks those that apply.
+
+Families import what is beside them here, none imports the catalogue. The room imports `settings`, `duality` and what is below them.
+"""
+
+from ufm.theory import cards  # noqa: F401  (registers the cards of its values)
+from ufm.theory.prediction import Prediction
+from ufm.theory.registry import catalogue, predict
+from ufm.theory.theorem import Theorem
+
+__all__ = ["Prediction", "Theorem", "catalogue", "predict"]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

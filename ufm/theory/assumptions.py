@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import jax
 
-from ufm.checks import is_traced, refuse
+from ufm.base.checks import is_traced, refuse
 from ufm.losses import Loss, is_loss
-from ufm.objective import Params
 from ufm.problem import EqualClasses, Problem, class_sizes, classes_of, is_balanced, is_one_hot
+from ufm.problem.params import Params
 from ufm.theory.theorem import Assumption
 
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.standard import shared_form
-from ufm.objective import Params, logits, objective
 from ufm.problem import Problem, run_starts
+from ufm.problem.params import Params, logits, objective
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Check, relative_error
 

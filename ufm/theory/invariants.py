@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ufm import metrics
-from ufm.checks import refuse
-from ufm.objective import Params, along_domain, end_to_end, gradient_norm, objective
+from ufm.base.checks import refuse
 from ufm.problem import Problem
+from ufm.problem.params import Params, along_domain, end_to_end, gradient_norm, objective
 
 _LARGEST_HESSIAN = 1200
 

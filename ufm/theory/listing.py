@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ufm.theory.catalogue import families, family_of, select
+from ufm.theory.registry import families, family_of, select
 
 
 def catalogue_table() -> Any:
@@ -18,7 +18,7 @@ def catalogue_table() -> Any:
 
 
 def markdown_table() -> str:
-    """The README's table, a row a theorem by family; `tests/test_readme.py` keeps the README in step with it."""
+    """The README's table, a row a theorem by family; `tests/test_house.py` keeps the README in step with it."""
     lines = ["| id | claim | source | status |", "| --- | --- | --- | --- |"]
     for ids in families().values():
         lines += [f"| `{t.id}` | {_cell(t.claim)} | {_cell(t.source)} | {t.status} |" for t in select(ids)]

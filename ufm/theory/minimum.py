@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.duality import Certificate, certificate_kind, certify, is_tight
 from ufm.equivalent.columns import split_columns
 from ufm.equivalent.standard import point_with_bias, resize, shared_form
 from ufm.equivalent.widths import spanned_width
-from ufm.objective import Params
 from ufm.problem import Problem, run_starts
-from ufm.solve import Solution, solve
+from ufm.problem.params import Params
+from ufm.search.solution import Solution, solve
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
 from ufm.theory.prediction import Prediction

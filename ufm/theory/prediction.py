@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.card import card_of
+from ufm.base.describe import describe
 from ufm.duality.rounding import widened
-from ufm.envelope import minimum_value
-from ufm.objective import Params, along_domain, objective
 from ufm.problem import Problem
+from ufm.problem.envelope import minimum_value
+from ufm.problem.params import Params, along_domain, objective
 
 
 @partial(
@@ -49,10 +49,10 @@ class Prediction:
         return dataclasses.replace(self, theorem=theorem, label=label)
 
     def __str__(self) -> str:
-        return card_of(self).text()
+        return describe(self).text()
 
     def _repr_html_(self) -> str:
-        return card_of(self).html()
+        return describe(self).html()
 
 
 def grounded(problem: Problem, prediction: Prediction) -> Prediction:

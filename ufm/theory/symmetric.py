@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.checks import check_count, check_positive, is_traced
-from ufm.frames import helmert
+from ufm.base.checks import check_count, check_positive, is_traced
+from ufm.base.matrices import helmert
 from ufm.losses import Loss
 from ufm.losses.declarations import QUICK
 from ufm.problem import Problem

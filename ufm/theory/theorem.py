@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, SupportsFloat
 import jax
 import numpy as np
 
-from ufm.card import card_of
-from ufm.checks import check_choice
-from ufm.theory.references import spelled_out
+from ufm.base.checks import check_choice
+from ufm.base.describe import describe
+from ufm.base.references import spelled_out
 
 STATUSES = {
     "holds": "declared as proved; nothing is measured here, ufm.verify does that",
@@ -23,7 +23,7 @@ STATUSES = {
     "refuted": "declared false, with a counterexample that ufm.verify evaluates",
     "diagnostic": "declared as a number to be reported; nothing is asserted of it",
 }
-"""What an entry says of itself. What measurements make of it is the verdict of a report, see `ufm.report.VERDICTS`."""
+"""What an entry says of itself. What measurements make of it is the verdict of a report, see `ufm.verification.report.VERDICTS`."""
 
 ROUNDING = 1e-12
 
@@ -124,10 +124,10 @@ class Theorem:
         return lambda case: program(self.view(case))
 
     def __str__(self) -> str:
-        return card_of(self).text()
+        return describe(self).text()
 
     def _repr_html_(self) -> str:
-        return card_of(self).html()
+        return describe(self).html()
 
 
 def agreement(tolerance: float, scale: float | None = None, **tolerances: float) -> Callable:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.central_path import reduced_objective
+from ufm.motion.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged, within_rows
 from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.central_path import within_part
 from ufm.losses import MSE, is_loss
+from ufm.motion.central_path import within_part
 from ufm.problem import Problem, is_balanced
 
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.central_path import reduced_objective
 from ufm.metrics.variability import nc1_trace_ratio
+from ufm.motion.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged
 from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement

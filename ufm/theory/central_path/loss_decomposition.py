@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params, logits, objective
 from ufm.problem import Problem, is_balanced
+from ufm.problem.params import Params, logits, objective
 from ufm.theory.assumptions import bias_of
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.central_path import reduced_objective
+from ufm.motion.central_path import reduced_objective
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.central_path.cases import FeatureStart, is_free_mse, is_renormalised, renormalised_start
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

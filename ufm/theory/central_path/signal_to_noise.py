@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.central_path import least_squares_point, reduced_objective
 from ufm.metrics import mean_gram, nc1, nc3_alignment, simplex_distance
+from ufm.motion.central_path import least_squares_point, reduced_objective
 from ufm.problem import Problem
 from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import is_free_mse, is_renormalised, renormalised_start

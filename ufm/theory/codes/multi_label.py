@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import is_traced
-from ufm.frames import helmert
+from ufm.base.checks import is_traced
+from ufm.base.matrices import helmert
 from ufm.losses import CE
 from ufm.problem import GeneralColumns, Problem, run_starts
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.settings.multilabel import multi_label_problem
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem

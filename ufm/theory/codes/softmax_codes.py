@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import nnls
 
-from ufm.checks import check_count, refuse
+from ufm.base.checks import check_count, refuse
 from ufm.frames.one_vs_rest import anneal_codes
 from ufm.theory.theorem import Check, Theorem, below, relative_error
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from scipy.optimize import minimize
 
-from ufm.checks import AnyArray, check_count, check_positive, refuse
+from ufm.base.checks import AnyArray, check_count, check_positive, refuse
 from ufm.theory.theorem import Theorem, agreement
 
 _ROOM = (3, 8)  # all searches share one program: d <= 3 rows, K n <= 8 columns

@@ -13,7 +13,7 @@ import numpy as np
 
 from ufm.losses import CE
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.search.solution import solve
 from ufm.theory.assumptions import BALANCED, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, strength
 from ufm.theory.cross_entropy.families import Codes, code_triples, code_value, minimise_codes, named_codes, polish

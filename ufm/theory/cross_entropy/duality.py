@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.duality import Certificate, certify, is_tight
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE, MSE, is_loss, kd, poly1
-from ufm.objective import initialize, objective
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import initialize, objective
+from ufm.search.solution import solve
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.theorem import Check, Theorem, below, gap_checks, lower_bound, relative_error
 

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import CE
-from ufm.objective import gradient_norm, objective
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.problem.params import gradient_norm, objective
+from ufm.search.roots import increasing_root
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at

@@ -31,8 +31,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ufm.losses import CE
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, critical_margin, margin, peak, strength, strength_at, tie
 from ufm.theory.theorem import Theorem, agreement

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 
 _AMPLITUDES = 3  # log amplitudes; then the angle of V, the bias of classes at zero and the angle of U
 _STARTS = ((0.5, 0.5), (1.0, 1.0), (2.0, 2.0), (4.0, 4.0), (2.0, 1.0), (1.0, 2.0))

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import CE
 from ufm.problem import Classes, Problem
 from ufm.theory.assumptions import (

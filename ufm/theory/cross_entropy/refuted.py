@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params, objective
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import Params, objective
+from ufm.search.solution import solve
 from ufm.theory.cross_entropy.etf_branch import etf_prediction
 from ufm.theory.cross_entropy.families import waves
 from ufm.theory.prediction import from_triples

@@ -14,8 +14,8 @@ import numpy as np
 from ufm.equivalent.columns import split_columns
 from ufm.frames import simplex_etf
 from ufm.losses import CE
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, has_bias, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.prediction import Prediction

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE, is_loss
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.assumptions import CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, is_wide
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ufm.duality import loss_gradients, scaled_gradient
-from ufm.objective import Params, column_weights, logits, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, column_weights, logits, objective
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Check, Theorem, below, gap_checks

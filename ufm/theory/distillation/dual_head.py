@@ -7,7 +7,8 @@ for once,
 
     f* = min gamma log(1 + (K-1) e^-a1) + kd B(a2, e) + sqrt(n l2_H) ((K-1) sqrt(l1 a1^2 + l2 a2^2) + sqrt(l2) |e|),
 
-so that the first margin may end above that of cross-entropy alone. Problems have l1 = l2 (`ufm.settings.dual_head_problem`).
+so that the first margin may end above that of cross-entropy alone. Problems have l1 = l2
+(`ufm.settings.distillation.dual_head_problem`).
 """
 
 from typing import Any
@@ -17,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import is_traced
+from ufm.base.checks import is_traced
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import value_of
 from ufm.losses.distillation import DualHead
-from ufm.objective import column_weights
 from ufm.problem import Problem, run_starts
+from ufm.problem.params import column_weights
 from ufm.settings.distillation import dual_head_problem, symmetric_teacher
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.distillation.descent import descent_theorem

@@ -16,9 +16,9 @@ import numpy as np
 
 from ufm.duality import certify
 from ufm.losses import CE
-from ufm.objective import column_weights, logits
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import column_weights, logits
+from ufm.search.solution import solve
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.theorem import Assumption, Check, Theorem, gap_checks, relative_error
 

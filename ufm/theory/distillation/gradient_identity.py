@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.frames import helmert
+from ufm.base.matrices import helmert
 from ufm.losses import cross_entropy
 from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from ufm.checks import AnyNumber
+from ufm.base.checks import AnyNumber
 from ufm.losses import sinkhorn_distance
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.theorem import Check, Theorem, below
 
 _GRID = 801

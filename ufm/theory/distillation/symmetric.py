@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import is_traced
-from ufm.frames import helmert
+from ufm.base.checks import is_traced
+from ufm.base.matrices import helmert
 from ufm.losses.distillation import Binary
-from ufm.objective import column_weights
 from ufm.problem import Problem, run_starts
-from ufm.roots import increasing_root
+from ufm.problem.params import column_weights
+from ufm.search.roots import increasing_root
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
 

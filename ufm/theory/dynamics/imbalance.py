@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params, data_term, logits, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, data_term, logits, objective
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement

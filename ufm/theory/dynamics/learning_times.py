@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.dynamics.matrix_flow import arrival_times, downhill
 from ufm.theory.dynamics.spectral import is_balanced_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below

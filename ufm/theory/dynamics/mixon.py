@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem, is_balanced
+from ufm.problem.params import Params
 from ufm.theory.assumptions import bias_of
 from ufm.theory.dynamics.matrix_flow import gradient_flow
 from ufm.theory.dynamics.spectral import one_layer_mse

@@ -16,8 +16,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ufm.equivalent.columns import split_columns
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.dynamics.spectral import one_layer_mse
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.dynamics.matrix_flow import gradient_flow
 from ufm.theory.dynamics.spectral import one_layer_mse
 from ufm.theory.theorem import Assumption, Theorem, agreement

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params, logits
 from ufm.problem import Problem, is_one_hot
+from ufm.problem.params import Params, logits
 
 
 def spectral_point(problem: Problem, singular: np.ndarray, rng: np.random.Generator) -> Params:

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.flow import flow
-from ufm.objective import Params, logits
+from ufm.motion.trajectory import flow
 from ufm.problem import Problem
+from ufm.problem.params import Params, logits
 from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.dynamics.matrix_flow import gradient_flow, integrate
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.theorem import Assumption, Check, Theorem, relative_error

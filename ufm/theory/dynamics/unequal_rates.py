@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.dynamics.matrix_flow import downhill, integrate
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.dynamics.two_factor import logistic

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.frames import Frame, dot_regression, simplex_etf
 from ufm.losses import cross_entropy
 from ufm.theory.theorem import Theorem, agreement

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.frames import Frame, helmert, proximal_simplex, simplex_etf
 from ufm.theory.theorem import Check, Theorem, below, relative_error
 

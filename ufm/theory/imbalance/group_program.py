@@ -147,7 +147,7 @@ def _masses(groups: Groups, shift: jax.Array) -> tuple[jax.Array, jax.Array, jax
 
 
 def _bisect(f: Callable, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Roots of increasing functions, entrywise, without the derivatives of `ufm.roots`: they are taken once, at the end."""
+    """Roots of increasing functions, entrywise, without the derivatives of `ufm.search.roots`: they are taken once, at the end."""
 
     def halve(_: int, bracket: tuple) -> tuple:
         middle = 0.5 * (bracket[0] + bracket[1])

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import cross_entropy
-from ufm.minimise import minimise
-from ufm.roots import increasing_root
+from ufm.search.minimum import minimise
+from ufm.search.roots import increasing_root
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
 from ufm.theory.theorem import Check, Theorem, agreement, below
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ufm.duality import certify
 from ufm.problem import Problem, general
+from ufm.search.solution import solve
 from ufm.settings.long_tail import exponential_counts
-from ufm.solve import solve
 from ufm.theory.theorem import Check, Theorem, below, gap_checks
 
 _CLASSES = 100

@@ -19,8 +19,8 @@ import numpy as np
 
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide
 from ufm.theory.minimum import Measured, measured_minimum, minimum_theorem
 from ufm.theory.mse.cases import ridges_at

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import objective
 from ufm.problem import Problem
+from ufm.problem.params import objective
 from ufm.theory.imbalance.nonnegative import DANG, from_margins
 from ufm.theory.theorem import Claim, Refutation, Theorem, counterexample
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.frames.seli import seli
+from ufm.frames.encoded_labels import seli
 from ufm.theory.theorem import Check, Theorem, relative_error
 
 _STEPS = 4000

@@ -21,9 +21,9 @@ import numpy as np
 from ufm.duality import certify
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
-from ufm.objective import logits
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import logits
+from ufm.search.solution import solve
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import effective_c

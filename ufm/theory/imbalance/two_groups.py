@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import refuse
+from ufm.base.checks import refuse
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import GroupedClasses, Problem, classes_of, grouped, is_one_hot

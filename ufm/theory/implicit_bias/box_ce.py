@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.lion import lion_k
-from ufm.objective import Params, objective
+from ufm.motion.lion import lion_k
 from ufm.problem import Problem, is_balanced
+from ufm.problem.params import Params, objective
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
 
 _SEEDS, _STEPS, _FIXED_STEPS = 64, 500, 12_000

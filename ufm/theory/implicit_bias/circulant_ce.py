@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params, objective
 from ufm.problem import Problem, is_balanced
+from ufm.problem.params import Params, objective
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from ufm.lion import lion_k
-from ufm.objective import Params, objective
+from ufm.motion.lion import lion_k
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below, relative_error
 
 _STEPS = 40

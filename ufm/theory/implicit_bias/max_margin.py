@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.log_domain import descend_log
-from ufm.objective import Params
+from ufm.motion.log_domain import descend_log
 from ufm.problem import Problem, is_balanced
+from ufm.problem.params import Params
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _STEPS, _EVERY, _STEP = 24_000, 400, 0.9

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import CE, is_loss
-from ufm.objective import Params, logits, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, logits, objective
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _ONE_LAYER_STEPS, _ONE_LAYER_SIZE = 40, 1e13

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
 
 _STEPS, _STEP_SIZE = 60, 1e13

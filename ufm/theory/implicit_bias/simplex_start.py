@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.frames import helmert
+from ufm.base.matrices import helmert
 from ufm.losses import CE, is_loss
-from ufm.objective import Params, logits
 from ufm.problem import Problem
+from ufm.problem.params import Params, logits
 from ufm.theory.theorem import Assumption
 
 _DIM = 4

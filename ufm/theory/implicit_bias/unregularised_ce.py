@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params, logits, objective
-from ufm.roots import increasing_root
+from ufm.problem.params import Params, logits, objective
+from ufm.search.roots import increasing_root
 from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
 from ufm.theory.theorem import Theorem, agreement
 

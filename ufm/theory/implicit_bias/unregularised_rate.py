@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.log_domain import log_objective
-from ufm.objective import Params, end_to_end, logits
+from ufm.motion.log_domain import log_objective
+from ufm.problem.params import Params, end_to_end, logits
 from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
 from ufm.theory.theorem import Check, Theorem, agreement, refuting
 

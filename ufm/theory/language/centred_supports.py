@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.max_margin import MaxMargin, centred_supports, max_margin, support_excess
+from ufm.search.max_margin import MaxMargin, centred_supports, max_margin, support_excess
 from ufm.theory.theorem import Check, Claim, Refutation, Theorem, below, counterexample
 
 _CLEAR = 1e-4  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least

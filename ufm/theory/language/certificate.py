@@ -16,8 +16,8 @@ import numpy as np
 from ufm.duality import Certificate, certify
 from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
+from ufm.search.solution import Solution, solve
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
-from ufm.solve import Solution, solve
 from ufm.theory.theorem import Check, Theorem, below, gap_checks
 
 _WIDE = 12

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.max_margin import max_margin
+from ufm.search.max_margin import max_margin
 from ufm.theory.theorem import Theorem, agreement
 
 _STARTS = 3

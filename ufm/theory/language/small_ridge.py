@@ -19,11 +19,11 @@ import numpy as np
 
 from ufm.duality import Certificate, certify
 from ufm.equivalent.columns import split_columns
-from ufm.max_margin import max_margin
-from ufm.objective import column_weights, logits
 from ufm.problem import Problem
+from ufm.problem.params import column_weights, logits
+from ufm.search.max_margin import max_margin
+from ufm.search.solution import solve
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
-from ufm.solve import solve
 from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*

@@ -17,14 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.checks import array_module, is_traced
+from ufm.base.checks import array_module, is_traced
+from ufm.base.matrices import helmert
 from ufm.duality import certify
-from ufm.frames import helmert
 from ufm.losses import CE
-from ufm.objective import column_weights
 from ufm.problem import Problem, run_starts
+from ufm.problem.params import column_weights
+from ufm.search.solution import solve
 from ufm.settings.language import uniform_supports
-from ufm.solve import solve
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.minimum import Measured, examine_point, measured_minimum, minimum_theorem
 from ufm.theory.prediction import Prediction, effective_c, from_triples

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from ufm.frames import helmert
+from ufm.base.matrices import helmert
 
 
 class MixedSamples(NamedTuple):

@@ -18,11 +18,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import is_traced
+from ufm.base.checks import is_traced
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
-from ufm.objective import Params, column_weights, data_term, end_to_end
 from ufm.problem import Problem, run_starts
+from ufm.problem.params import Params, column_weights, data_term, end_to_end
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.assumptions import has_bias, has_loss
 from ufm.theory.minimum import minimum_theorem

@@ -19,13 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_count, check_positive, check_shape, common_float_dtype, is_traced
+from ufm.base.checks import check_count, check_positive, check_shape, common_float_dtype, is_traced
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import CE
-from ufm.objective import column_weights, data_term
 from ufm.problem import Problem, run_starts
-from ufm.roots import increasing_root
+from ufm.problem.params import column_weights, data_term
+from ufm.search.roots import increasing_root
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types, same_class_probability
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.mixup.features import MixedSamples, TwoLogits, found_logits
 from ufm.theory.theorem import Theorem, agreement
 

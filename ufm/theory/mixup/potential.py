@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.checks import is_traced
+from ufm.base.checks import is_traced
 from ufm.problem import Problem
 from ufm.theory.theorem import Assumption
 

@@ -17,9 +17,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import array_module, is_traced
+from ufm.base.checks import array_module, is_traced
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import MSE
 from ufm.problem import Problem, run_starts
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types

@@ -6,7 +6,7 @@ bias takes the mean direction away and leaves the simplex; a ridge on the bias f
 
 import jax.numpy as jnp
 
-from ufm.frames import helmert
+from ufm.base.matrices import helmert
 from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.theory.assumptions import BALANCED, DEEP, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss

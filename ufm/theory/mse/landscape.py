@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.duality import escape_direction
-from ufm.objective import Params, gradient_norm, objective
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import Params, gradient_norm, objective
+from ufm.search.solution import solve
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.mse.spectrum import beta_tie
 from ufm.theory.theorem import Check, Theorem, below

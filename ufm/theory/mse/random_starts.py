@@ -9,9 +9,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.objective import initialize
 from ufm.problem import Problem
-from ufm.solve import solve
+from ufm.problem.params import initialize
+from ufm.search.solution import solve
 from ufm.theory.mse.balanced import predict_without_bias
 from ufm.theory.mse.spectrum import beta_tie
 from ufm.theory.theorem import Check, Theorem, relative_error

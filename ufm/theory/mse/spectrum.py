@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 
 
 class Direction(NamedTuple):

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root
 from ufm.theory.theorem import Claim, Refutation, Theorem, agreement, counterexample

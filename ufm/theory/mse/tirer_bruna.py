@@ -9,11 +9,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
-from ufm.frames import helmert
 from ufm.losses import MSE
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_depth, has_loss, is_wide
 from ufm.theory.minimum import minimum_theorem
 from ufm.theory.prediction import Prediction, from_triples

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.losses import cross_entropy
 from ufm.theory.theorem import Check, Theorem
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray, AnyNumber
+from ufm.base.checks import AnyArray, AnyNumber
 from ufm.theory.theorem import Check, Theorem, agreement, refuting
 
 _CLASSES = 4

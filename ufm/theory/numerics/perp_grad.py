@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.objective import Params, objective
-from ufm.perp_grad import perp_grad
+from ufm.motion.perp_grad import perp_grad
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.theorem import Check, Theorem, agreement
 
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray, check_choice, check_count
+from ufm.base.checks import AnyArray, check_choice, check_count
 from ufm.theory.theorem import Check, Theorem, below, relative_error
 
 DTYPES = {24: jnp.float32, 53: jnp.float64, 11: jnp.float16, 8: jnp.bfloat16}

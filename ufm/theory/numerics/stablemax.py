@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray
-from ufm.frames import helmert
+from ufm.base.checks import AnyArray
+from ufm.base.matrices import helmert
 from ufm.losses import stablemax
 from ufm.losses.rational import signed_log
-from ufm.objective import Params, logits, objective
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.problem.params import Params, logits, objective
+from ufm.search.roots import increasing_root
 from ufm.theory.integration import trajectory
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

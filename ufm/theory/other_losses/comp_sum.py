@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.frames import simplex_etf
 from ufm.losses import comp_sum, gce, mae, value_of
 from ufm.losses.probability import CompSum
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.other_losses.measured import (
     cases_of,

@@ -11,8 +11,8 @@ import numpy as np
 
 from ufm.duality import certify
 from ufm.losses import Loss
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, is_wide
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction

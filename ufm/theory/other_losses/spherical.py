@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from ufm.losses import log_spherical, log_taylor, value_of
 from ufm.losses.spherical import LogSpherical
 from ufm.problem import Problem
-from ufm.roots import increasing_root
+from ufm.search.roots import increasing_root
 from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.measured import cases_of, collapse_theorem, draw_of, measure
 from ufm.theory.other_losses.scalar import lowest, on_simplex

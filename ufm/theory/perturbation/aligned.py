@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray
-from ufm.objective import Params
+from ufm.base.checks import AnyArray
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, units
 from ufm.theory.perturbation.newton import minima

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.metrics.variability import nc1_trace_ratio
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import Features, centring, parts, proximity, random_features
 from ufm.theory.perturbation.newton import minima

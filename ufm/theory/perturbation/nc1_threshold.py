@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, random_features, units
 from ufm.theory.perturbation.newton import Points, minima, stationary_points

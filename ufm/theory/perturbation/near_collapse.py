@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params
 from ufm.problem import Problem, is_balanced
-from ufm.solve import solve
+from ufm.problem.params import Params
+from ufm.search.solution import solve
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, units
 from ufm.theory.theorem import Assumption, Theorem, agreement

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
+from ufm.problem.params import Params
 from ufm.theory.perturbation.model import parts, units
 from ufm.theory.perturbation.near_collapse import Perturbation, perturbation
 from ufm.theory.perturbation.near_collapse import predict as near_collapse_map

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray
+from ufm.base.checks import AnyArray
 from ufm.theory.perturbation.model import Features, parts, units
 from ufm.theory.perturbation.near_collapse import perturbation
 from ufm.theory.perturbation.newton import reduced_hessian

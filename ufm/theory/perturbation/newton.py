@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 
 _STEPS = 100
 _ZERO, _STIFF = 1e-14, 1e3  # gradient norm and damping at which a search for stationary points ends

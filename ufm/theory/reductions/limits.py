@@ -19,8 +19,8 @@ from ufm.equivalent.bartlett import draw_pooled
 from ufm.equivalent.columns import pooled_problem
 from ufm.equivalent.isotropic import gaussian_spread, isotropic_limit
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.reductions.runs import LINEAR, Run, decays, plain, start, trajectories
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
 

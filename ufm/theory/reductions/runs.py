@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.objective import Params, objective, weight_shapes
 from ufm.problem import Problem, flattened
+from ufm.problem.params import Params, objective, weight_shapes
 
 METHODS = ("gd", "heavy ball", "nesterov", "normalised", "polar")
 LINEAR = 3

@@ -15,8 +15,8 @@ import numpy as np
 
 from ufm.equivalent.columns import compress_columns, pool_samples
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params
 from ufm.problem import Problem, class_sizes, classes_of
+from ufm.problem.params import Params
 from ufm.theory.reductions.runs import Run, plain, start, trajectories
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.widths import in_subspaces, invariant_subspaces, narrow_features
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.reductions.runs import LINEAR, Run, decays, plain, start, trajectories
 from ufm.theory.theorem import Assumption, Theorem, agreement
 

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import check_positive, refuse
+from ufm.base.checks import check_positive, refuse
 from ufm.losses import MSE, is_loss
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.theorem import Assumption
 
 # (K, n, d): fewer dimensions than classes, as many, more, and one sample a class

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.hessian import derivatives_of_many
 from ufm.theory.second_order.table import numbers

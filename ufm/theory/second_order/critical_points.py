@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyArray, AnyNumber
+from ufm.base.checks import AnyArray, AnyNumber
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, critical_point, random_point
 from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, numbers, spectrum, spectrum_check

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ufm.objective import Params, objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point
 from ufm.theory.second_order.integrate import runge_kutta
 from ufm.theory.second_order.table import numbers, per_class

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.checks import AnyNumber
+from ufm.base.checks import AnyNumber
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, numbers, per_class, spectrum_check

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.objective import Params
 from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point, random_point
 from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, spectrum, spectrum_check

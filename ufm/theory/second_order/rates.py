@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ufm.central_path import reduced_objective
-from ufm.checks import AnyNumber
-from ufm.objective import Params, objective
+from ufm.base.checks import AnyNumber
+from ufm.motion.central_path import reduced_objective
 from ufm.problem import Problem
+from ufm.problem.params import Params, objective
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.integrate import runge_kutta
 from ufm.theory.second_order.table import numbers, per_class

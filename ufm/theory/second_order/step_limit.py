@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from ufm.objective import objective
+from ufm.problem.params import objective
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.table import numbers, per_class
 from ufm.theory.theorem import Theorem, agreement

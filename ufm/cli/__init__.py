@@ -1,0 +1,13 @@
+"""The command line: a file a command, and what they share. All of argparse is here.
+
+The room imports all others, and none imports it.
+"""
+
+from ufm.cli.program import main
+
+__all__ = ["main"]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__

@@ -1,1 +1,0 @@
-"""Real features: networks on real data, or a user's own features, held against the models."""

@@ -1,0 +1,12 @@
+"""Verification: predicted against measured, entry by entry, and the report of it. Imports `theory` and what is below it."""
+
+from ufm.verification import cards  # noqa: F401  (registers the cards of its values)
+from ufm.verification.report import Report
+from ufm.verification.run import verify
+
+__all__ = ["Report", "verify"]
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return __all__
