@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.recognition import identify
+from ufm.recognition import automorphisms, identify
 from ufm.recognition.shapes import recognise
 from ufm.recognition.symmetry import symmetry
 
@@ -108,6 +108,27 @@ def test_merged_groups_and_dead_classes_are_named():
     assert identify(np.cov(np.random.default_rng(5).standard_normal((6, 99)))).means.name == "none"
 
 
+def cubic(K, seed):
+    """A random graph in which every vertex has three neighbours."""
+    rng = np.random.default_rng(seed)
+    while True:
+        ends = rng.permutation(np.repeat(np.arange(K), 3)).reshape(-1, 2)
+        M = np.zeros((K, K))
+        np.add.at(M, (ends[:, 0], ends[:, 1]), 1)
+        if np.max(M + M.T) == 1 and not np.trace(M):
+            return M + M.T
+
+
+def petersen():
+    pairs = list(itertools.combinations(range(5), 2))
+    return np.array([[float(not set(a) & set(b)) for b in pairs] for a in pairs])
+
+
+def paley(p):
+    squares = {x * x % p for x in range(1, p)}
+    return np.array([[float((i - j) % p in squares) for j in range(p)] for i in range(p)])
+
+
 @pytest.mark.parametrize(
     "G, order, name",
     [
@@ -119,6 +140,13 @@ def test_merged_groups_and_dead_classes_are_named():
         (np.diag([1.0, 2, 3]), 1, "trivial"),
         (np.kron(np.eye(2), polygon(5) + 3), 200, "order 200"),
         (np.eye(40), math.factorial(40), "S_40"),
+        (np.kron(np.eye(2), polygon(5) + 3), 200, "order 200"),
+        (np.kron(np.eye(2), np.ones((200, 200))) + np.eye(400), 2 * math.factorial(200) ** 2, "order 1.24e750"),
+        (cubic(18, 0), 2, "order 2"),
+        (cubic(100, 0), 1, "trivial"),
+        (petersen(), 120, "order 120"),
+        (paley(101), 5050, "order 5050"),
+        (np.kron(np.eye(50), [[1.0, -1], [-1, 1]]), 2**50 * math.factorial(50), "signed permutations of 50 pairs"),
     ],
 )
 def test_symmetry_groups_have_their_order_in_any_order_of_the_classes(G, order, name):
@@ -126,12 +154,27 @@ def test_symmetry_groups_have_their_order_in_any_order_of_the_classes(G, order, 
     assert (found.order, found.name) == (order, name)
 
 
-def test_the_order_is_that_of_all_permutations_tried_out():
-    for seed in range(4):
-        M = np.random.default_rng(seed).integers(0, 2, (5, 5)).astype(float)
-        M = M + M.T if seed % 2 else M
-        tried = sum(np.array_equal(M[np.ix_(p, p)], M) for p in itertools.permutations(range(5)))
-        assert symmetry([M], 1e-9).order == tried
+def test_order_and_orbits_are_those_of_all_permutations_tried_out():
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        K = int(rng.integers(2, 7))
+        matrices = [rng.integers(0, 2, (K, K)).astype(float) for _ in range(1 + seed % 2)]
+        matrices = [M + M.T for M in matrices] if seed % 3 else matrices
+        members = [p for p in itertools.permutations(range(K)) if all(np.array_equal(M[np.ix_(p, p)], M) for M in matrices)]
+        found = symmetry(matrices, 1e-9)
+        assert found.order == len(members)
+        assert set(found.orbits) == {tuple(sorted({p[k] for p in members})) for k in range(K)}
+
+
+def test_an_order_of_thousands_of_digits_prints():
+    found = symmetry([np.eye(2000)], 1e-9)
+    assert found.order == math.factorial(2000) and "order=3.32e5735" in repr(found)
+
+
+def test_a_search_that_was_given_up_says_so(monkeypatch):
+    monkeypatch.setattr(automorphisms, "_WORK", 5e3)
+    found = symmetry([np.array([[(i ^ j).bit_count() == 1 for j in range(16)] for i in range(16)], float)], 1e-9)
+    assert found.name == f"order at least {found.order}" and 384 % found.order == 0 and found.order < 384
 
 
 def test_a_symmetry_must_leave_every_matrix_unchanged():

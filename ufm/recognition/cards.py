@@ -6,6 +6,7 @@ from ufm.base.card import Card, Fact, shown
 from ufm.base.describe import describe
 from ufm.recognition.identification import Identification
 from ufm.recognition.shapes import Shape
+from ufm.recognition.symmetry import counted
 from ufm.theory.registry import catalogue, sharpest_first
 from ufm.theory.theorem import STATUSES, Theorem
 
@@ -21,7 +22,7 @@ def identification_card(found: Identification) -> Card:
     if of_params:
         facts.append(Fact("alignment", shown(found.alignment, 2), "of classifier and class means: 0 where they are dual"))
         facts.append(Fact("NC1", shown(found.nc1, 2), "variability within classes over between them"))
-    order = f"{found.symmetry.name} (order {found.symmetry.order})"
+    order = f"{found.symmetry.name} (order {counted(found.symmetry.order)})"
     facts.append(Fact("symmetry", order, "permutations of classes that change nothing"))
     agreeing = sharpest_first([catalogue()[match.theorem] for match in found.theorems if match.agrees])
     others = sharpest_first([catalogue()[match.theorem] for match in found.theorems if not match.agrees])

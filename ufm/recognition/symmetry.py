@@ -1,7 +1,7 @@
 """Symmetry: the permutations of classes that leave matrices unchanged, M[p][:, p] = M for every one of them.
 
-Classes that can be swapped pairwise form blocks, whose symmetric groups are always part of the group. Its full order is the
-product of the orbits of a chain of stabilisers, found by a search with pruning, for as many classes as that takes no time.
+Classes that can be swapped pairwise form blocks, whose symmetric groups are always part of the group. Members map blocks on
+blocks, so that its order is that of the swaps times that of the group of the matrices between blocks.
 """
 
 import math
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-_SEARCHED = 24
+from ufm.recognition.automorphisms import automorphisms
 
 
 class Symmetry(NamedTuple):
     """The symmetry group of matrices under permutations of classes.
 
-    name: a product of symmetric groups ("S_3 x S_2"), "dihedral D_5", "signed permutations of 3 pairs", "order 12" or "trivial".
+    name: a product of symmetric groups ("S_3 x S_2"), "dihedral D_5", "signed permutations of 3 pairs", "order 12" or "trivial";
+      "order at least 12" where the search for all members was given up.
     order: of the group. blocks: classes that can be swapped pairwise. orbits: classes that some member maps on one another.
     """
 
@@ -23,6 +24,9 @@ class Symmetry(NamedTuple):
     order: int
     blocks: tuple[tuple[int, ...], ...]
     orbits: tuple[tuple[int, ...], ...]
+
+    def __repr__(self) -> str:
+        return f"Symmetry(name={self.name!r}, order={counted(self.order)}, blocks={self.blocks}, orbits={self.orbits})"
 
 
 def symmetry(matrices: list[np.ndarray], tolerance: float) -> Symmetry:
@@ -32,15 +36,29 @@ def symmetry(matrices: list[np.ndarray], tolerance: float) -> Symmetry:
       matrices: each (K, K). tolerance: on entries, relative to the largest of the matrix.
 
     Returns:
-      Symmetry. Beyond 24 classes only pairwise swaps are looked for, and the order is that of the group they generate.
+      Symmetry.
     """
     scaled = [M / max(np.max(np.abs(M)), np.finfo(float).tiny) for M in matrices]
     blocks = _blocks(scaled, tolerance)
+    swaps = math.prod(math.factorial(len(block)) for block in blocks)
+    between = automorphisms(_between(scaled, blocks), tolerance)
+    orbits = tuple(
+        tuple(sorted(k for block, o in zip(blocks, between.orbit, strict=True) if o == orbit for k in block))
+        for orbit in np.unique(between.orbit)
+    )
+    order = swaps * between.order
     K = len(scaled[0])
-    order, orbits = math.prod(math.factorial(len(block)) for block in blocks), blocks
-    if K <= _SEARCHED and len(blocks) > 1:
-        order, orbits = _full_group(scaled, tolerance)
-    return Symmetry(_name(order, blocks, orbits, K), order, blocks, orbits)
+    name = _name(order, blocks, orbits, K) if between.complete else f"order at least {counted(order)}"
+    return Symmetry(name, order, blocks, orbits)
+
+
+def _between(matrices: list[np.ndarray], blocks: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+    """The matrices of one class of each block, and on the diagonals of more what else tells blocks apart: entries within, sizes."""
+    first = np.array([block[0] for block in blocks])
+    second = np.array([block[1] if len(block) > 1 else block[0] for block in blocks])
+    sizes = np.array([float(len(block)) for block in blocks])
+    within = [np.diag(M[first, second]) for M in matrices]
+    return [*(M[np.ix_(first, first)] for M in matrices), *within, np.diag(sizes)]
 
 
 def _blocks(matrices: list[np.ndarray], tolerance: float) -> tuple[tuple[int, ...], ...]:
@@ -64,29 +82,10 @@ def _swappable(M: np.ndarray, i: int, tolerance: float) -> np.ndarray:
     return np.maximum(moved, np.maximum(rows.max(axis=1), columns.max(axis=1))) <= tolerance
 
 
-def _full_group(matrices: list[np.ndarray], tolerance: float) -> tuple[int, tuple[tuple[int, ...], ...]]:
-    """(order, orbits): |G| is the product over i of the orbit of i under the members that fix 0..i-1."""
-    K = len(matrices[0])
-    order, orbit_of = 1, np.arange(K)
-    for i in range(K):
-        images = [j for j in range(i, K) if j == i or _extends(matrices, [*range(i), j], tolerance)]
-        order *= len(images)
-        merged = {orbit_of[j] for j in images}
-        orbit_of[np.isin(orbit_of, list(merged))] = min(merged)
-    return order, tuple(tuple(int(k) for k in np.flatnonzero(orbit_of == o)) for o in np.unique(orbit_of))
-
-
-def _extends(matrices: list[np.ndarray], images: list[int], tolerance: float) -> bool:
-    """Whether some member of the group maps 0, 1, ... to `images`, by depth-first search."""
-    K, i = len(matrices[0]), len(images) - 1
-    for M in matrices:
-        if np.any(np.abs(M[i, : i + 1] - M[images[i], images]) > tolerance):
-            return False
-        if np.any(np.abs(M[: i + 1, i] - M[images, images[i]]) > tolerance):
-            return False
-    if i + 1 == K:
-        return True
-    return any(_extends(matrices, [*images, j], tolerance) for j in range(K) if j not in images)
+def counted(order: int) -> str:
+    """A number of permutations as text: in digits up to 15 of them."""
+    digits = math.log10(order)
+    return str(order) if digits < 15 else f"{10 ** (digits % 1):.2f}e{int(digits)}"
 
 
 def _name(order: int, blocks: tuple, orbits: tuple, K: int) -> str:
@@ -99,4 +98,4 @@ def _name(order: int, blocks: tuple, orbits: tuple, K: int) -> str:
         return f"dihedral D_{K}"
     if len(orbits) == 1 and K % 2 == 0 and order == 2 ** (K // 2) * math.factorial(K // 2):
         return f"signed permutations of {K // 2} pairs"
-    return f"order {order}"
+    return f"order {counted(order)}"
