@@ -27,6 +27,7 @@ from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
 _SMALLEST = 1e-2  # invariants below this size are compared absolutely
+_DEEP_STARTS = 24
 _INVARIANTS = ("singular_values", "class_gram", "classifier_gram", "logits", "bias")
 
 
@@ -40,8 +41,13 @@ class Measured(NamedTuple):
 
 
 def measured_minimum(problem: Problem, key: jax.Array, starts: int | None = None) -> Measured:
-    """Minimise from random uncollapsed starts, then examine and certify what was found."""
+    """Minimise from random uncollapsed starts, then examine and certify what was found.
+
+    By default as many starts as `ufm.solve` takes, thrice as many where M >= 2 trained layers have local minima of higher value.
+    """
     split = split_problem(problem)
+    if starts is None and problem.trainable >= 2:
+        starts = _DEEP_STARTS
     solution = solve(split, key, columns="raw", starts=starts)
     geometry = examine_point(split, solution.params)
     certificate = certify(split, solution.params) if is_certified_tightly(split) else None

@@ -116,15 +116,20 @@ def predict_decrease(case: Search) -> jax.Array:
 
 
 def measure_crossed(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """NC1 at the stationary point next to the given one, and at one next to H0 under proximity that is a million times stronger."""
-    strong = case._replace(problem=case.problem.replace(beta=1e6 * case.problem.beta), H=proximity_features(case.problem))
+    """NC1 at the stationary point next to the given one, and at one next to H0 under strong proximity."""
+    strong = case._replace(problem=_strong(case.problem), H=proximity_features(case.problem))
     return measure(case, key).nc1[0], measure(strong, key).nc1[0]
 
 
 def measure_lowest_decrease(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """NC1 at the lowest minimum found, and at that of strong proximity."""
-    strong = case._replace(problem=case.problem.replace(beta=1e6 * case.problem.beta))
+    strong = case._replace(problem=_strong(case.problem))
     return measure_lowest(case, key).nc1[0], measure_lowest(strong, key).nc1[0]
+
+
+def _strong(problem: Problem) -> Problem:
+    """The problem at B = 1e6 (1/lW + lH): features move by a millionth of what the central path is fast."""
+    return problem.replace(beta=1e6 * (1 / problem.l2_W[0] + problem.l2_H) / problem.samples)
 
 
 def evidence_of_decrease(case: Search, predicted: jax.Array, measured: tuple) -> list[Check]:
