@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import ufm
 from ufm import losses
-from ufm.losses.declarations import QUICK
+from ufm.base.programs import QUICK
 from ufm.theory.other_losses import comp_sum, contrastive, ldr_kl, spherical, two_scalars
 from ufm.theory.other_losses.measured import problem_at
 from ufm.theory.other_losses.scalar import lowest

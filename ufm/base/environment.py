@@ -17,15 +17,20 @@ _UNOPTIMISED = {release: ("--xla_backend_optimization_level=0",) for release in 
 
 
 def prefer_quick_compilation(short_runs: bool = False) -> None:
-    """Let XLA compile for the CPU in about half the time, before its first program; XLA_FLAGS of the user's own win.
+    """Let XLA compile for the CPU in about half the time, before its first program; XLA_FLAGS of the user's own win."""
+    os.environ.setdefault("XLA_FLAGS", quick_flags(short_runs))
 
-    Under `short_runs`, code that is left unoptimised too, but where a library for accelerators is installed.
+
+def quick_flags(short_runs: bool = False) -> str:
+    """XLA_FLAGS under which programs for the CPU compile in about half the time.
+
+    Under `short_runs`, code is left unoptimised too, but where a library for accelerators is installed.
     """
     release = ".".join(version("jaxlib").split(".")[:2])
-    flags = _QUICK_FLAGS.get(release, ())
+    flags: tuple[str, ...] = _QUICK_FLAGS.get(release, ())
     if short_runs and not any(map(importlib.util.find_spec, ("jax_plugins", "libtpu"))):
         flags += _UNOPTIMISED.get(release, ())
-    os.environ.setdefault("XLA_FLAGS", " ".join(flags))
+    return " ".join(flags)
 
 
 def describe_environment() -> dict[str, str]:

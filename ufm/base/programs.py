@@ -14,6 +14,9 @@ import numpy as np
 
 from ufm.base.checks import is_traced
 
+QUICK = {"xla_backend_optimization_level": 0}
+"""Compiler options of programs that run once or twice, shortly: they compile in half the time. Not for programs within others."""
+
 _MAPS, _LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 SHARE = 0.25  # of the limit; one search compiles less than a hundredth of it
 

@@ -99,7 +99,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     if options.cache:
         _keep_compiled_programs()
-    asked = {"family": options.family, "cases": options.cases, "seed": options.seed, "processes": True}
+    asked = {"family": options.family, "cases": options.cases, "seed": options.seed}
     report = carry_out(
         options,
         "compiling",

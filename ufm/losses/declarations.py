@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-QUICK = {"xla_backend_optimization_level": 0}  # for programs of one short run a loss: compiles in half the time
+from ufm.base.programs import QUICK
+
 _RELATIVE = 1e-9  # of the sizes before cancellation
 _ROUNDING = 1e-13  # of logits and slopes, and so of values where they change fast
 _FAR = 1e3

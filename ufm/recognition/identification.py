@@ -3,13 +3,17 @@
 A theorist with a new loss or a new imbalance runs `solve`, `certify`, `identify`, and reads the conjecture off.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import check_positive, refuse, refuse_traced
 from ufm.base.describe import describe
 from ufm.base.precision import full_precision
+from ufm.base.programs import QUICK
 from ufm.metrics import class_means, nc1_trace_ratio, nc3_alignment
 from ufm.problem import Problem
 from ufm.problem.params import Params, check_order, check_params, end_to_end, logits, objective
@@ -110,9 +114,8 @@ def identify(problem: Any, params: Params | None = None, *, counts: Any = None, 
 def _of_params(problem: Problem, params: Params, tolerance: float) -> Identification:
     G = len(problem.groups)
     labels = np.asarray(problem.labels)
-    features = np.asarray(params.H) / np.sqrt(np.asarray(problem.multiplicity))
-    means = np.asarray(class_means(features, labels, G, problem.multiplicity, samples_axis=1))
-    W = np.asarray(end_to_end(problem, params.weights))
+    point = _look(problem, params, labels, G)
+    means, W = np.asarray(point.means), np.asarray(point.W)
     square = problem.classes == G  # else classes and kinds of columns are different things
     counts = np.asarray(problem.counts) if square else None
     last = problem.l2_W[-1] if problem.trainable else None
@@ -122,11 +125,32 @@ def _of_params(problem: Problem, params: Params, tolerance: float) -> Identifica
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
     matrices = [means.T @ means, W @ W.T, z] if square else [W @ W.T]
-    own = (features, labels, G, problem.multiplicity)
-    alignment = float(nc3_alignment(W, *own, centred=False, samples_axis=1)) if square else float("nan")
-    nc1 = float(nc1_trace_ratio(*own, samples_axis=1))
-    matches = _matches(problem, params, tolerance)
-    return Identification(of_means, of_classifier, alignment, nc1, symmetry(matrices, tolerance), matches)
+    matches = _matches(problem, point, labels, G, tolerance)
+    found = symmetry(matrices, tolerance)
+    return Identification(of_means, of_classifier, float(point.alignment), float(point.nc1), found, matches)
+
+
+class _Point(NamedTuple):
+    """What is looked at of a point: means (d, G), W (K, d), logits (K, C), alignment (NaN for other than K means), NC1, value."""
+
+    means: jax.Array
+    W: jax.Array
+    logits: jax.Array
+    alignment: jax.Array
+    nc1: jax.Array
+    value: jax.Array
+
+
+@partial(jax.jit, static_argnames="kinds", compiler_options=QUICK)
+def _look(problem: Problem, params: Params, labels: np.ndarray, kinds: int) -> _Point:
+    features = params.H / jnp.sqrt(problem.multiplicity)
+    own = (features, labels, kinds, problem.multiplicity)
+    W = end_to_end(problem, params.weights)
+    square = problem.classes == kinds
+    alignment = nc3_alignment(W, *own, centred=False, samples_axis=1) if square else jnp.asarray(jnp.nan)
+    nc1 = nc1_trace_ratio(*own, samples_axis=1)
+    means = class_means(*own, samples_axis=1)
+    return _Point(means, W, logits(problem, params), alignment, nc1, objective(problem, params))
 
 
 def _or_zero(gram: np.ndarray, ridge: Any, problem: Problem) -> np.ndarray:
@@ -136,24 +160,24 @@ def _or_zero(gram: np.ndarray, ridge: Any, problem: Problem) -> np.ndarray:
     return np.zeros_like(gram) if np.max(np.diag(gram)) <= (1e-5 * length) ** 2 else gram
 
 
-def _matches(problem: Problem, params: Params, tolerance: float) -> tuple[Match, ...]:
-    """The theorems about minima that apply, and whether value and logits are as they say."""
-    value, found = float(objective(problem, params)), _spectrum(problem, params)
+def _matches(problem: Problem, point: _Point, labels: np.ndarray, kinds: int, tolerance: float) -> tuple[Match, ...]:
+    """The theorems about minima that apply, and whether value and the singular values of logits are as they say."""
+    value, found = float(point.value), _spectrum(problem, point.logits)
     matches = []
     known = known_best(problem)
     for theorem in catalogue().values():
         if theorem.minimiser and not theorem.failing(known):
             prediction = theorem.closed_form()(known)
             same_value = abs(float(prediction.value) - value) <= tolerance * max(abs(value), np.finfo(float).tiny)
-            expected = _spectrum(problem, prediction.params)
+            expected = _spectrum(problem, _look(problem, prediction.params, labels, kinds).logits)
             apart = np.linalg.norm(expected - found) / max(float(np.linalg.norm(expected)), 1e-2)
             matches.append(Match(theorem.id, theorem.status, bool(same_value and apart <= tolerance)))
     return tuple(matches)
 
 
-def _spectrum(problem: Problem, params: Params) -> np.ndarray:
+def _spectrum(problem: Problem, z: Any) -> np.ndarray:
     """Singular values of the logits of all columns, in sample weights and without what the loss cannot see."""
-    z = np.asarray(logits(problem, params))
+    z = np.asarray(z)
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
     return np.linalg.svd(z * np.sqrt(np.asarray(problem.multiplicity)), compute_uv=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ufm.base.checks import check_choice
 from ufm.base.describe import describe
+from ufm.base.programs import QUICK
 from ufm.base.references import spelled_out
 
 STATUSES = {
@@ -119,8 +120,8 @@ class Theorem:
         return [assumption for assumption in self.assumes if not assumption.test(case)]
 
     def closed_form(self) -> Callable[[Any], Any]:
-        """`predict` as one compiled program, of cases in the type that the theorem speaks of."""
-        program = jax.jit(self.predict)
+        """`predict` as one program, quickly compiled, of cases in the type that the theorem speaks of; not to be traced."""
+        program = jax.jit(self.predict, compiler_options=QUICK)
         return lambda case: program(self.view(case))
 
     def __str__(self) -> str:

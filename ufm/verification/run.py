@@ -1,16 +1,12 @@
 """Verification: predicted against measured for entries of the catalogue, default and random cases alike."""
 
-import gc
 import os
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from functools import partial
-from multiprocessing import active_children, get_context
 from typing import Any
 
 import jax
@@ -24,6 +20,7 @@ from ufm.base.programs import make_room
 from ufm.theory.registry import catalogue, select
 from ufm.theory.theorem import Theorem, key_of
 from ufm.verification.report import CaseResult, Entry, Report
+from ufm.verification.worker import Worker
 
 
 def verify(
@@ -32,7 +29,7 @@ def verify(
     cases: int = 0,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
-    processes: bool = False,
+    processes: bool = True,
 ) -> Report:
     """Hold theorems against measurements, in float64 whatever the caller's default.
 
@@ -42,9 +39,8 @@ def verify(
       cases: random cases to draw for each theorem that has a sampler, on top of its fixed ones.
       seed: of random cases and random starts.
       progress: called as progress(theorem id, theorems done, theorems in all) after every theorem.
-      processes: on a CPU, work in processes of their own in place of threads, which takes half the time; a script that asks
-        for them must guard its main part with `if __name__ == "__main__"`. Theorems of your own keep to threads: their
-        functions do not travel.
+      processes: on a CPU, work in processes of their own, which compile in half the time of threads here. Theorems of your own
+        keep to threads: their functions do not travel.
 
     Returns:
       Report. Without a sound compiler (see `ufm.base.canary`) it has no entries: nothing is certified.
@@ -60,91 +56,72 @@ def verify(
     check_count("cases", cases, 0, MANY)
     check_seed("seed", seed)
     start = time.perf_counter()
-    with jax.enable_x64(True):
-        environment = describe_environment()
-    if environment["canary"] != "sings":
-        return Report((), environment, time.perf_counter() - start)
-    makers: list[Callable[[], Executor]]
-    task: Callable[..., tuple[CaseResult, ...]]
-    jobs: dict[str, tuple]
-    several = min(2, os.cpu_count() or 1, len(theorems))
-    known = all(catalogue().get(theorem.id) is theorem for theorem in theorems)
-    if processes and known and jax.default_backend() == "cpu":
-        # a process looks entries up by their id: functions do not travel
-        makers, task = [lambda: ProcessPoolExecutor(1, get_context("spawn"), _collect_rarely)] * several, _results_by_id
-        jobs = {theorem.id: (theorem.id, cases, seed) for theorem in theorems}
-    else:
-        makers, task = [lambda: ThreadPoolExecutor(1)] * several, _results
-        jobs = {theorem.id: (theorem, cases, seed) for theorem in theorems}
-    others = set(active_children())
+    several = min(2, os.cpu_count() or 1)
+    travels = processes and all(catalogue().get(theorem.id) is theorem for theorem in theorems) and jax.default_backend() == "cpu"
+    parts = several if travels and len(theorems) == 1 else 1  # the cases of one theorem are shared out
+    several = min(several, len(theorems) * parts)
+    shares = {
+        (theorem.id, part): (theorem.id if travels else theorem, cases, seed, part, parts)
+        for theorem in theorems
+        for part in range(parts)
+    }
     with ExitStack() as stack:
-        workers = [stack.enter_context(make()) for make in makers]
-        with _deaf_to_interrupts():
+        serve: list[Callable] = [_results] * several
+        if travels:
+            workers = [Worker() for _ in range(several)]
             for worker in workers:
-                worker.submit(int)  # the first task starts the process
-        own = set(active_children()) - others
-        results = _from_both_ends(workers, task, jobs, progress, own)
-    entries = tuple(Entry(theorem, results[theorem.id]) for theorem in theorems)
+                stack.callback(worker.end)
+            serve = [partial(worker, _results_by_id) for worker in workers]
+        with jax.enable_x64(True):
+            environment = describe_environment()
+        if environment["canary"] != "sings":
+            return Report((), environment, time.perf_counter() - start)
+        found = _from_both_ends(serve, shares, progress)
+    entries = tuple(Entry(theorem, sum((found[theorem.id, part] for part in range(parts)), ())) for theorem in theorems)
     return Report(entries, environment, time.perf_counter() - start)
 
 
-def _from_both_ends(workers: list[Executor], task: Callable, jobs: dict[str, tuple], progress: Callable | None, own: set) -> dict:
-    """Results of all jobs, of which one worker takes the first left and the other the last.
+def _from_both_ends(serve: list[Callable], shares: dict[tuple[str, int], tuple], progress: Callable | None) -> dict[tuple, tuple]:
+    """Results of all shares of theorems, of which one worker takes the first left and the other the last.
 
-    Neighbours in the catalogue share compiled programs, so each worker compiles its own end of it. An interrupt ends the
-    workers' own processes; threads end with the theorem that they are at.
+    Neighbours in the catalogue share compiled programs, so each worker compiles its own end of it. After an interrupt nobody
+    takes another one.
     """
-    waiting, results = deque(jobs), {}
+    waiting, results = deque(shares), {}
+    theorems = len({name for name, _ in shares})
 
-    def serve(worker: Executor, take: Callable) -> None:
+    def work(worker: Callable[..., tuple], take: Callable[[], tuple[str, int]]) -> None:
         while waiting:
-            name = take()
-            results[name] = worker.submit(task, *jobs[name]).result()
-            if progress is not None:
-                progress(name, len(results), len(jobs))
+            share = take()
+            results[share] = worker(*shares[share])
+            left = {name for name, part in shares.keys() - results.keys()}
+            if progress is not None and share[0] not in left:
+                progress(share[0], theorems - len(left), theorems)
 
-    with ThreadPoolExecutor(len(workers)) as servers:
-        served = [servers.submit(serve, *each) for each in zip(workers, (waiting.popleft, waiting.pop), strict=False)]
-        try:
-            for future in served:
-                future.result()
-        except BaseException:
-            waiting.clear()  # nobody takes another one
-            for process in own:
-                process.terminate()
-            raise
+    threads = ThreadPoolExecutor(len(serve))
+    try:
+        served = [threads.submit(work, *each) for each in zip(serve, (waiting.popleft, waiting.pop), strict=False)]
+        wait(served, return_when=FIRST_EXCEPTION)
+    finally:
+        waiting.clear()
+        threads.shutdown(wait=False)
+    for future in served:
+        future.result()
     return results
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes begun meanwhile do not hear Ctrl-C, which a terminal sends to all: they are ended by the one that began them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _results_by_id(name: str, *rest: int) -> tuple[CaseResult, ...]:
+    return _results(catalogue()[name], *rest)
 
 
-def _collect_rarely() -> None:
-    """Tracing makes many objects and few cycles: Python's collector would take a tenth of the time to find that out."""
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 50)
-
-
-def _results_by_id(name: str, draws: int, seed: int) -> tuple[CaseResult, ...]:
-    return _results(catalogue()[name], draws, seed)
-
-
-def _results(theorem: Theorem, draws: int, seed: int) -> tuple[CaseResult, ...]:
-    """Results of the fixed cases and as many random ones as asked for."""
+def _results(theorem: Theorem, draws: int, seed: int, part: int = 0, parts: int = 1) -> tuple[CaseResult, ...]:
+    """Results of the fixed cases and as many random ones as asked for; of one part of them where they are shared out."""
     # BLAS threads of two workers on few cores wait for one another
     with jax.enable_x64(True), threadpool_limits(limits=1, user_api="blas"):
+        cases = _all_cases(theorem, draws, seed)
+        own = cases[len(cases) * part // parts : len(cases) * (part + 1) // parts]
         closed_form = theorem.closed_form()
-        return tuple(_result(theorem, closed_form, label, make, seed) for label, make in _all_cases(theorem, draws, seed))
+        return tuple(_result(theorem, closed_form, label, make, seed) for label, make in own)
 
 
 def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Callable[[], Any]]]:
