@@ -13,7 +13,6 @@ from ufm import Status
 from ufm.metrics import nc1
 from ufm.motion.trajectory import flow
 from ufm.problem.params import Params
-from ufm.theory import integration
 from ufm.theory.central_path import aligned, collapsed, renormalised, rewhitened, signal_to_noise, unregularised
 from ufm.theory.registry import catalogue
 from ufm.theory.theorem import key_of
@@ -182,22 +181,6 @@ def test_the_flows_of_the_library_follow_the_closed_trajectories(kind, name, cas
         np.testing.assert_allclose(path.value, predicted.loss, rtol=1e-9)
         omega = jnp.linalg.svd(case.problem.group_sum(path.params.H) / 3, compute_uv=False)[:2]
         np.testing.assert_allclose(nc1(path.params.H, case.problem.labels, 3), jnp.sum(1 / omega**2), rtol=1e-9)
-
-
-def test_the_fixed_step_method_is_of_order_eight():
-    nodes = integration.TABLEAU.sum(axis=1)
-    for power in range(8):
-        np.testing.assert_allclose(integration.WEIGHTS @ nodes**power, 1 / (power + 1), rtol=1e-13)
-
-    def pendulum(y):
-        return jnp.stack([y[1], -jnp.sin(y[0])])
-
-    def end(substeps):
-        return integration.trajectory(pendulum, jnp.asarray([1.0, 0.3]), jnp.asarray([0.0, 1.0, 4.0]), substeps)[-1]
-
-    exact = end(200)
-    errors = [float(jnp.max(jnp.abs(end(substeps) - exact))) for substeps in (4, 8)]
-    assert 7.5 < np.log2(errors[0] / errors[1]) < 9.5
 
 
 def test_an_aligned_start_that_is_not_what_its_parts_build_is_refused():

@@ -25,8 +25,8 @@ from ufm.theory.dynamics import (
     unequal_rates,
     within_class,
 )
-from ufm.theory.dynamics.matrix_flow import arrival_times, integrate
 from ufm.theory.dynamics.spectral import mode_matrix
+from ufm.theory.kit.integrate import arrival_times, integrate
 from ufm.theory.theorem import key_of
 
 MODULES = (

@@ -11,7 +11,6 @@ from ufm.theory.registry import select
 from ufm.theory.second_order import critical_points, proximity, rates, step_limit
 from ufm.theory.second_order.cases import SHAPES, critical_point, minimiser
 from ufm.theory.second_order.hessian import derivatives
-from ufm.theory.second_order.integrate import runge_kutta
 from ufm.theory.theorem import key_of
 
 # an entry of each kind at a case where all that is predicted is there to be seen
@@ -172,15 +171,6 @@ def test_a_flow_too_slow_to_be_seen_has_no_rate():
     assert np.isnan(rates._slope(norms, 0.5, 0.5, 1e-5))
     assert rates._slope(1e-16 * norms, 0.5, 0.5, 0.01) == 0
 
-
-def test_runge_kutta_errs_by_the_fourth_power_of_the_step():
-    def rate(z):
-        x = runge_kutta(lambda x: -x, jnp.ones(1), jnp.asarray(z), 11, lambda x, v: jnp.append(x, v))
-        np.testing.assert_array_equal(x[:, 1], -x[:, 0])
-        return -float(jnp.log(x[10, 0])) / (10 * z)
-
-    np.testing.assert_allclose((1 - rate(0.2)) / (0.2**4 / 120), 1, atol=0.2)
-    np.testing.assert_allclose((1 - rate(0.05)) / (0.05**4 / 120), 1, atol=0.05)
 
 
 @pytest.mark.parametrize(

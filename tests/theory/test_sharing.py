@@ -10,7 +10,7 @@ _UNITS = "a choice of units, targets or companion case: part of the question, no
 _RUNS = "one integrator runs the large model and the small one: it is the exactness of the reduction that is claimed, not the run"
 SHARED = {
     "aligned-central-path": (
-        "integration.trajectory",
+        "kit.integrate._collocation kit.integrate.integrate",
         "scalar modes against the whole flow: an error of the integrator would differ",
     ),
     "ce-deep-etf-global": ("cross_entropy.refuted._companion", _UNITS),
@@ -26,7 +26,7 @@ SHARED = {
         "the bias at which both look: that it is the best one is not measured here, its gradient is in tests/theory",
     ),
     "two-factor-unbalanced-ridge": (
-        "dynamics.matrix_flow._collocation dynamics.matrix_flow.integrate",
+        "kit.integrate._collocation kit.integrate.integrate",
         "two scalars against whole matrices: an error of the integrator would differ, and its order is a test",
     ),
     "within-class-velocity": ("dynamics.within_class._half_differences", "how noise is read off features"),
@@ -84,7 +84,7 @@ def test_closed_form_and_measurement_share_no_code_but_what_is_listed_with_a_rea
 
 def test_what_is_shared_is_seen_through_jit_partial_closures_and_modules():
     theorem = catalogue()["aligned-central-path"]
-    assert shared(theorem) == {"integration.trajectory"}
+    assert shared(theorem) == {"kit.integrate._collocation", "kit.integrate.integrate"}
     assert shared(types.SimpleNamespace(predict=theorem.predict, measure=functools.partial(theorem.predict))) >= {
         f"central_path.aligned.{theorem.predict.__qualname__}"
     }

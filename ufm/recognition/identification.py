@@ -143,7 +143,7 @@ class _Point(NamedTuple):
 
 @partial(jax.jit, static_argnames="kinds", compiler_options=QUICK)
 def _look(problem: Problem, params: Params, labels: np.ndarray, kinds: int) -> _Point:
-    features = params.H / jnp.sqrt(problem.multiplicity)
+    features = params.H / jnp.sqrt(problem.multiplicity)[None, :]
     own = (features, labels, kinds, problem.multiplicity)
     W = end_to_end(problem, params.weights)
     square = problem.classes == kinds

@@ -19,7 +19,7 @@ import numpy as np
 
 from ufm.motion.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged, within_rows
-from ufm.theory.integration import trajectory
+from ufm.theory.kit.integrate import integrate
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 4, 5
@@ -47,7 +47,7 @@ class Modes(NamedTuple):
 
 
 def predict(case: AlignedStart) -> Modes:
-    """The two equations of every mode, with the integral of 2 lH x that the charge loses, by small Runge-Kutta steps."""
+    """The two equations of every mode, with the integral of 2 lH x that the charge loses."""
     problem, _, ts = case.start
     N = problem.samples
     lW, lH, tau = problem.classes * problem.l2_W[0], N * problem.l2_H, ts / N
@@ -57,7 +57,7 @@ def predict(case: AlignedStart) -> Modes:
         x = g + b + lW
         return jnp.stack([2 * g * (b + lW) / x**2 - 2 * lH * g, -2 * b * g / x**2 - 2 * lH * b, 2 * lH * x])
 
-    g, b, lost = jnp.moveaxis(trajectory(velocity, jnp.stack([case.m**2, case.sigma**2, 0 * case.m]), tau, substeps=80), 1, 0)
+    g, b, lost = jnp.moveaxis(integrate(velocity, jnp.stack([case.m**2, case.sigma**2, 0 * case.m]), tau), 1, 0)
     charge = g[:1] + b[:1] + lW * jnp.log(b[:1]) - lost
     return Modes(g, b, jnp.exp(-lH * tau)[:, None, None] * case.D[None], charge)
 
@@ -71,7 +71,7 @@ def measure(case: AlignedStart, key: jax.Array) -> Modes:
 @jax.jit
 def _flow(case: AlignedStart) -> Modes:
     problem, start, ts = case.start
-    H = trajectory(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), start, ts, substeps=60)
+    H = integrate(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), start, ts)
     n = problem.groups[0]
     m = jnp.einsum("dj,tdk,kj->tj", case.U, jax.vmap(problem.group_sum)(H) / n, case.V)
     sigma = jnp.einsum("dj,tdi,ji->tj", case.U, H, case.Z) / jnp.sqrt(n)

@@ -22,7 +22,7 @@ from ufm.motion.central_path import reduced_objective, renormalised_velocity
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
 from ufm.theory.central_path.cases import FeatureStart, is_free_mse, is_renormalised, renormalised_start
-from ufm.theory.integration import trajectory
+from ufm.theory.kit.integrate import integrate
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 3, 4
@@ -84,7 +84,7 @@ def measure(case: FeatureStart, key: jax.Array) -> Path:
 
 @jax.jit
 def _flow(case: FeatureStart) -> Path:
-    H = trajectory(lambda x: renormalised_velocity(case.problem, x), case.H, case.ts, substeps=60)
+    H = integrate(lambda x: renormalised_velocity(case.problem, x), case.H, case.ts)
     return Path(H, jax.vmap(lambda x: reduced_objective(case.problem, x))(H))
 
 
@@ -108,7 +108,7 @@ def measure_limits(case: FeatureStart, key: jax.Array) -> Limits:
 @jax.jit
 def _late(case: FeatureStart) -> Limits:
     problem, ts = case.problem, case.ts
-    H = trajectory(lambda x: renormalised_velocity(problem, x), case.H, ts, substeps=40)[-3:]
+    H = integrate(lambda x: renormalised_velocity(problem, x), case.H, ts)[-3:]
     labels, K = problem.labels, problem.classes
     omega = jax.vmap(lambda x: jnp.linalg.svd(problem.group_sum(x) / problem.groups[0], compute_uv=False)[: K - 1])(H)
     variability = jax.vmap(lambda x: nc1(x, labels, K, samples_axis=1))(H)

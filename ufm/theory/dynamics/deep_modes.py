@@ -18,8 +18,8 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.search.roots import increasing_root
-from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
+from ufm.theory.kit.integrate import downhill, gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 

@@ -15,8 +15,8 @@ from jax import lax
 from jax.scipy.special import digamma
 
 from ufm.theory.dynamics.deep_modes import ASSUMES, SOURCE, DeepStart, deep_start, singular_values
-from ufm.theory.dynamics.matrix_flow import arrival_times, downhill
 from ufm.theory.dynamics.spectral import mode_matrix
+from ufm.theory.kit.integrate import arrival_times, downhill
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _TERMS = 60

@@ -23,7 +23,7 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.problem.params import Params, data_term, logits, objective
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
+from ufm.theory.kit.integrate import downhill, gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _K, _WIDTHS = 3, (4, 5, 3)

@@ -17,8 +17,8 @@ from jax import lax
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
-from ufm.theory.dynamics.matrix_flow import arrival_times, downhill
 from ufm.theory.dynamics.spectral import is_balanced_spectral, mode_matrix, plain_mse, spectral_point
+from ufm.theory.kit.integrate import arrival_times, downhill
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params
 from ufm.theory.assumptions import bias_of
-from ufm.theory.dynamics.matrix_flow import gradient_flow
 from ufm.theory.dynamics.spectral import one_layer_mse
+from ufm.theory.kit.integrate import gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _K, _DIM = 4, 3

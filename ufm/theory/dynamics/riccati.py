@@ -19,8 +19,8 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
-from ufm.theory.dynamics.matrix_flow import gradient_flow
 from ufm.theory.dynamics.spectral import one_layer_mse
+from ufm.theory.kit.integrate import gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _K, _DIM = 3, 3

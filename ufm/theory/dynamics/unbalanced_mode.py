@@ -21,8 +21,8 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
-from ufm.theory.dynamics.matrix_flow import gradient_flow, integrate
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
+from ufm.theory.kit.integrate import gradient_flow, integrate
 from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
 
 

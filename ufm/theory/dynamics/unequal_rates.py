@@ -14,9 +14,9 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
-from ufm.theory.dynamics.matrix_flow import downhill, integrate
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
+from ufm.theory.kit.integrate import downhill, integrate
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 

@@ -19,9 +19,9 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import MSE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, end_to_end
-from ufm.theory.dynamics.matrix_flow import downhill, gradient_flow
 from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
+from ufm.theory.kit.integrate import downhill, gradient_flow
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _DIM = 5

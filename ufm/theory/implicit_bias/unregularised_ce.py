@@ -19,11 +19,11 @@ import numpy as np
 from ufm.problem.params import Params, logits, objective
 from ufm.search.roots import increasing_root
 from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
+from ufm.theory.kit.integrate import integrate
 from ufm.theory.theorem import Theorem, agreement
 
-_SUBSTEPS, _HIGHEST = 200, 60.0
+_HIGHEST = 60.0
 _NODES = np.polynomial.legendre.leggauss(64)
-_RUNGE_KUTTA = ((0, 1 / 6), (1 / 2, 1 / 3), (1 / 2, 1 / 3), (1, 1 / 6))  # times and weights of the classical stages
 
 
 class SimplexPath(NamedTuple):
@@ -60,7 +60,7 @@ def _expi(s: jax.Array) -> jax.Array:
 
 
 def measure_flow(case: SimplexStart, key: jax.Array) -> SimplexPath:
-    """Runge-Kutta on all entries of the trained factors, in the time log(1 + t)."""
+    """Integrate all entries of the trained factors, in the time log(1 + t)."""
     del key  # the start belongs to the case
     return _integrate(case)
 
@@ -69,26 +69,12 @@ def measure_flow(case: SimplexStart, key: jax.Array) -> SimplexPath:
 def _integrate(case: SimplexStart) -> SimplexPath:
     problem = case.problem
 
-    def velocity(clock: jax.Array, params: Params) -> Params:
+    def velocity(state: tuple[Params, jax.Array]) -> tuple[Params, jax.Array]:
+        params, clock = state
         gradient = trained_part(case, jax.grad(partial(objective, problem))(params))
-        return jax.tree.map(lambda g: -jnp.exp(clock) * g, gradient)
+        return jax.tree.map(lambda g: -jnp.exp(clock) * g, gradient), jnp.ones_like(clock)
 
-    def advance(params: Params, ends: tuple) -> tuple[Params, Params]:
-        h = (ends[1] - ends[0]) / _SUBSTEPS
-
-        def step(i: int, p: Params) -> Params:
-            def stage(carry: tuple, weights: jax.Array) -> tuple:
-                k, total = carry
-                k = velocity(ends[0] + (i + weights[0]) * h, _shift(p, weights[0] * h, k))
-                return (k, _shift(total, weights[1] * h, k)), None
-
-            return jax.lax.scan(stage, (p, p), jnp.asarray(_RUNGE_KUTTA))[0][1]
-
-        params = jax.lax.fori_loop(0, _SUBSTEPS, step, params)
-        return params, params
-
-    clocks = jnp.log1p(case.ts)
-    path = jax.lax.scan(advance, case.params, (jnp.append(0.0, clocks[:-1]), clocks))[1]
+    path, _ = integrate(velocity, (case.params, jnp.zeros(())), jnp.log1p(case.ts))
 
     def look(params: Params) -> SimplexPath:
         z = logits(problem, params)
@@ -97,10 +83,6 @@ def _integrate(case: SimplexStart) -> SimplexPath:
         return SimplexPath(s, objective(problem, params), trained_square(case, params), jnp.max(jnp.abs(z - simplex)))
 
     return jax.lax.map(look, path)
-
-
-def _shift(params: Params, h: jax.Array, velocity: Params) -> Params:
-    return jax.tree.map(lambda x, v: x + h * v, params, velocity)
 
 
 THEOREMS = (

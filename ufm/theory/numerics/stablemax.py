@@ -22,11 +22,11 @@ from ufm.losses.rational import signed_log
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
 from ufm.search.roots import increasing_root
-from ufm.theory.integration import trajectory
+from ufm.theory.kit.integrate import integrate
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _DIM = 4, 4
-_SUBSTEPS, _HIGHEST = 12, 1e6
+_HIGHEST = 1e6
 
 
 class Shares(NamedTuple):
@@ -88,7 +88,7 @@ def predict_flow(case: Start) -> Path:
 
 
 def measure_flow(case: Start, key: jax.Array) -> Path:
-    """Runge-Kutta on all entries of W and H in the time log(1 + t)."""
+    """Integrate all entries of W and H in the time log(1 + t)."""
     del key  # the start belongs to the case
     return _integrate(case)
 
@@ -105,7 +105,7 @@ def _integrate(case: Start) -> Path:
         return jnp.append(-jnp.exp(y[-1]) * jnp.concatenate([slope.weights[0].ravel(), slope.H.T.ravel()]), 1.0)
 
     start = jnp.concatenate([W.ravel(), H.T.ravel(), jnp.zeros(1, W.dtype)])
-    path = trajectory(velocity, start, jnp.log1p(case.ts), _SUBSTEPS)
+    path = integrate(velocity, start, jnp.log1p(case.ts))
 
     def look(y: jax.Array) -> Path:
         params = unpack(y)

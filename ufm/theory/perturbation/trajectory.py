@@ -15,13 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
-from ufm.theory.integration import trajectory
+from ufm.theory.kit.integrate import integrate
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import reduced
 from ufm.theory.theorem import Assumption, Check, Theorem, below, relative_error
 
 _RECORDS = 8
-_STEPS_BETWEEN = 50
 
 
 class Start(NamedTuple):
@@ -70,7 +69,7 @@ def measure(case: Start, key: jax.Array) -> Path:
         return Path(Q, within / between, within * jnp.exp(2 * lH * t), between * jnp.exp(2 * lH * t))
 
     ts = case.last * jnp.arange(_RECORDS + 1) / _RECORDS
-    states = trajectory(velocity, jnp.append(case.H, 0), ts, _STEPS_BETWEEN)
+    states = integrate(velocity, jnp.append(case.H, 0), ts)
     return jax.vmap(look)(states, ts)
 
 

@@ -14,19 +14,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from ufm.problem import Problem
-from ufm.problem.params import Params, objective
+from ufm.problem.params import Params
+from ufm.theory.kit.integrate import gradient_flow
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point
-from ufm.theory.second_order.integrate import runge_kutta
 from ufm.theory.second_order.table import numbers, per_class
 from ufm.theory.theorem import Theorem, agreement
 
 _SIZE = 1e-20
-_STEP = 0.02  # of N
-_STEPS = 1001  # up to t = 20 N
-_EARLY, _LATE = 200, 800
+_TIMES = np.array([0.0, 4.0, 16.0, 20.0])  # of N: the start, early, late, the end
 
 
 class TinyStart(NamedTuple):
@@ -58,7 +55,7 @@ def predict(case: TinyStart) -> Exit:
     nu = (lH + n * lW - jnp.sqrt((lH - n * lW) ** 2 + 4 * n)) / 2
     kappa = lH - nu
     W = kappa * (n * _class_means(problem, case.params.H).T + kappa * case.params.weights[0]) / (n + kappa**2)
-    length, t = jnp.linalg.norm(W), _STEP * problem.samples * (_STEPS - 1)
+    length, t = jnp.linalg.norm(W), _TIMES[-1] * problem.samples
     return Exit(-nu * w, lH * w, kappa, jnp.zeros_like(nu), W / length, jnp.log(length) - nu * w * t)
 
 
@@ -67,9 +64,9 @@ def measure(case: TinyStart, key: jax.Array) -> Exit:
     del key  # the start belongs to the case
     W, M, D = map(np.asarray, _path(case))
     sizes, within = np.linalg.norm(W, axis=(1, 2)), np.linalg.norm(D, axis=(1, 2))
-    unit = _STEP * float(case.problem.samples)
-    rate = np.log(sizes[-1] / sizes[_LATE]) / (unit * (_STEPS - 1 - _LATE))
-    decay = np.log(within[0] / within[_EARLY]) / (unit * _EARLY)
+    _, early, late, end = _TIMES * float(case.problem.samples)
+    rate = np.log(sizes[3] / sizes[2]) / (end - late)
+    decay = np.log(within[0] / within[1]) / early
     balance = np.sum(W[-1] * M[-1].T) / np.sum(M[-1] ** 2)
     misaligned = np.linalg.norm(W[-1] - balance * M[-1].T) / sizes[-1]
     return Exit(rate, decay, balance, misaligned, W[-1] / sizes[-1], np.log(sizes[-1]))
@@ -78,16 +75,9 @@ def measure(case: TinyStart, key: jax.Array) -> Exit:
 @jax.jit
 def _path(case: TinyStart) -> tuple[jax.Array, jax.Array, jax.Array]:
     problem = case.problem
-    flat, unravel = ravel_pytree(case.params)
-
-    def record(x: jax.Array, velocity: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        del velocity
-        point = unravel(x)
-        M = _class_means(problem, point.H)
-        return point.weights[0], M, point.H - jnp.repeat(M, per_class(problem), axis=1)
-
-    slope = jax.grad(lambda x: objective(problem, unravel(x)))
-    return runge_kutta(lambda x: -slope(x), flat, _STEP * problem.samples, _STEPS, record)
+    path = gradient_flow(problem, case.params, problem.samples * jnp.asarray(_TIMES))
+    M = jax.vmap(lambda H: _class_means(problem, H))(path.H)
+    return path.weights[0], M, path.H - jnp.repeat(M, per_class(problem), axis=2)
 
 
 def _class_means(problem: Problem, H: jax.Array) -> jax.Array:

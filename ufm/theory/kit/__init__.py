@@ -1,0 +1,1 @@
+"""Kit: what measurements of theorems are made with. It knows no theorem."""
