@@ -48,12 +48,13 @@ l2_W, l2_H = 5e-3, 1e-3  # the ridges
 # ## A problem
 #
 # A problem is a value: its numbers (ridges, class sizes, targets) can be differentiated and swept, its choices (loss, bias, widths)
-# are fixed. Every object of ufm shows itself like this, and `print` gives the same in plain text.
+# are fixed. Every object of ufm shows itself like this, and `print` gives the same in plain text; of a problem, `ufm.explain` says
+# besides which theorems give its minimum and how it can be certified.
 
 # %%
 counts = [max(1, round(n * imbalance ** (-k / (K - 1)))) for k in range(K)]
 problem = ufm.Problem.imbalanced(counts, d, loss=loss, bias=bias, l2_W=l2_W, l2_H=l2_H)
-problem
+ufm.explain(problem)
 
 # %% [markdown]
 # ## Its prediction

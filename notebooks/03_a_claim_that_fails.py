@@ -125,7 +125,7 @@ print(f"negative eigenvalues at {'the simplex' if simplex.rank else 'zero'}: {ne
 # $K = 7$ some minima are codes that nobody has identified; there the map shows the lowest one that has a name.)
 
 # %%
-from ufm.plot.canvas import COLOURS, series
+from ufm.plot import COLOURS, series
 from ufm.theory.cross_entropy.families import minimise_codes, named_codes
 
 ratios = np.logspace(-4, 0.2, 22 if QUICK else 43)

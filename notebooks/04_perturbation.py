@@ -41,9 +41,7 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 import ufm
 import ufm.plot
-from ufm.features.networks import digits
-from ufm.features.perturbation import perturb
-from ufm.features.proximity_model import near_collapse_factor, proximity
+from ufm.features import digits, near_collapse_factor, perturb, proximity
 from ufm.theory.perturbation.near_collapse import Perturbation
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests

@@ -29,7 +29,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 import ufm
-from ufm.features.tokens import language, word_frequencies
+from ufm.features import language, word_frequencies
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests

@@ -100,7 +100,7 @@ plt.show()
 # starts at random and knows no bound.
 
 # %%
-from ufm.frames.search import spread
+from ufm.frames import spread
 
 noise = jax.random.normal(key, (starts, max(d, *dims), max(K, largest)))
 

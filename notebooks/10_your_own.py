@@ -227,7 +227,7 @@ plt.show()
 # %%
 trained_ridge = 1e-3
 if own is None:
-    from ufm.features.networks import digits
+    from ufm.features import digits
 
     images, labels, *_ = digits(per_class=20 if QUICK else 40)
     X, Y = jnp.asarray(images.reshape(len(images), -1).T), jnp.eye(10)[:, labels]
@@ -254,7 +254,7 @@ if own is None:
 # of files larger than memory). In Python, `ufm.metrics.summary` of `moments`:
 
 # %%
-from ufm.features.given import load_features
+from ufm.features import load_features
 
 with tempfile.TemporaryDirectory() as folder:
     file = Path(own or Path(folder) / "mine.npz")
@@ -275,7 +275,7 @@ for metric in ufm.metrics.summary(state, features.W, features.b):
 # its minimiser next to $H_0$, moved as far as $H$ has moved, predicts the NC1 of $H$ (see notebook 4).
 
 # %%
-from ufm.features.perturbation import perturb
+from ufm.features import perturb
 
 report = perturb(features, loss="mse")
 if report.ridge is not None:

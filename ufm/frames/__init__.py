@@ -20,7 +20,7 @@ from ufm.frames.one_vs_rest import OneVsRest, one_vs_rest_distance, softmax_code
 from ufm.frames.polytopes import orthoplex, polygon
 from ufm.frames.realignment import client_logits, realign_global, realign_local
 from ufm.frames.regression import dot_regression
-from ufm.frames.search import FrameSearch, grassmannian, spherical_code
+from ufm.frames.search import FrameSearch, grassmannian, spherical_code, spread
 from ufm.frames.sparse import sparse_etf
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "softmax_code",
     "sparse_etf",
     "spherical_code",
+    "spread",
     "tightness",
     "welch_bound",
 ]

@@ -12,12 +12,14 @@
     where do mixed targets go?                           mixup_features        a point of three mixed classes, in the plane
     what stands?                                         evidence              a Report
     how does it get there?                               animate               a Trajectory, as a GIF or a page with a player
+    in the same colours                                  COLOURS series        lines of your own
 
 Every function but `animate` takes `ax` (`axes` where it needs three), None for a new figure, and returns the axes. Legends are
 beside the axes: figures of layout="constrained" make room for them. Needs matplotlib: pip install 'ufm[plot]'.
 """
 
 from ufm.plot.arrows import geometry
+from ufm.plot.canvas import COLOURS, series
 from ufm.plot.cells import heat_map, phase_diagram
 from ufm.plot.channels import mixup_features
 from ufm.plot.courses import logit_singular_values, metrics_in_time, objective_gap, singular_values
@@ -27,6 +29,7 @@ from ufm.plot.moving import animate
 from ufm.plot.verdicts import evidence
 
 __all__ = [
+    "COLOURS",
     "animate",
     "evidence",
     "geometry",
@@ -38,6 +41,7 @@ __all__ = [
     "mixup_features",
     "objective_gap",
     "phase_diagram",
+    "series",
     "singular_values",
 ]
 
