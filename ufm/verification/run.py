@@ -77,11 +77,14 @@ def verify(
         if environment["canary"] != "sings":
             return Report((), environment, time.perf_counter() - start)
         found = _from_both_ends(serve, shares, progress)
-    entries = tuple(Entry(theorem, sum((found[theorem.id, part] for part in range(parts)), ())) for theorem in theorems)
-    return Report(entries, environment, time.perf_counter() - start)
+    entries = []
+    for theorem in theorems:
+        by_place = {place: result for part in range(parts) for place, result in found[theorem.id, part].items()}
+        entries.append(Entry(theorem, tuple(by_place[place] for place in sorted(by_place))))
+    return Report(tuple(entries), environment, time.perf_counter() - start)
 
 
-def _from_both_ends(serve: list[Callable], shares: dict[tuple[str, int], tuple], progress: Callable | None) -> dict[tuple, tuple]:
+def _from_both_ends(serve: list[Callable], shares: dict[tuple[str, int], tuple], progress: Callable | None) -> dict[tuple, dict]:
     """Results of all shares of theorems, of which one worker takes the first left and the other the last.
 
     Neighbours in the catalogue share compiled programs, so each worker compiles its own end of it. After an interrupt nobody
@@ -90,7 +93,7 @@ def _from_both_ends(serve: list[Callable], shares: dict[tuple[str, int], tuple],
     waiting, results = deque(shares), {}
     theorems = len({name for name, _ in shares})
 
-    def work(worker: Callable[..., tuple], take: Callable[[], tuple[str, int]]) -> None:
+    def work(worker: Callable[..., dict], take: Callable[[], tuple[str, int]]) -> None:
         while waiting:
             share = take()
             results[share] = worker(*shares[share])
@@ -110,18 +113,28 @@ def _from_both_ends(serve: list[Callable], shares: dict[tuple[str, int], tuple],
     return results
 
 
-def _results_by_id(name: str, *rest: int) -> tuple[CaseResult, ...]:
+def _results_by_id(name: str, *rest: int) -> dict[int, CaseResult]:
     return _results(catalogue()[name], *rest)
 
 
-def _results(theorem: Theorem, draws: int, seed: int, part: int = 0, parts: int = 1) -> tuple[CaseResult, ...]:
-    """Results of the fixed cases and as many random ones as asked for; of one part of them where they are shared out."""
+def _results(theorem: Theorem, draws: int, seed: int, part: int = 0, parts: int = 1) -> dict[int, CaseResult]:
+    """Results, by their places, of the fixed cases and as many random ones as asked for; of one part of them where shared out."""
     # BLAS threads of two workers on few cores wait for one another
     with jax.enable_x64(True), threadpool_limits(limits=1, user_api="blas"):
-        cases = _all_cases(theorem, draws, seed)
-        own = cases[len(cases) * part // parts : len(cases) * (part + 1) // parts]
         closed_form = theorem.closed_form()
-        return tuple(_result(theorem, closed_form, label, make, seed) for label, make in own)
+        cases = _all_cases(theorem, draws, seed)
+        kinds: dict[Any, int] = {}
+        results = {}
+        for place, (label, make) in enumerate(cases):
+            kind = _structure(make.args[0]) if isinstance(make, partial) and make.func is _given else place
+            if kinds.setdefault(kind, len(kinds)) % parts == part:  # cases of one structure share compiled programs
+                results[place] = _result(theorem, closed_form, label, make, seed)
+        return results
+
+
+def _structure(case: Any) -> tuple:
+    leaves, structure = jax.tree.flatten(case)
+    return structure, tuple(np.shape(leaf) for leaf in leaves)
 
 
 def _all_cases(theorem: Theorem, draws: int, seed: int) -> list[tuple[str, Callable[[], Any]]]:
