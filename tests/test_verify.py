@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import os
 import sys
 
 import jax
@@ -14,6 +15,7 @@ from ufm.show import explain
 from ufm.theory.registry import catalogue
 from ufm.theory.theorem import STATUSES, Check, Theorem, agreement, lower_bound
 from ufm.verification.report import CaseResult, Entry, Report, strain
+from ufm.verification.worker import Worker
 
 ENVIRONMENT = {"canary": "sings"}
 
@@ -348,3 +350,23 @@ def test_the_command_line_lists_and_explains_the_catalogue(capsys):
     assert "mse-balanced-deep" in capsys.readouterr().out
     assert cli.main(["theorems", "mse-largest-root"]) == 0
     assert "Refuted:" in capsys.readouterr().out
+
+
+def test_a_worker_answers_passes_on_what_is_raised_and_says_how_it_died(capfd):
+    worker = Worker()
+    try:
+        assert worker(divmod, 7, 3) == (2, 1)
+        assert worker(print, "out of the way of results") is None
+        with pytest.raises(ZeroDivisionError):
+            worker(divmod, 1, 0)
+        with pytest.raises(RuntimeError, match=r"ended with code 3 in _exit\(3,\)"):
+            worker(os._exit, 3)
+    finally:
+        worker.end()
+    assert capfd.readouterr() == ("", "out of the way of results\n")
+
+
+def test_the_cases_of_one_theorem_are_shared_out_and_come_back_in_their_order():
+    names = [(r.label, r.checks) for r in ufm.verify("mse-tie-and-spinodal", cases=3).entries[0].results]
+    assert names == [(r.label, r.checks) for r in ufm.verify("mse-tie-and-spinodal", cases=3, processes=False).entries[0].results]
+    assert [label for label, _ in names] == [*catalogue()["mse-tie-and-spinodal"].cases(), "random 0.0", "random 0.1", "random 0.2"]

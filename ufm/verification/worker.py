@@ -68,8 +68,11 @@ def serve() -> None:
             result = task(*arguments)
         except Exception as error:
             failure = error
-        pickle.dump((result, failure), results)
-        results.flush()
+        try:
+            pickle.dump((result, failure), results)
+            results.flush()
+        except BrokenPipeError:  # who asked has gone
+            return
 
 
 def _collect_rarely() -> None:
