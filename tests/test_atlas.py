@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from ufm import atlas, losses
+from ufm.cli import atlas as command
 from ufm.losses import get_loss
 from ufm.theory.symmetric import GEOMETRIES, geometry_of, local_minima, reduced, survey, transition
 
@@ -135,7 +136,7 @@ def test_the_reduction_refuses_what_it_cannot_reduce(classes, c, message):
 
 def _options(*arguments):
     parser = argparse.ArgumentParser()
-    atlas.add_arguments(parser)
+    command.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -143,7 +144,7 @@ def test_the_table_of_a_few_losses_with_measurements(tmp_path, capsys):
     file = tmp_path / "atlas.json"
     chosen = ("mae", "z_loss(1, 0, 0)", "ce_binary_kl_norm")
     arguments = [part for name in chosen for part in ("--loss", name)]
-    assert atlas.run(_options(*arguments, "--measure", "--json", str(file))) == 0
+    assert command.run(_options(*arguments, "--measure", "--json", str(file))) == 0
     text = capsys.readouterr().out
     assert "simplex" in text and "agrees" in text and "DIFFERS" not in text
     report = json.loads(file.read_text())
@@ -174,7 +175,7 @@ def test_losses_are_named_by_their_call_and_cosine_softmax_by_its_name():
         (lambda: atlas.atlas(chosen=["focal(-1)"]), r"gamma must be a number of at least 0, got -1.0"),
         (lambda: atlas.atlas(chosen=["focal(x)"]), r"loss must be a function of ufm.losses with numbers"),
         (lambda: atlas.atlas(chosen=["cross_entropy"]), r"loss must be a function of ufm.losses with numbers.*'ce', 'logistic'"),
-        (lambda: atlas.run(_options("--json", "/nowhere/x.json")), r"--json must name a file that can be written"),
+        (lambda: command.run(_options("--json", "/nowhere/x.json")), r"--json must name a file that can be written"),
     ],
 )
 def test_the_atlas_refuses_by_name(call, message):

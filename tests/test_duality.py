@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm import Params, Problem, certify
+from ufm import Params, Problem, certify, explain
 from ufm.base.status import Status
 from ufm.duality import dual_bound, is_tight, rounding
 from ufm.losses import kd, poly1
@@ -130,9 +130,9 @@ def test_tightness_is_claimed_where_the_width_holds_the_rank_and_only_there():
     assert not is_tight(problem(features="sphere", width=4)) and not is_tight(problem("mse", (4, 4)))
     assert is_tight(problem(features="nonnegative", width=4)) and not is_tight(problem("mse", 4, features="nonnegative"))
     own = ufm.Loss("own", lambda z, y: jnp.sum((z - y) ** 2), convex=True)
-    assert "as declared" in str(problem(own)) and "as declared" not in str(problem())
-    assert "may be loose" in str(problem(width=2)) and "tight at the optimum" in str(problem())
-    assert "float32" in str(single(problem()))
+    assert "as declared" in str(explain(problem(own))) and "as declared" not in str(explain(problem()))
+    assert "may be loose" in str(explain(problem(width=2))) and "tight at the optimum" in str(explain(problem()))
+    assert "float32" in str(explain(single(problem())))
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (1, 6)])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import ufm
+from ufm.cli.perturb import add_arguments, run
 from ufm.features.given import check_features, collapse, load_features
 from ufm.features.last_layer import NoRidge, compare, effective_ridge
-from ufm.features.perturbation import add_arguments, perturb, run
+from ufm.features.perturbation import perturb
 from ufm.features.proximity_fit import fit_beta, movement
 from ufm.features.proximity_model import curvature, near_collapse_factor, proximity
 from ufm.metrics import nc1_trace_ratio

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from ufm.features import long_tail as command
-from ufm.features.long_tails import long_tail, read_counts
+from ufm.cli import long_tail as command
+from ufm.cli.long_tail import read_counts
+from ufm.features import long_tails
+from ufm.features.long_tails import long_tail
 
 
 def options(*arguments):
@@ -38,13 +40,13 @@ def test_free_classes_of_one_size_merge_below_the_threshold(monkeypatch):
     np.testing.assert_allclose(report.value, report.predicted_value, rtol=1e-9)
     assert 0 <= report.gap < 1e-7
     np.testing.assert_allclose(report.measured.cosine[2:], 1, atol=1e-6)
-    monkeypatch.setattr(command, "_SOLVED_UP_TO", 3)
+    monkeypatch.setattr(long_tails, "_SOLVED_UP_TO", 3)
     reduced = long_tail((40, 40, 7, 7), l2_W=0.04, l2_H=0.04)
     assert "exact reduction of 4 classes to their 2 different sizes" in reduced.notes[0]
     np.testing.assert_allclose(reduced.value, report.value, rtol=1e-10)
     np.testing.assert_allclose(reduced.measured.margin, report.measured.margin, atol=1e-5)
     assert reduced.measured.collapsed.tolist() == [False, False, True, True]
-    monkeypatch.setattr(command, "_SIZES_UP_TO", 1)
+    monkeypatch.setattr(long_tails, "_SIZES_UP_TO", 1)
     unmeasured = long_tail((40, 40, 7, 7), l2_W=0.04, l2_H=0.04)
     assert unmeasured.measured is None and "2 different class sizes" in unmeasured.notes[0] and 0 <= unmeasured.gap < 1e-12
 

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from ufm.features.collapse_report import add_arguments, measure, run
+from ufm.cli.metrics import add_arguments, run
+from ufm.features.collapse_report import measure
 from ufm.features.shards import load_moments, save_moments
 from ufm.metrics.streaming import merge, moments
 from ufm.metrics.table import summary

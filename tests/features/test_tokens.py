@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import ufm
-from ufm.features.tokens import add_arguments, language, run, word_frequencies
+from ufm.cli.language import add_arguments, run
+from ufm.features.tokens import language, word_frequencies
 
 LAW = {"exponent": 1.0, "ridge": 1e-2}
 

@@ -9,10 +9,10 @@ import pytest
 
 import ufm
 from ufm.duality import certify
-from ufm.equivalent import grouped
 from ufm.frames import helmert
 from ufm.problem import Problem
 from ufm.problem.params import gradient_norm, objective
+from ufm.search import grouped
 from ufm.settings.long_tail import long_tail_problem
 from ufm.theory.imbalance import layer_peeled, nonnegative, published_margins, seli, thresholds, two_groups
 from ufm.theory.imbalance.group_program import Groups, solve_groups

@@ -110,7 +110,7 @@ class _Search:
 
 
 def _words(x: np.ndarray) -> np.ndarray:
-    """A 64-bit word for every integer, by the finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
+    """A 64-bit word for every integer, by the finaliser of splitmix64."""
     x = x.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

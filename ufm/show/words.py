@@ -10,8 +10,8 @@ from ufm.theory.registry import catalogue
 from ufm.theory.theorem import STATUSES
 from ufm.verification.report import VERDICTS as MEASURED
 
-VERDICTS = {**MEASURED, **LABELS}
-_WHERE = {"fails": "verdict of a report"} | dict.fromkeys(LABELS, "label of a prediction")
+VERDICTS = MEASURED | {word: text for word, text in LABELS.items() if word not in MEASURED}
+_WHERE = {"fails": "verdict of a report"} | dict.fromkeys(VERDICTS.keys() - MEASURED.keys(), "label of a prediction")
 
 
 @describe.register

@@ -13,6 +13,7 @@ from ufm.theory.registry import catalogue, family_of
 from ufm.theory.theorem import STATUSES, Theorem
 
 LABELS = {
+    "numerical": "lowest by every measurement of the catalogue; no proof is known to us",
     "optimal": "proved, no parameters of the problem have a lower value",
     "best-known": "the lowest value that any search of ours has found: an upper bound, not a proof; ufm.certify bounds the rest",
 }
