@@ -1,10 +1,10 @@
 """The atlas of losses as a report: a row a loss, a table to print, plain data to store."""
 
-import io
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ufm.base.printed import Printed
 from ufm.losses.precision import LARGEST_MARGIN
 
 HEADER = ("loss", "is", "geometry", "a", "b", "minima", "c*", "order", "jump", "float32", "measured")
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AtlasReport:
+class AtlasReport(Printed):
     """The rows of all losses at one number of classes and one c. Prints as a table."""
 
     classes: int
@@ -58,13 +58,6 @@ class AtlasReport:
         """Plain data (infinities and NaN as text)."""
         rows = [{name: _plain(value) for name, value in row._asdict().items()} for row in self.rows]
         return {"classes": self.classes, "c": self.c, "rows": rows}
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        printed = io.StringIO()
-        Console(file=printed, width=150).print(self)
-        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

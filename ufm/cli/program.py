@@ -114,10 +114,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _theorems(options: argparse.Namespace) -> int:
     from ufm.show import explain
-    from ufm.theory.listing import catalogue_table
-    from ufm.theory.registry import select
+    from ufm.theory.registry import catalogue, select
 
-    show(catalogue_table() if options.name is None else explain(select((options.name,))[0]))
+    show(catalogue() if options.name is None else explain(select((options.name,))[0]))
     return 0
 
 

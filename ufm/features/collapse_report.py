@@ -5,7 +5,6 @@ own, the classifier W (K, d) and b (K,). Shards are read one at a time, three ti
 classifier: labels, then moments, then decisions. Memory holds one shard and d (d + K) numbers; all sums are in float64.
 """
 
-import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import check_count
+from ufm.base.printed import Printed
 from ufm.features.shards import find_shards, load_classifier, load_head, load_samples
 from ufm.metrics.streaming import decide, merge, merge_decisions, moments
 from ufm.metrics.table import Metric, summary
 
 
 @dataclass(frozen=True)
-class MetricsReport:
+class MetricsReport(Printed):
     """What was measured. Prints as a table.
 
     source: the features in words. classes, samples, dim: K, N, d of what was measured. conventions: the options by name.
@@ -43,13 +43,6 @@ class MetricsReport:
         values = {m.name: m.value if math.isfinite(m.value) else str(m.value) for m in self.metrics}
         head = {"source": self.source, "classes": self.classes, "samples": self.samples, "dim": self.dim}
         return head | {"conventions": self.conventions, "metrics": values, "notes": list(self.notes)}
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        printed = io.StringIO()
-        Console(file=printed, width=150).print(self)
-        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

@@ -1,12 +1,12 @@
 """PerturbReport: real features against the theory, as values, text and JSON."""
 
-import io
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ufm.base.printed import Printed
 from ufm.features.given import Collapse
 from ufm.features.last_layer import Comparison, EffectiveRidge
 
@@ -42,12 +42,14 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PerturbReport:
+class PerturbReport(Printed):
     """What was measured, step by step, and at the last layer. Prints as tables.
 
     source: the features in words. layers: all measured layers and epochs. transitions: between layers. ridge, comparison: of the
     last layer, None without a classifier. notes: sentences on what is missing and why.
     """
+
+    columns_of_text: ClassVar[int] = 130
 
     source: str
     loss: str
@@ -84,13 +86,6 @@ class PerturbReport:
             "comparison": None if self.comparison is None else _plain(self.comparison),
             "notes": list(self.notes),
         }
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        printed = io.StringIO()
-        Console(file=printed, width=130).print(self)
-        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

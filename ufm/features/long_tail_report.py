@@ -1,11 +1,12 @@
 """LongTailReport: the collapse of the classes of a long tail, predicted and measured, as values, text and JSON."""
 
-import io
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from ufm.base.printed import Printed
 
 _ROWS = 20  # more classes are shown by deciles
 _COLUMNS = ("classes", "samples", "collapse", "|h|", "|h| found", "margin", "margin found", "p(own)", "cosine", "collapsed")
@@ -25,7 +26,7 @@ class ClassFigures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LongTailReport:
+class LongTailReport(Printed):
     """What was predicted and measured for class counts. Prints as tables.
 
     threshold: class size up to which classes collapse. eigenvalue: largest of (I - J/K) diag(n) (I - J/K).
@@ -34,6 +35,8 @@ class LongTailReport:
     predicted_value, value: of the objective (NaN where there is none). gap: (value - certified lower bound)/value, of the
     measured minimum or, without one, of the predicted. steps, status: of the search.
     """
+
+    columns_of_text: ClassVar[int] = 130
 
     source: str
     counts: tuple[int, ...]
@@ -80,13 +83,6 @@ class LongTailReport:
             figures = plain[name]
             plain[name] = None if figures is None else {k: [_plain(x) for x in v.tolist()] for k, v in figures._asdict().items()}
         return {name: _plain(x) for name, x in plain.items()} | {"summary": self.summary}
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        printed = io.StringIO()
-        Console(file=printed, width=130).print(self)
-        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

@@ -1,10 +1,10 @@
 """LanguageReport: the geometry of words for every vocabulary size and dimension, as values, text and JSON."""
 
-import io
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ufm.base.printed import Printed
 from ufm.base.status import Status
 
 
@@ -48,7 +48,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class LanguageReport:
+class LanguageReport(Printed):
     """One row a vocabulary size and dimension. Prints as a table.
 
     source: of the frequencies, in words. contexts: 0 for one class a token. ridge: l2_W = l2_H.
@@ -80,13 +80,6 @@ class LanguageReport:
         ]
         head = {"source": self.source, "contexts": self.contexts, "ridge": self.ridge, "summary": self.summary}
         return head | {"rows": plain, "notes": list(self.notes)}
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        printed = io.StringIO()
-        Console(file=printed, width=150).print(self)
-        return printed.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group

@@ -8,8 +8,9 @@ import numpy as np
 from ufm.base.card import Card, Fact, lanes, listed, numbers, sentence, shown
 from ufm.base.describe import describe
 from ufm.base.outcomes import TRACED
+from ufm.theory.entries import family_of
 from ufm.theory.prediction import Prediction
-from ufm.theory.registry import catalogue, family_of
+from ufm.theory.registry import catalogue
 from ufm.theory.theorem import STATUSES, Theorem
 
 LABELS = {

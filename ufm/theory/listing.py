@@ -1,20 +1,6 @@
-"""The catalogue as text: a table for people, and the README's Markdown table."""
+"""The catalogue as the README's Markdown table."""
 
-from typing import Any
-
-from ufm.theory.registry import families, family_of, select
-
-
-def catalogue_table() -> Any:
-    """A rich table of every entry: id, family, status, claim."""
-    from rich.table import Table
-
-    table = Table(show_edge=False, title="The catalogue (`ufm theorems NAME` explains one)", title_justify="left")
-    for name in ("theorem", "family", "status", "claim"):
-        table.add_column(name, no_wrap=name != "claim")
-    for theorem in select():
-        table.add_row(theorem.id, family_of(theorem), theorem.status, theorem.claim)
-    return table
+from ufm.theory.registry import families, select
 
 
 def markdown_table() -> str:

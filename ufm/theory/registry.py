@@ -21,14 +21,15 @@ from ufm.base.precision import full_precision
 from ufm.base.programs import make_room_for
 from ufm.equivalent.columns import spread_columns
 from ufm.problem import Problem, check_memory, recognised
+from ufm.theory.entries import Catalogue, family_of
 from ufm.theory.prediction import Prediction, grounded
 from ufm.theory.theorem import STATUSES, Theorem
 
 
 @cache
-def catalogue() -> dict[str, Theorem]:
-    """All theorems by id, in the order of their families and files."""
-    found: dict[str, Theorem] = {}
+def catalogue() -> Catalogue:
+    """All theorems by id, in the order of their families and files: a dictionary that prints as a table."""
+    found = Catalogue()
     for module in pkgutil.walk_packages([str(Path(__file__).parent)], f"{__package__}."):
         for theorem in getattr(importlib.import_module(module.name), "THEOREMS", ()):
             if theorem.id in found or theorem.status not in STATUSES:
@@ -44,11 +45,6 @@ def families() -> dict[str, tuple[str, ...]]:
     for theorem_id, theorem in catalogue().items():
         grouped.setdefault(family_of(theorem), []).append(theorem_id)
     return {family: tuple(ids) for family, ids in grouped.items()}
-
-
-def family_of(theorem: Theorem) -> str:
-    """The folder below ufm/theory that holds the theorem, from the module that defines its closed form."""
-    return theorem.predict.__module__.split(".")[2]
 
 
 def select(names: tuple[str | Theorem, ...] = (), family: str | None = None) -> list[Theorem]:

@@ -1,11 +1,11 @@
 """Report: what verification found, entry by entry, as values, text, HTML and JSON."""
 
-import io
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from ufm.base.card import cited, paragraph, table
+from ufm.base.printed import Printed
 from ufm.theory.theorem import Check, Theorem
 
 KINDS = ("agreement", "stationarity", "certificate")
@@ -108,7 +108,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Printed):
     """All entries, where they were measured, and how long it took. Prints as a table, shows as HTML in Jupyter."""
 
     entries: tuple[Entry, ...]
@@ -168,13 +168,6 @@ class Report:
                 for entry in self.entries
             ],
         }
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        page = io.StringIO()
-        Console(file=page, width=150).print(self)
-        return page.getvalue()
 
     def __rich__(self) -> Any:
         from rich.console import Group
