@@ -94,6 +94,8 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[
         a, b = getattr(expected, name), getattr(measured, name)
         errors.append(np.max(np.abs(a - b)) / max(np.max(np.abs(a)), _SMALLEST))
     geometry = float(np.max(errors))
+    # a bound is of first order in how far the loss's gradient has moved, next to c, which at most logits do
+    moved = errors[0] * np.max(np.abs(expected.logits))
     return [
         Check("agreement", "value", abs(m - p) / abs(p), 1e-9),
         below("agreement", "never below", (p - m) / abs(p), 1e-11),
@@ -103,7 +105,7 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[
         *consistency_checks(problem, predicted),
         uniqueness_check(problem, predicted, abs(m - p) <= 1e-9 * abs(p) and geometry > 1e-4),
         Check("certificate", "of the prediction", abs(float(expected.gap)), 1e-9),
-        *gap_checks(measured.gap, 1e-6),
+        *gap_checks(measured.gap, 1e-7 + moved / float(problem.c)),
     ]
 
 
