@@ -59,6 +59,13 @@ def test_rooms_import_one_way():
                 assert ROOMS.index(there) < ROOMS.index(here), f"{path} imports {target}"
 
 
+@pytest.mark.parametrize("room", ROOMS[:-2])
+def test_a_room_says_which_rooms_it_imports(room):
+    said = importlib.import_module(f"ufm.{room}").__doc__.rstrip().splitlines()[-1]
+    found = {_parts(t)[0] for path, tree in _modules() if path.parts[0] == room for t in _imports(tree) if _parts(t)} - {room}
+    assert said == f"Imports {', '.join(sorted(found, key=ROOMS.index)) or 'no other room'}."
+
+
 def test_no_import_goes_round():
     """Modules by explicit imports alone, lazy ones and strings too; a room's door imports its files, and no file its own door."""
     waits = {_dotted(path): set(_imports(tree)) - {_dotted(path)} for path, tree in _modules()}

@@ -172,7 +172,6 @@ def test_a_flow_too_slow_to_be_seen_has_no_rate():
     assert rates._slope(1e-16 * norms, 0.5, 0.5, 0.01) == 0
 
 
-
 @pytest.mark.parametrize(
     ("shape", "rank", "c", "s", "message"),
     [

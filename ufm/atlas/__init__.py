@@ -1,4 +1,7 @@
-"""The atlas of losses: what remains at the minimum of the balanced one-layer model, and where it vanishes, for every loss."""
+"""The atlas of losses: what remains at the minimum of the balanced one-layer model, and where it vanishes, for every loss.
+
+Imports base, losses, problem, search, theory.
+"""
 
 from ufm.atlas.report import HEADER, AtlasReport, Row
 from ufm.atlas.table import COSINE, atlas, zoo

@@ -1,4 +1,4 @@
 """Base: what every room uses and none of them owns: checks of arguments, precision, statuses, cards, references, programs.
 
-It imports no other room.
+Imports no other room.
 """

@@ -6,6 +6,8 @@
 
 The conjugates of this package's losses are put together from atoms (`ufm.duality.atoms`, `ufm.duality.odds`), each evaluated from
 below.
+
+Imports base, losses, problem, equivalent.
 """
 
 from ufm.duality import cards  # noqa: F401  (registers the cards of its values)

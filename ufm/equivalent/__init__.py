@@ -1,7 +1,9 @@
 """Equivalent problems: the same minimum or the same run in fewer columns and narrower layers, and the way back.
 
 `canonical` is the smallest problem of the same minimum; the others take (problem, params) to Reduced(problem, params, lift), in
-which flows and optimisers run identically. This room imports the problem and the objective alone.
+which flows and optimisers run identically.
+
+Imports base, losses, problem.
 """
 
 from ufm.equivalent.bartlett import draw_pooled, lift_samples, wishart_factor

@@ -7,7 +7,9 @@
     classes     long_tail (which classes of a long tail collapse), language (words and their frequencies as classes)
     networks    train, digits (a perceptron and a small residual network on scikit-learn's digits)
 
-Samples are columns of H (d, N) and rows of features (N, d). The room imports `theory` and what is below it.
+Samples are columns of H (d, N) and rows of features (N, d).
+
+Imports base, losses, problem, equivalent, search, metrics, settings, duality, theory.
 """
 
 from ufm.features.collapse_report import MetricsReport, measure

@@ -6,6 +6,8 @@
     from data         nearest_simplex, proximal_simplex
     as a classifier   dot_regression, realign_local, realign_global, client_logits
     figures           Frame carries them; one_vs_rest_distance; bounds: welch_bound, line_bound, rankin_bound
+
+Imports base, search.
 """
 
 from ufm.base.matrices import helmert

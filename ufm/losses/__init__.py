@@ -4,6 +4,8 @@
     Problem.balanced(..., loss="ce")                   by name: "mse", "ce", "logistic", "squared_hinge"
     Problem.balanced(..., loss=ufm.losses.focal(2.0))  by function; equal parameters give equal losses, and so one program
     Problem.balanced(..., loss=Loss("mine", function)) your own
+
+Imports base.
 """
 
 from collections.abc import Callable

@@ -23,6 +23,8 @@ float64 copy gives, up to rounding of the answer, with any common offset of the 
     all of them at once, in float64           summary                                              table
     NC1 to NC3 of a point, for `record`       collapse                                             collapse
     features larger than memory               moments merge decide summary                         streaming
+
+Imports base, problem, frames.
 """
 
 from ufm.frames import one_vs_rest_distance

@@ -1,6 +1,8 @@
 """Motion: how a minimum is reached: gradient flow, discrete optimisers, the log domain of late training, the central path.
 
-Optimisers are optax transformations: `lion`, `perp_grad`. The room imports `problem` and what is below it.
+Optimisers are optax transformations: `lion`, `perp_grad`.
+
+Imports base, losses, problem.
 """
 
 from ufm.motion import (

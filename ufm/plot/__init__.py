@@ -16,6 +16,8 @@
 
 Every function but `animate` takes `ax` (`axes` where it needs three), None for a new figure, and returns the axes. Legends are
 beside the axes: figures of layout="constrained" make room for them. Needs matplotlib: pip install 'ufm[plot]'.
+
+Imports base, problem, motion, theory, verification.
 """
 
 from ufm.plot.arrows import geometry

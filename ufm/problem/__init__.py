@@ -1,6 +1,6 @@
 """The problem: what is minimised, over which columns, its parameters and objective, and what makes it well posed.
 
-Every room above builds on this one, which imports `base` and `losses` alone.
+Imports base, losses.
 """
 
 from ufm.problem import (

@@ -1,4 +1,7 @@
-"""Recognition of geometries: shapes of Gram matrices, symmetry among classes, and the theorems that predict a point."""
+"""Recognition of geometries: shapes of Gram matrices, symmetry among classes, and the theorems that predict a point.
+
+Imports base, problem, frames, metrics, theory.
+"""
 
 from ufm.recognition import cards  # noqa: F401  (registers the cards of its values)
 from ufm.recognition.identification import Identification, Match, identify

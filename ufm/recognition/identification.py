@@ -101,8 +101,7 @@ def identify(problem: Any, params: Params | None = None, *, counts: Any = None, 
         if counts.shape != given[0].shape[:1]:
             raise ValueError(f"counts must have shape {given[0].shape[:1]}, got {counts.shape}")
     means, classifier = (
-        None if G is None else recognise(G, tolerance, counts, role)
-        for G, role in zip(grams, _ROLES, strict=True)
+        None if G is None else recognise(G, tolerance, counts, role) for G, role in zip(grams, _ROLES, strict=True)
     )
     shapes = {shape.name for shape in (means, classifier) if shape is not None} - {"none"}
     spoken = [t for t in catalogue().values() if any(name in t.claim for name in shapes) and t.status != "refuted"]

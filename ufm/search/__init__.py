@@ -1,6 +1,8 @@
 """Search: minima found from starts: roots, quasi-Newton descent, `solve`, the reduction to class sizes, max-margin directions.
 
-How a search ended is decided by what is left at the point that it returns. The room imports `equivalent` and what is below it.
+How a search ended is decided by what is left at the point that it returns.
+
+Imports base, losses, problem, equivalent.
 """
 
 from ufm.search import (

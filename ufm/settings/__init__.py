@@ -1,4 +1,7 @@
-"""Settings of the literature as problems: what a paper trains on, built from its own numbers."""
+"""Settings of the literature as problems: what a paper trains on, built from its own numbers.
+
+Imports base, losses, problem, search, frames.
+"""
 
 from ufm.settings import distillation, language, long_tail, mixup, multilabel
 

@@ -1,6 +1,8 @@
 """Show: what a value, a status or a verdict means in words, with what the whole laboratory knows of it.
 
-Values draw their own cards, in the `cards.py` of their room. This room may import all others but `cli`.
+Values draw their own cards, in the `cards.py` of their room.
+
+Imports base, problem, duality, theory, verification.
 """
 
 from ufm.show import words  # noqa: F401  (registers the cards of its values)

@@ -6,6 +6,8 @@
     what      axes (of a grid), functions (known by name), spec (the same as TOML)
     how       layout (programs and chunks), program (compiled, over devices), order, work (threads, processes), store
     results   dataset (xarray), loading (from a folder), phases (predicted boundary over measured phases), sources
+
+Imports base, losses, problem, equivalent, search, motion, metrics, duality, theory.
 """
 
 from ufm.sweeps.dataset import failures

@@ -1,6 +1,8 @@
 """The theory: a folder a family, a file a theorem or tight group. `catalogue` finds them all, `predict` asks those that apply.
 
-Families import what is beside them here, none imports the catalogue. The room imports `settings`, `duality` and what is below them.
+Families import what is beside them here, none imports the catalogue.
+
+Imports base, losses, problem, equivalent, search, motion, frames, metrics, settings, duality.
 """
 
 from ufm.theory import cards  # noqa: F401  (registers the cards of its values)

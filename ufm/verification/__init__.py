@@ -1,4 +1,7 @@
-"""Verification: predicted against measured, entry by entry, and the report of it. Imports `theory` and what is below it."""
+"""Verification: predicted against measured, entry by entry, and the report of it.
+
+Imports base, theory.
+"""
 
 from ufm.verification import cards  # noqa: F401  (registers the cards of its values)
 from ufm.verification.report import Report
