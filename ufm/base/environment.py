@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from ufm.base.canary import canary_sings
+from ufm.base.programs import QUICK
 
 # what a release of jaxlib takes (unknown flags abort it) to compile in half the time, at equal accuracy and speed of runs
 _QUICK_FLAGS = {"0.10": ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")}
 # and in a third less again, where programs are many and their runs are short; the numbers are the same
-_UNOPTIMISED = {release: ("--xla_backend_optimization_level=0",) for release in ("0.10", "0.11", "0.12")}
+_UNOPTIMISED = tuple(f"--{option}={value}" for option, value in QUICK.items())
+_TAKES_UNOPTIMISED = ("0.10", "0.11", "0.12")
 
 
 def prefer_quick_compilation(short_runs: bool = False) -> None:
@@ -28,8 +30,8 @@ def quick_flags(short_runs: bool = False) -> str:
     """
     release = ".".join(version("jaxlib").split(".")[:2])
     flags: tuple[str, ...] = _QUICK_FLAGS.get(release, ())
-    if short_runs and not any(map(importlib.util.find_spec, ("jax_plugins", "libtpu"))):
-        flags += _UNOPTIMISED.get(release, ())
+    if short_runs and release in _TAKES_UNOPTIMISED and not any(map(importlib.util.find_spec, ("jax_plugins", "libtpu"))):
+        flags += _UNOPTIMISED
     return " ".join(flags)
 
 

@@ -1,7 +1,7 @@
 """Worker: a process of Python beside this one that runs verification, quickly compiled, and ends with it.
 
-Tasks and results travel pickled through its pipes. It is started as a module, so that it never runs the script that asked for it,
-and in a session of its own, so that Ctrl-C reaches the one who asked alone.
+Tasks and results travel pickled through its pipes. It imports this module alone, and never runs the script that asked for it; it
+is in a session of its own, so that Ctrl-C reaches the one who asked alone.
 """
 
 import gc

@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.motion.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged, within_rows
-from ufm.theory.kit.integrate import integrate
+from ufm.theory.kit.integrate import central_path, integrate
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 4, 5
@@ -71,7 +70,7 @@ def measure(case: AlignedStart, key: jax.Array) -> Modes:
 @jax.jit
 def _flow(case: AlignedStart) -> Modes:
     problem, start, ts = case.start
-    H = integrate(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), start, ts)
+    H = central_path(problem, start, ts)
     n = problem.groups[0]
     m = jnp.einsum("dj,tdk,kj->tj", case.U, jax.vmap(problem.group_sum)(H) / n, case.V)
     sigma = jnp.einsum("dj,tdi,ji->tj", case.U, H, case.Z) / jnp.sqrt(n)

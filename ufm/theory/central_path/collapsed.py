@@ -19,9 +19,8 @@ import numpy as np
 from jax import lax
 
 from ufm.metrics.variability import nc1_trace_ratio
-from ufm.motion.central_path import reduced_objective
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged
-from ufm.theory.kit.integrate import integrate
+from ufm.theory.kit.integrate import central_path
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 2, 5
@@ -95,7 +94,7 @@ def measure(case: FeatureStart, key: jax.Array) -> Path:
 @jax.jit
 def _flow(case: FeatureStart) -> Path:
     problem = case.problem
-    H = integrate(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), case.H, case.ts)
+    H = central_path(problem, case.H, case.ts)
     means = jax.vmap(problem.group_sum)(H) / problem.groups[0]
     ratio = jax.vmap(lambda x: nc1_trace_ratio(x, problem.labels, problem.classes, samples_axis=1))(H)
     return Path(means, H - means[:, :, problem.labels], ratio)

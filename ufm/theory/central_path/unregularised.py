@@ -17,10 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.motion.central_path import reduced_objective
 from ufm.problem import Problem
 from ufm.theory.central_path.cases import FeatureStart, is_balanced_mse, within_rows
-from ufm.theory.kit.integrate import integrate
+from ufm.theory.kit.integrate import central_path
 from ufm.theory.theorem import Assumption, Theorem, agreement
 
 _CLASSES, _PER_CLASS = 3, 3
@@ -64,7 +63,7 @@ def measure(case: FeatureStart, key: jax.Array) -> Rotation:
 def _flow(case: FeatureStart) -> Rotation:
     problem, start, ts = case
     n, N = problem.groups[0], problem.samples
-    H = integrate(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), start, ts)
+    H = central_path(problem, start, ts)
     means = jax.vmap(problem.group_sum)(H) / n
     gram = H @ jnp.swapaxes(H, 1, 2)
     spread = jnp.trace(gram[0]) / start.shape[0]

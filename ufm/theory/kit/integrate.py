@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from ufm.motion.central_path import reduced_objective
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 
@@ -79,6 +80,11 @@ def downhill(problem: Problem) -> Callable:
 def gradient_flow(problem: Problem, params: Params, ts: jax.Array) -> Params:
     """Params with a leading axis T: gradient flow of `ufm.objective` from `params` at time 0."""
     return integrate(downhill(problem), params, ts)
+
+
+def central_path(problem: Problem, H: jax.Array, ts: jax.Array) -> jax.Array:
+    """(T, d, C) features along gradient flow of the objective that the best W leaves of them, from `H` at time 0."""
+    return integrate(lambda x: -jax.grad(lambda y: reduced_objective(problem, y))(x), H, ts)
 
 
 def arrival_times(velocity: Callable, observe: Callable, start: Any, levels: jax.Array) -> jax.Array:
