@@ -57,6 +57,7 @@ def serve() -> None:
     """Carry out tasks from stdin and write results to stdout, until there are no more; what tasks print goes to stderr."""
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = sys.stderr  # by lines: what waited in a block would be lost where the process is ended
     _collect_rarely()
     while True:
         try:
