@@ -13,8 +13,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-KITS = "ufm/theory/minimum.py ufm/theory/theorem.py ufm/theory/invariants.py ufm/theory/consistency.py ufm/verification/report.py"
-KITS += " ufm/verification/run.py"
+KITS = (
+    *(f"ufm/theory/statements/{kind}.py" for kind in ("minima", "trajectories", "spectra", "bounds", "identities")),
+    *(f"ufm/theory/{noun}.py" for noun in ("theorem", "invariants", "consistency")),
+    *("ufm/verification/report.py", "ufm/verification/run.py"),
+)
 CORE = "ufm/theory/prediction.py"
 CORE_ROOMS = "ufm/problem ufm/equivalent ufm/losses ufm/duality ufm/search"
 KINDS = ("evidence", "closed-form", "core")
@@ -154,7 +157,7 @@ class Faults(ast.NodeVisitor):
         called = self.of(node.func).rsplit(".", 1)[-1]
         if called == "refuse" or PRINTED.fullmatch(called):
             return
-        if called in ("Check", "below") and len(node.args) == 4 and self.path not in KITS.split():
+        if called in ("Check", "below") and len(node.args) == 4 and self.path not in KITS:
             for part in (*node.args[:3], *node.keywords):  # the last one is the allowance
                 self.visit(part)
             return
@@ -193,13 +196,13 @@ def faults(kind: str, root: Path, only: str = "") -> list[Mutant]:
     found = []
     entries = sorted(str(p.relative_to(root)) for p in (root / "ufm/theory").glob("*/*.py") if p.name != "__init__.py")
     core = CORE.split() + sorted(str(p.relative_to(root)) for room in CORE_ROOMS.split() for p in (root / room).glob("*.py"))
-    paths = {"evidence": KITS.split() + entries, "closed-form": entries, "core": core}[kind]
+    paths = {"evidence": [*KITS, *entries], "closed-form": entries, "core": core}[kind]
     for path in paths:
         if not re.search(only, path) or not (root / path).is_file():
             continue
         source = (root / path).read_text()
         tree = ast.parse(source)
-        wanted = None if kind == "core" or path in KITS.split() else closed_forms(tree)
+        wanted = None if kind == "core" or path in KITS else closed_forms(tree)
         if kind == "evidence" and wanted is not None:
             wanted = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and "evidence" in n.name} - wanted
         found += Faults(kind, path, source, wanted).found

@@ -57,7 +57,7 @@ def test_functions_of_the_evidence_return_at_once_and_lose_their_checks():
 def test_allowances_of_single_entries_are_left_alone_and_those_of_kits_are_not():
     source = "f(Check(a, b, -x, 3 * 2.0))"
     assert texts(source, "evidence") == {"f(Check(a, b, (x), 3 * 2.0))"}
-    assert len(Faults("evidence", "ufm/theory/minimum.py", source, None).found) == 5
+    assert len(Faults("evidence", "ufm/theory/statements/minima.py", source, None).found) == 5
 
 
 def test_closed_forms_are_what_entries_name_and_what_these_call():

@@ -13,9 +13,9 @@ from ufm.duality import certify
 from ufm.problem import run_starts
 from ufm.problem.params import Params, gradient_norm, logits, objective
 from ufm.search.solution import Solution
-from ufm.theory import minimum
-from ufm.theory.minimum import Measured, examine_point, minimum_evidence, split_point, split_problem
 from ufm.theory.prediction import Prediction
+from ufm.theory.statements import minima as minimum
+from ufm.theory.statements.minima import Measured, examine_point, minimum_evidence, split_point, split_problem
 from ufm.theory.theorem import (
     Check,
     Claim,

@@ -7,10 +7,10 @@ import pytest
 
 import ufm
 from ufm.problem.params import Params
+from ufm.theory.kit.hessian import derivatives
 from ufm.theory.registry import select
 from ufm.theory.second_order import critical_points, proximity, rates, step_limit
 from ufm.theory.second_order.cases import SHAPES, critical_point, minimiser
-from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.theorem import key_of
 
 # an entry of each kind at a case where all that is predicted is there to be seen

@@ -5,7 +5,7 @@ import types
 
 from ufm.theory.registry import catalogue
 
-KITS = ("ufm.theory.theorem", "ufm.theory.prediction", "ufm.theory.assumptions")
+KITS = ("ufm.theory.theorem", "ufm.theory.statements", "ufm.theory.prediction", "ufm.theory.assumptions")
 _UNITS = "a choice of units, targets or companion case: part of the question, not of either answer"
 _RUNS = "one integrator runs the large model and the small one: it is the exactness of the reduction that is claimed, not the run"
 SHARED = {

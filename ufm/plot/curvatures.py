@@ -10,7 +10,7 @@ from ufm.plot.canvas import COLOURS, PREDICTED, axes_for, number
 from ufm.plot.points import params_of
 from ufm.problem import Problem
 from ufm.problem.params import Params, check_params
-from ufm.theory.second_order.hessian import derivatives
+from ufm.theory.kit.hessian import derivatives
 
 _LARGEST = 4000  # entries of (W, H): beyond it the matrix takes more memory than a figure is worth
 _SAME = 1e-9  # of the largest: predicted eigenvalues that are one

@@ -11,7 +11,7 @@ from ufm.base.outcomes import TRACED
 from ufm.theory.entries import family_of
 from ufm.theory.prediction import Prediction
 from ufm.theory.registry import catalogue
-from ufm.theory.theorem import STATUSES, Theorem
+from ufm.theory.theorem import STATUSES, Theorem, paragraphs
 
 LABELS = {
     "numerical": "lowest by every measurement of the catalogue; no proof is known to us",
@@ -24,15 +24,16 @@ LABELS = {
 @describe.register
 def theorem_card(theorem: Theorem) -> Card:
     """One entry: claim, assumptions, notes, cases and the formula of its closed form."""
-    formula = " ".join((theorem.predict.__doc__ or "").split())
+    first, rest = paragraphs(theorem.predict)
     with jax.enable_x64(True):  # as ufm.verify makes them, whatever the caller's default
         cases = list(theorem.cases())
     facts = [
         Fact("claim", theorem.claim),
+        Fact("kind", "" if theorem.kind == "other" else theorem.kind),
         Fact("assumes", "; ".join(assumption.text for assumption in theorem.assumes)),
         Fact("notes", theorem.notes),
         Fact("cases", listed(cases, 8) + ("; random ones too" if theorem.draw else "")),
-        Fact("closed form", formula),
+        Fact("closed form", rest if first == theorem.claim else f"{first} {rest}".strip()),
         Fact("code", _address(theorem.predict)),
     ]
     family = f" ({family_of(theorem)})" if catalogue().get(theorem.id) is theorem else ""

@@ -6,6 +6,7 @@
 A case is whatever both take: a Problem, or any other pytree. `evidence` turns the two answers into checks.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, SupportsFloat
@@ -77,7 +78,7 @@ class Theorem:
     Args:
       id: its name on the command line.
       status: a key of `STATUSES`.
-      claim: one sentence. notes: what else a reader should know.
+      claim: one sentence; by default the first paragraph of the docstring of `predict`. notes: what else a reader should know.
       origin: whom it is due to, papers as keys of `references.bib` in brackets, and what is derived here: "[zhu2021]; threshold
         derived". `source` reads it with authors, year and arXiv number.
       predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
@@ -90,11 +91,11 @@ class Theorem:
       general: served only where no sharper theorem applies.
       view: case -> the same case in the type that the theorem speaks of, from known numbers (classes as groups of one size, ...);
         `predict` is given what it returns.
+      kind: which of the `statements` it is, as the function there says that made it.
     """
 
     id: str
     status: str
-    claim: str
     origin: str
     predict: Callable[[Any], Any]
     measure: Callable[[Any, jax.Array], Any]
@@ -105,10 +106,14 @@ class Theorem:
     minimiser: bool = False
     general: bool = False
     view: Callable[[Any], Any] = _as_it_is
+    claim: str = ""
     notes: str = ""
+    kind: str = "other"
 
     def __post_init__(self) -> None:
         check_choice("status", self.status, tuple(STATUSES))
+        if not self.claim:
+            object.__setattr__(self, "claim", paragraphs(self.predict)[0])
 
     @property
     def source(self) -> str:
@@ -129,6 +134,12 @@ class Theorem:
 
     def _repr_html_(self) -> str:
         return describe(self).html()
+
+
+def paragraphs(function: Callable) -> tuple[str, str]:
+    """The first paragraph of a function's docstring and the rest of it, each as one line; two empty ones where it has none."""
+    first, _, rest = (inspect.getdoc(function) or "").partition("\n\n")
+    return " ".join(first.split()), " ".join(rest.split())
 
 
 def agreement(tolerance: float, scale: float | None = None, **tolerances: float) -> Callable:

@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.theory import statements
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged, within_rows
 from ufm.theory.kit.integrate import central_path, integrate
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 4, 5
 
@@ -46,7 +47,11 @@ class Modes(NamedTuple):
 
 
 def predict(case: AlignedStart) -> Modes:
-    """The two equations of every mode, with the integral of 2 lH x that the charge loses."""
+    """The central path from noise aligned with the class means keeps all singular vectors, and each mode is two scalars; without a
+    ridge on H the sum g + b + lW ln b of a mode is conserved.
+
+    The two equations of every mode, with the integral of 2 lH x that the charge loses.
+    """
     problem, _, ts = case.start
     N = problem.samples
     lW, lH, tau = problem.classes * problem.l2_W[0], N * problem.l2_H, ts / N
@@ -120,20 +125,13 @@ def _is_aligned(case: AlignedStart) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="aligned-central-path",
-        status="holds",
-        claim="The central path from noise aligned with the class means keeps all singular vectors, and each mode is two "
-        "scalars; without a ridge on H the sum g + b + lW ln b of a mode is conserved.",
-        origin="derived; central path of [han2022]",
-        assumes=(
+    statements.other(
+        "aligned-central-path", "derived; central path of [han2022]",
+        predict, measure, cases, draw,
+        (
             Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.start.problem)),
             Assumption("noise aligned with the means, or orthogonal to their modes", _is_aligned),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

@@ -19,9 +19,10 @@ import numpy as np
 from jax import lax
 
 from ufm.metrics.variability import nc1_trace_ratio
+from ufm.theory import statements
 from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged
 from ufm.theory.kit.integrate import central_path
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 2, 5
 _CRITICAL = 1e-12  # |e - lW| / lW below which c counts as 1
@@ -71,7 +72,11 @@ def squared_size(q0: jax.Array, lW: jax.Array, lH: jax.Array, tau: jax.Array) ->
 
 
 def predict(case: FeatureStart) -> Path:
-    """Singular values of the means from their scalar equation, noise from its exponential."""
+    """The central path from class means that no within-class noise overlaps: singular vectors stay, each singular value obeys one
+    implicit equation with rest at sqrt(rho), and noise decays as e^(-l2_H t).
+
+    Singular values of the means from their scalar equation, noise from its exponential.
+    """
     problem = case.problem
     K, n, N = problem.classes, problem.groups[0], problem.samples
     lW, lH, tau = K * problem.l2_W[0], N * problem.l2_H, case.ts / N
@@ -143,20 +148,13 @@ def _noise_is_orthogonal(case: FeatureStart) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="collapsed-central-path",
-        status="holds",
-        claim="The central path from class means that no within-class noise overlaps: singular vectors stay, each singular "
-        "value obeys one implicit equation with rest at sqrt(rho), and noise decays as e^(-l2_H t).",
-        origin="derived; central path of [han2022]",
-        assumes=(
+    statements.other(
+        "collapsed-central-path", "derived; central path of [han2022]",
+        predict, measure, cases, draw,
+        (
             Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.problem)),
             Assumption("noise orthogonal to all class means", _noise_is_orthogonal),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

@@ -17,8 +17,9 @@ import numpy as np
 from ufm.losses import MSE, is_loss
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params, logits, objective
+from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 4, 3, 3
 
@@ -41,7 +42,11 @@ class Parts(NamedTuple):
 
 
 def predict(case: Point) -> Parts:
-    """The decomposition by the formulas."""
+    """Squared error is a sum of three losses that are not negative but for the ridge on features: within-class variability,
+    geometry of the class means, and distance of the classifier from least squares.
+
+    The decomposition by the formulas.
+    """
     problem, params = case
     (weights, H, _), b = params, bias_of(params)
     K, n, ridge = problem.classes, problem.groups[0], problem.l2_b
@@ -105,23 +110,16 @@ def draw(rng: np.random.Generator) -> Point:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-loss-decomposition",
-        status="holds",
-        claim="Squared error is a sum of three losses that are not negative but for the ridge on features: within-class "
-        "variability, geometry of the class means, and distance of the classifier from least squares.",
-        origin="[han2022]",
-        assumes=(
+    statements.other(
+        "mse-loss-decomposition", "[han2022]",
+        predict, measure, cases, draw,
+        (
             Assumption("equal one-hot classes, one layer of squared error", lambda c: _is_balanced(c.problem)),
             Assumption("the same ridge on W and b", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_b)),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-10),
     ),
-)
+)  # fmt: skip
 
 
 def _is_balanced(problem: Problem) -> bool:

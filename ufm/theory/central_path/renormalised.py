@@ -21,9 +21,10 @@ from ufm.metrics import mean_gram, nc1, simplex_distance
 from ufm.motion.central_path import reduced_objective, renormalised_velocity
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.central_path.cases import FeatureStart, is_free_mse, is_renormalised, renormalised_start
 from ufm.theory.kit.integrate import integrate
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 3, 4
 _FIRST, _RATIO, _COUNT = 20.0, 4.0, 12  # times of the limits: 20 * 4^k, up to 8e7
@@ -65,7 +66,11 @@ def singular_value(omega0: jax.Array, t: jax.Array, K: int, n: int) -> jax.Array
 
 
 def predict(case: FeatureStart) -> Path:
-    """Singular values of the class means by their quartic law; all else stays."""
+    """The projected flow on Sigma_W = I keeps singular vectors and noise, and each singular value of the class means obeys n (K^2
+    ln omega + K omega^2 + omega^4/4) = t + a.
+
+    Singular values of the class means by their quartic law; all else stays.
+    """
     problem, H, ts = case
     K, n = problem.classes, problem.groups[0]
     M = problem.group_sum(H) / n
@@ -89,7 +94,11 @@ def _flow(case: FeatureStart) -> Path:
 
 
 def predict_limits(case: FeatureStart) -> Limits:
-    """Leading exponents and prefactors; the prefactor of the gap of the two largest is (a_1 - a_2)/4."""
+    """On the renormalised central path signal to noise grows like (4 t/n)^(1/4), NC1 decays like t^(-1/2), the gaps of the singular
+    values and NC2 like 1/t: collapse is algebraic, not exponential.
+
+    Leading exponents and prefactors; the prefactor of the gap of the two largest is (a_1 - a_2)/4.
+    """
     problem, H, _ = case
     K, n = problem.classes, problem.groups[0]
     omega0 = jnp.linalg.svd(problem.group_sum(H) / n, compute_uv=False)[: K - 1]
@@ -171,31 +180,10 @@ _ASSUMED = (
 _SOURCE = "[han2022]; constants derived"
 
 THEOREMS = (
-    Theorem(
-        id="renormalised-central-path",
-        status="holds",
-        claim="The projected flow on Sigma_W = I keeps singular vectors and noise, and each singular value of the class means "
-        "obeys n (K^2 ln omega + K omega^2 + omega^4/4) = t + a.",
-        origin=_SOURCE,
-        assumes=_ASSUMED,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9),
-    ),
-    Theorem(
-        id="renormalised-limits",
-        status="holds",
-        claim="On the renormalised central path signal to noise grows like (4 t/n)^(1/4), NC1 decays like t^(-1/2), the gaps of "
-        "the singular values and NC2 like 1/t: collapse is algebraic, not exponential.",
-        origin=_SOURCE,
-        assumes=_ASSUMED,
-        predict=predict_limits,
-        measure=measure_limits,
-        cases=cases_limits,
-        draw=draw_limits,
-        evidence=agreement(3e-4),
+    statements.other("renormalised-central-path", _SOURCE, predict, measure, cases, draw, _ASSUMED, evidence=agreement(1e-9)),
+    statements.other(
+        "renormalised-limits", _SOURCE,
+        predict_limits, measure_limits, cases_limits, draw_limits, _ASSUMED, evidence=agreement(3e-4),
         notes="Exponents and prefactors are measured at t = 8e7, where corrections of order log(t)/t are left.",
     ),
-)
+)  # fmt: skip

@@ -15,8 +15,9 @@ import numpy as np
 from ufm.motion.central_path import reduced_objective
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.central_path.cases import FeatureStart, is_free_mse, is_renormalised, renormalised_start
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _PER_CLASS, _DIM = 3, 3, 4
 _STEPS = 100  # steps between two times at the coarsest of the three step sizes
@@ -34,7 +35,11 @@ def singular_value(omega0: jax.Array, t: jax.Array, K: int, n: int) -> jax.Array
 
 
 def predict(case: FeatureStart) -> jax.Array:
-    """Features (T, d, N): singular values of the class means by their law, all else as at the start."""
+    """Raw gradient steps with re-whitening after each follow K n (K ln omega + omega^2/2) = t + a in the limit of small steps:
+    signal to noise grows like sqrt(t), not like t^(1/4).
+
+    Features (T, d, N): singular values of the class means by their law, all else as at the start.
+    """
     problem, H, ts = case
     K, n = problem.classes, problem.groups[0]
     M = problem.group_sum(H) / n
@@ -95,20 +100,13 @@ def draw(rng: np.random.Generator) -> FeatureStart:
 
 
 THEOREMS = (
-    Theorem(
-        id="rewhitened-central-path",
-        status="holds",
-        claim="Raw gradient steps with re-whitening after each follow K n (K ln omega + omega^2/2) = t + a in the limit of small "
-        "steps: signal to noise grows like sqrt(t), not like t^(1/4).",
-        origin="derived; another reading of the renormalisation of [han2022]",
-        assumes=(
+    statements.other(
+        "rewhitened-central-path", "derived; another reading of the renormalisation of [han2022]",
+        predict, measure, cases, draw,
+        (
             Assumption("equal one-hot classes, one layer of squared error, free bias, no ridges", lambda c: is_free_mse(c.problem)),
             Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H)),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-6),
     ),
-)
+)  # fmt: skip

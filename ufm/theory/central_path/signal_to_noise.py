@@ -23,9 +23,10 @@ import numpy as np
 from ufm.metrics import mean_gram, nc1, nc3_alignment, simplex_distance
 from ufm.motion.central_path import least_squares_point, reduced_objective
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import is_free_mse, is_renormalised, renormalised_start
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement
+from ufm.theory.theorem import Assumption, Check, agreement
 
 _CLASSES, _PER_CLASS = 4, 3
 _INPUTS = 200
@@ -63,7 +64,11 @@ def _scatter(case: Features) -> tuple[jax.Array, jax.Array]:
 
 
 def predict_seen(case: Features) -> Seen:
-    """Both numbers from the singular values of the signal-to-noise matrix."""
+    """On the central path without ridges the loss is sum 1/(K + omega^2)/2 over the singular values of the signal-to-noise matrix,
+    and NC1 is sum 1/omega^2.
+
+    Both numbers from the singular values of the signal-to-noise matrix.
+    """
     K = case.problem.classes
     M, noise = _scatter(case)
     sizes, Q = jnp.linalg.eigh(noise)
@@ -85,7 +90,11 @@ def measure_seen(case: Features, key: jax.Array) -> Seen:
 
 
 def predict_collapse(case: Features) -> Collapse:
-    """Everything from the singular values and vectors of the class means."""
+    """On Sigma_W = I least squares shares the singular vectors of the class means, NC2 and NC3 are functions of omega that vanish
+    at equal omega, and nearest class mean and argmax then agree everywhere.
+
+    Everything from the singular values and vectors of the class means.
+    """
     K = case.problem.classes
     M, _ = _scatter(case)
     U, omega, Vt = jnp.linalg.svd(M, full_matrices=False)
@@ -169,34 +178,20 @@ def _is_narrow(case: Features) -> bool:
 _PLAIN = Assumption("equal one-hot classes, one layer of squared error, free bias, no ridges", lambda c: is_free_mse(c.problem))
 
 THEOREMS = (
-    Theorem(
-        id="loss-sees-signal-to-noise",
-        status="holds",
-        claim="On the central path without ridges the loss is sum 1/(K + omega^2)/2 over the singular values of the "
-        "signal-to-noise matrix, and NC1 is sum 1/omega^2.",
-        origin="derived; signal-to-noise matrix of [han2022]",
-        assumes=(
+    statements.other(
+        "loss-sees-signal-to-noise", "derived; signal-to-noise matrix of [han2022]",
+        predict_seen, measure_seen, cases_seen, draw_seen,
+        (
             _PLAIN,
             Assumption("d <= K - 1, or Sigma_W = I and global mean 0", lambda c: _is_narrow(c) or is_renormalised(c.problem, c.H)),
         ),
-        predict=predict_seen,
-        measure=measure_seen,
-        cases=cases_seen,
-        draw=draw_seen,
         evidence=agreement(1e-9),
         notes="For d >= K in general coordinates the loss still obeys its formula; NC1 with a pseudo-inverse does not.",
     ),
-    Theorem(
-        id="renormalised-neural-collapse",
-        status="holds",
-        claim="On Sigma_W = I least squares shares the singular vectors of the class means, NC2 and NC3 are functions of "
-        "omega that vanish at equal omega, and nearest class mean and argmax then agree everywhere.",
-        origin="derived; [han2022]",
-        assumes=(_PLAIN, Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))),
-        predict=predict_collapse,
-        measure=measure_collapse,
-        cases=cases_collapse,
-        draw=draw_collapse,
+    statements.other(
+        "renormalised-neural-collapse", "derived; [han2022]",
+        predict_collapse, measure_collapse, cases_collapse, draw_collapse,
+        (_PLAIN, Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))),
         evidence=evidence_collapse,
     ),
-)
+)  # fmt: skip

@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.central_path.cases import FeatureStart, is_balanced_mse, within_rows
 from ufm.theory.kit.integrate import central_path
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _PER_CLASS = 3, 3
 
@@ -35,7 +36,11 @@ class Rotation(NamedTuple):
 
 
 def predict(case: FeatureStart) -> Rotation:
-    """Logistic squared cosines, and the whole of H from them."""
+    """The central path without ridges conserves H H^T; where that is a multiple of I, the squared cosines between features and
+    class indicators are logistic, and for d > K within-class variance never vanishes.
+
+    Logistic squared cosines, and the whole of H from them.
+    """
     problem, H, ts = case
     n, N, d = problem.groups[0], problem.samples, H.shape[0]
     kappa = jnp.sum(H**2) / d
@@ -114,21 +119,13 @@ def _has_no_ridges(problem: Problem) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="unregularised-central-path",
-        status="holds",
-        claim="The central path without ridges conserves H H^T; where that is a multiple of I, the squared cosines between "
-        "features and class indicators are logistic, and for d > K within-class variance never vanishes.",
-        origin="derived; central path of [han2022]; flow of [oja1982]",
-        assumes=(
+    statements.other(
+        "unregularised-central-path", "derived; central path of [han2022]; flow of [oja1982]",
+        predict, measure, cases, draw,
+        (
             Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.problem)),
-            Assumption("no ridges", lambda c: _has_no_ridges(c.problem)),
-            Assumption("H H^T a multiple of I", _is_isotropic),
+            Assumption("no ridges", lambda c: _has_no_ridges(c.problem)), Assumption("H H^T a multiple of I", _is_isotropic),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

@@ -14,8 +14,9 @@ from scipy.optimize import minimize
 
 from ufm.frames import simplex_etf
 from ufm.frames.one_vs_rest import one_vs_rest_distance
+from ufm.theory import statements
 from ufm.theory.codes.softmax_codes import hull_distances
-from ufm.theory.theorem import Check, Theorem, below, relative_error
+from ufm.theory.theorem import Check, below, relative_error
 
 _SHAPE, _STARTS = (3, 6), 3
 
@@ -35,7 +36,11 @@ class Primal(NamedTuple):
 
 
 def predict(code: jax.Array) -> Dual:
-    """delta_k and its features by Wolfe's active sets."""
+    """The largest margin max_{|h| <= 1} min_{j != k} <w_k - w_j, h> of a class is the distance of w_k from the convex hull of the
+    others; for unit vectors it lies between 1 - c_k and sqrt(2 - 2 c_k), c_k the largest cosine.
+
+    delta_k and its features by Wolfe's active sets.
+    """
     found = one_vs_rest_distance(code)
     return Dual(found.distances, found.directions)
 
@@ -106,18 +111,10 @@ def draw(rng: np.random.Generator) -> np.ndarray:
 
 
 THEOREMS = (
-    Theorem(
-        id="one-vs-rest-duality",
-        status="holds",
-        claim="The largest margin max_{|h| <= 1} min_{j != k} <w_k - w_j, h> of a class is the distance of w_k from the convex "
-        "hull of the others; for unit vectors it lies between 1 - c_k and sqrt(2 - 2 c_k), c_k the largest cosine.",
-        origin="minimax theorem; its use: [jiang2024]; bounds derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-        notes="Over the unit sphere in place of the ball the margin of a vector inside the hull of the others is negative, and "
-        "the two sides differ.",
+    statements.other(
+        "one-vs-rest-duality", "minimax theorem; its use: [jiang2024]; bounds derived",
+        predict, measure, cases, draw, evidence=evidence,
+        notes="Over the unit sphere in place of the ball the margin of a vector inside the hull of the others is negative, "
+        "and the two sides differ.",
     ),
-)
+)  # fmt: skip

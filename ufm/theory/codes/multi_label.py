@@ -22,14 +22,18 @@ from ufm.losses import CE
 from ufm.problem import GeneralColumns, Problem, run_starts
 from ufm.search.roots import increasing_root
 from ufm.settings.multilabel import multi_label_problem
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """g_m and s from s^2 = sum_S n_S g_m(s)^2 m_S (K - m_S) / (K (K-1)); the value is that of the loss plus tau (K-1) s."""
+    """Pick-all-labels cross-entropy, label sets of one size alike: the classifier is a simplex and the feature of a set is the
+    average of those of its labels up to a scale that depends on its size; one scalar equation gives all.
+
+    g_m and s from s^2 = sum_S n_S g_m(s)^2 m_S (K - m_S) / (K (K-1)); the value is that of the loss plus tau (K-1) s.
+    """
     K, starts = problem.classes, run_starts(problem.groups)
     targets, weight, n = problem.targets[:, starts], problem.weight[starts], problem.counts
     member = targets > 0
@@ -121,29 +125,18 @@ def _at(samples: dict[int, int], tau: float, classes: int = 4) -> Problem:
 
 
 THEOREMS = (
-    minimum_theorem(
-        id="multi-label-pal",
-        status="holds",
-        claim="Pick-all-labels cross-entropy, label sets of one size alike: the classifier is a simplex and the feature of a set "
-        "is the average of those of its labels up to a scale that depends on its size; one scalar equation gives all.",
-        origin="[li2024]; scalar equation, threshold and designs derived",
-        assumes=(
-            has_loss(CE),
-            PLAIN,
-            PENALISED,
-            ONE_LAYER,
-            is_wide(1),
-            has_bias("none", "free", "ridge"),
+    statements.minimum(
+        "multi-label-pal", "[li2024]; scalar equation, threshold and designs derived",
+        predict, cases, draw,
+        (
+            has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"),
             Assumption(
                 "label sets whose targets are uniform, of weight |S| and intercept 1, and spread evenly over pairs of labels",
                 _is_design,
             ),
         ),
-        predict=predict,
-        cases=cases,
-        draw=draw,
         geometry_tolerance=1e-5,
-        notes="Not all sets of a size need occur: the seven lines of the Fano plane will do. Unequal frequencies within a size "
-        "break the formula; `ufm.solve` with `ufm.certify` then gives the minimum.",
+        notes="Not all sets of a size need occur: the seven lines of the Fano plane will do. Unequal frequencies within a "
+        "size break the formula; `ufm.solve` with `ufm.certify` then gives the minimum.",
     ),
-)
+)  # fmt: skip

@@ -18,7 +18,8 @@ from scipy.optimize import nnls
 
 from ufm.base.checks import check_count, refuse
 from ufm.frames.one_vs_rest import anneal_codes
-from ufm.theory.theorem import Check, Theorem, below, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, relative_error
 
 _ROOM = (3, 6)  # all searches run in one program: d <= 3 rows, K <= 6 columns
 _STARTS = 4
@@ -42,7 +43,11 @@ def code(vectors: int, dim: int) -> Code:
 
 
 def predict(case: Code) -> jax.Array:
-    """K/(K-1) for K <= d + 1, else 1 - cos(2 pi/K) in the plane and 1 for K <= 2 d."""
+    """The largest one-vs-rest distance of K unit vectors in d dimensions is K/(K-1) for K <= d + 1, 1 - cos(2 pi/K) in the plane,
+    and 1 for d + 2 <= K <= 2 d.
+
+    K/(K-1) for K <= d + 1, else 1 - cos(2 pi/K) in the plane and 1 for K <= 2 d.
+    """
     K, d = case.vectors, case.dim
     crowded = jnp.where(d == 2, 1 - jnp.cos(2 * jnp.pi / K), 1.0)
     return jnp.where(K <= d + 1, K / (K - 1), crowded)
@@ -85,17 +90,10 @@ def cases() -> dict[str, Code]:
 
 
 THEOREMS = (
-    Theorem(
-        id="softmax-code-distance",
-        status="holds",
-        claim="The largest one-vs-rest distance of K unit vectors in d dimensions is K/(K-1) for K <= d + 1, 1 - cos(2 pi/K) "
-        "in the plane, and 1 for d + 2 <= K <= 2 d.",
-        origin="[jiang2024]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=evidence,
-        notes="For d + 2 <= K <= 2 d many codes reach the distance, so that no Gram matrix is tested. No value is known for "
-        "other K; `ufm.frames.softmax_code` searches.",
+    statements.other(
+        "softmax-code-distance", "[jiang2024]",
+        predict, measure, cases, evidence=evidence,
+        notes="For d + 2 <= K <= 2 d many codes reach the distance, so that no Gram matrix is tested. No value is known "
+        "for other K; `ufm.frames.softmax_code` searches.",
     ),
-)
+)  # fmt: skip

@@ -16,7 +16,8 @@ from jax.scipy.special import logsumexp
 from scipy.optimize import minimize
 
 from ufm.base.checks import AnyArray, check_count, check_positive, refuse
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import agreement
 
 _ROOM = (3, 8)  # all searches share one program: d <= 3 rows, K n <= 8 columns
 _STARTS = 2
@@ -50,7 +51,11 @@ def batch(classes: int, per_class: int, dim: int, temperature: float) -> Batch:
 
 
 def predict(case: Batch) -> Contrast:
-    """log(n - 1 + n (K-1) exp(-K/((K-1) T))), at features that are equal in a class and simplex vectors between classes."""
+    """The supervised contrastive loss of a balanced batch of unit features, two or more a class and K <= d + 1, is least at the
+    collapsed simplex, where it is log(n - 1 + n (K-1) exp(-K/((K-1) T))).
+
+    log(n - 1 + n (K-1) exp(-K/((K-1) T))), at features that are equal in a class and simplex vectors between classes.
+    """
     K, n, T = case.classes, case.per_class, case.temperature
     value = logsumexp(jnp.stack([jnp.zeros_like(T), -K / ((K - 1) * T)]), b=jnp.stack([n - 1, n * (K - 1)]))
     labels = jnp.arange(_ROOM[1]) // n
@@ -105,17 +110,9 @@ def draw(rng: np.random.Generator) -> Batch:
 
 
 THEOREMS = (
-    Theorem(
-        id="supcon",
-        status="holds",
-        claim="The supervised contrastive loss of a balanced batch of unit features, two or more a class and K <= d + 1, is least "
-        "at the collapsed simplex, where it is log(n - 1 + n (K-1) exp(-K/((K-1) T))).",
-        origin="[graf2021]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9, gram=1e-4),
+    statements.other(
+        "supcon", "[graf2021]",
+        predict, measure, cases, draw, evidence=agreement(1e-9, gram=1e-4),
         notes="One full batch. Classes of one sample have no positives and are refused.",
     ),
-)
+)  # fmt: skip

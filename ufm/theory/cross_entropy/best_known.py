@@ -14,11 +14,12 @@ import numpy as np
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, strength
 from ufm.theory.cross_entropy.families import Codes, code_triples, code_value, minimise_codes, named_codes, polish
-from ufm.theory.minimum import Measured, examine_point, minimum_theorem
 from ufm.theory.prediction import Prediction, from_triples
+from ufm.theory.statements.minima import Measured, examine_point
 from ufm.theory.theorem import Assumption
 
 _STARTS = 48
@@ -102,31 +103,22 @@ _SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, is_wide(1))
 _SOURCE = "low rank beats the simplex: [garrod2025]; the codes and their values: own search"
 
 THEOREMS = (
-    minimum_theorem(
-        id="ce-deep-best-known",
-        status="numerical",
-        claim="Balanced cross-entropy without bias on M >= 2 linear layers is minimised by the best of: zero, "
-        "orthogonal sums of simplices, polygons, cyclic codes, two pairs on a line, bipyramids and pyramids, each with its "
-        "best amplitudes.",
-        origin=_SOURCE,
-        assumes=(*_SHARED, has_bias("none"), _searched(*((K, M) for K in (3, 4, 5, 6, 8) for M in (2, 3, 4)))),
-        predict=predict_best_known,
-        measure=search,
-        cases=_cases,
-        draw=_draw,
+    statements.minimum(
+        "ce-deep-best-known", _SOURCE,
+        predict_best_known, _cases, _draw,
+        (*_SHARED, has_bias("none"), _searched(*((K, M) for K in (3, 4, 5, 6, 8) for M in (2, 3, 4)))),
+        claim="Balanced cross-entropy without bias on M >= 2 linear layers is minimised by the best of: zero, orthogonal "
+        "sums of simplices, polygons, cyclic codes, two pairs on a line, bipyramids and pyramids, each with its best "
+        "amplitudes.",
+        status="numerical", measure=search,
         notes="An upper bound that no search has undercut, not a proof: predictions are labelled best-known.",
     ),
-    minimum_theorem(
-        id="ce-deep-best-known-freebias",
-        status="numerical",
+    statements.minimum(
+        "ce-deep-best-known-freebias", _SOURCE,
+        predict_best_known, _cases_free_bias, _draw_free_bias, (*_SHARED, has_bias("free"), _searched((3, 2), (3, 3), (3, 4))),
         claim="Three balanced classes with a free bias on M >= 2 linear layers: zero, the simplex, or the classes on a "
         "line, the middle one at the origin and carried by its bias; for M >= 3 the line wins for every c searched.",
-        origin=_SOURCE,
-        assumes=(*_SHARED, has_bias("free"), _searched((3, 2), (3, 3), (3, 4))),
-        predict=predict_best_known,
-        measure=search,
-        cases=_cases_free_bias,
-        draw=_draw_free_bias,
+        status="numerical", measure=search,
         notes="For K >= 4 some free-bias minima are codes that nobody has identified, so those are left out.",
     ),
-)
+)  # fmt: skip

@@ -15,8 +15,9 @@ from ufm.losses import CE, MSE, is_loss, kd, poly1
 from ufm.problem import Problem
 from ufm.problem.params import initialize, objective
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.mse.cases import ridges_at
-from ufm.theory.theorem import Check, Theorem, below, gap_checks, lower_bound, relative_error
+from ufm.theory.theorem import Check, below, gap_checks, lower_bound, relative_error
 
 _K = 4
 _WIDE = 12
@@ -31,7 +32,12 @@ class BoundedProblem(NamedTuple):
 
 
 def predict_certified(problem: Problem) -> float:
-    """The dual gap of a one-layer minimum is zero: strong duality of the nuclear-norm program."""
+    """With one trained layer (or a fixed classifier), free features and a convex loss of known conjugate, any targets, weights and
+    bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to shifts) or the
+    number of different columns (less 1 under a free bias).
+
+    The dual gap of a one-layer minimum is zero: strong duality of the nuclear-norm program.
+    """
     del problem
     return 0.0
 
@@ -60,7 +66,10 @@ def duality_evidence(problem: Problem, predicted: float, measured: Certified) ->
 
 
 def predict_bound(case: BoundedProblem) -> jax.Array:
-    """The lower bound of `certify` at random params, far from any optimum."""
+    """The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum.
+
+    The lower bound of `certify` at random params, far from any optimum.
+    """
     params = initialize(case.problem, jax.random.key(case.seed), 0.3)
     return certify(case.problem, params).lower_bound
 
@@ -200,29 +209,10 @@ def draw_bound(rng: np.random.Generator) -> BoundedProblem:
 
 
 THEOREMS = (
-    Theorem(
-        id="duality-certificate",
-        status="holds",
-        claim="With one trained layer (or a fixed classifier), free features and a convex loss of known conjugate, any targets, "
-        "weights and bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to "
-        "shifts) or the number of different columns (less 1 under a free bias).",
+    statements.other(
+        "duality-certificate", "derived; optimality conditions in [zhu2021] and [zhou2022landscape]",
+        predict_certified, measure_certificate, duality_cases, draw_duality, evidence=duality_evidence,
         notes="Below that width the bound remains one, and may be loose; losses of several parts have a dual point a part.",
-        origin="derived; optimality conditions in [zhu2021] and [zhou2022landscape]",
-        predict=predict_certified,
-        measure=measure_certificate,
-        cases=duality_cases,
-        draw=draw_duality,
-        evidence=duality_evidence,
     ),
-    Theorem(
-        id="lower-bounds",
-        status="holds",
-        claim="The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum.",
-        origin="derived",
-        predict=predict_bound,
-        measure=measure_value,
-        cases=bound_cases,
-        draw=draw_bound,
-        evidence=bound_evidence,
-    ),
-)
+    statements.other("lower-bounds", "derived", predict_bound, measure_value, bound_cases, draw_bound, evidence=bound_evidence),
+)  # fmt: skip

@@ -23,11 +23,11 @@ from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import gradient_norm, objective
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 
 def strength(problem: Problem) -> jax.Array:
@@ -85,7 +85,10 @@ def branch_value(a: jax.Array, s: jax.Array, classes: int, depth: int) -> jax.Ar
 
 
 def etf_prediction(problem: Problem) -> Prediction:
-    """The lower of the branch and zero, with Zbar = a (I - J) and b = 0.
+    """Two balanced classes under cross-entropy on M >= 2 linear layers: antipodal features in every layer below the tie, zero above
+    it, whatever the bias mode.
+
+    The lower of the branch and zero, with Zbar = a (I - J) and b = 0.
 
     The global minimum for K = 2; for K >= 3 an upper bound on it.
     """
@@ -102,7 +105,11 @@ def etf_prediction(problem: Problem) -> Prediction:
 
 
 def predict_branch(problem: Problem) -> dict[str, jax.Array]:
-    """Margin a and value h(a) of the branch, where the gradient of the whole problem vanishes."""
+    """The simplex ETF whose margin solves a^((M-1)/(M+1)) / (e^a + K - 1) = c n^(1/(M+1)) is a critical point of balanced
+    cross-entropy on M >= 2 linear layers, for every K and bias mode.
+
+    Margin a and value h(a) of the branch, where the gradient of the whole problem vanishes.
+    """
     K, M = problem.classes, len(problem.widths)
     s = strength(problem)
     a = margin(s, K, M)
@@ -200,30 +207,15 @@ _DANG = "[dang2023]"
 _SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, DEEP)
 
 THEOREMS = (
-    minimum_theorem(
-        id="ce-deep-two-classes",
-        status="holds",
-        claim="Two balanced classes under cross-entropy on M >= 2 linear layers: antipodal features in every layer "
-        "below the tie, zero above it, whatever the bias mode.",
-        origin=_DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
-        assumes=(*_SHARED, has_classes("two classes", lambda K: K == 2), is_wide(1)),
-        predict=etf_prediction,
-        cases=_two_class_cases,
-        draw=_draw_two_classes,
+    statements.minimum(
+        "ce-deep-two-classes", _DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
+        etf_prediction, _two_class_cases, _draw_two_classes, (*_SHARED, has_classes("two classes", lambda K: K == 2), is_wide(1)),
     ),
-    Theorem(
-        id="ce-deep-etf-critical",
-        status="holds",
-        claim="The simplex ETF whose margin solves a^((M-1)/(M+1)) / (e^a + K - 1) = c n^(1/(M+1)) is a critical point "
-        "of balanced cross-entropy on M >= 2 linear layers, for every K and bias mode.",
-        origin=_DANG,
-        assumes=(*_SHARED, is_wide(1)),
-        predict=predict_branch,
-        measure=measure_branch,
+    statements.other(
+        "ce-deep-etf-critical", _DANG,
+        predict_branch, measure_branch, _branch_cases, _draw_branch, (*_SHARED, is_wide(1)),
         evidence=agreement(1e-10, gradient_norm=1e-12, margin=1e-9),
-        cases=_branch_cases,
-        draw=_draw_branch,
         notes="Critical, not minimal: see ce-deep-etf-stability and ce-deep-etf-global. The measured point is found by "
         "searching the objective over simplices of all sizes; the gradient is over all parameters.",
     ),
-)
+)  # fmt: skip

@@ -33,13 +33,19 @@ from jax.flatten_util import ravel_pytree
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, critical_margin, margin, peak, strength, strength_at, tie
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 
 def predict_stability(problem: Problem) -> dict[str, jax.Array]:
-    """The eigenvalue 2 - L (1 - a/K), the lowest of the block, and how many Hessian eigenvalues are negative."""
+    """For K >= 4 the simplex ETF of balanced cross-entropy on M >= 2 linear layers is a strict saddle iff its margin is below K
+    (M-1)/(M+1), where K(K-3)/2 Hessian eigenvalues turn negative; K - 1 more do at a second threshold, the root of a scalar
+    equation between there and the end of the branch, and no others.
+
+    The eigenvalue 2 - L (1 - a/K), the lowest of the block, and how many Hessian eigenvalues are negative.
+    """
     K, M = problem.classes, len(problem.widths)
     a = margin(strength(problem), K, M)
     eigenvalue = 2 - (M + 1) * (1 - a / K)
@@ -173,28 +179,12 @@ def _draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
-    Theorem(
-        id="ce-deep-etf-stability",
-        status="holds",
-        claim="For K >= 4 the simplex ETF of balanced cross-entropy on M >= 2 linear layers is a strict saddle iff its "
-        "margin is below K (M-1)/(M+1), where K(K-3)/2 Hessian eigenvalues turn negative; K - 1 more do at a second threshold, the "
-        "root of a scalar equation between there and the end of the branch, and no others.",
-        origin="derived; local minimum for small ridges: [garrod2025]",
-        assumes=(
-            has_loss(CE),
-            BALANCED,
-            PLAIN,
-            PENALISED,
-            DEEP,
-            has_classes("at least four classes", lambda K: K >= 4),
-            is_wide(1),
-        ),
-        predict=predict_stability,
-        measure=measure_stability,
+    statements.other(
+        "ce-deep-etf-stability", "derived; local minimum for small ridges: [garrod2025]",
+        predict_stability, measure_stability, _cases, _draw,
+        (has_loss(CE), BALANCED, PLAIN, PENALISED, DEEP, has_classes("at least four classes", lambda K: K >= 4), is_wide(1)),
         evidence=agreement(1e-9, residual=1e-9),
-        cases=_cases,
-        draw=_draw,
         notes="Hessian in coordinates where all ridges are equal (its inertia does not depend on them), over c. The second "
         "threshold depends on the ridge of a bias, the first does not. With K = 100 and M = 2, c_stab is 1.07e-14.",
     ),
-)
+)  # fmt: skip

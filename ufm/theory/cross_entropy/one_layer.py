@@ -14,6 +14,7 @@ from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Classes, Problem
+from ufm.theory import statements
 from ufm.theory.assumptions import (
     BALANCED,
     CLASS_SYMMETRIC,
@@ -25,13 +26,16 @@ from ufm.theory.assumptions import (
     has_loss,
     is_wide,
 )
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 
 
 def predict_one_layer(problem: Problem) -> Prediction:
-    """Zbar = a (I - J), a = log(1/kappa - K + 1), f* = -p log p - (K-1) kappa log kappa, p = 1 - (K-1) kappa; b = 0."""
+    """Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every bias mode;
+    everything is zero iff kappa >= 1/K.
+
+    Zbar = a (I - J), a = log(1/kappa - K + 1), f* = -p log p - (K-1) kappa log kappa, p = 1 - (K-1) kappa; b = 0.
+    """
     K = problem.classes
     n = problem.samples / K
     kappa = jnp.minimum(jnp.sqrt(n) * effective_c(problem), 1 / K)
@@ -42,7 +46,10 @@ def predict_one_layer(problem: Problem) -> Prediction:
 
 
 def predict_smoothed(problem: Problem) -> Prediction:
-    """Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al. 2025)."""
+    """Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K.
+
+    Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al. 2025).
+    """
     K = problem.classes
     n = problem.samples / K
     off = problem.targets[1, 0]
@@ -112,25 +119,12 @@ _SMOOTHED = Assumption(
 )
 
 THEOREMS = (
-    minimum_theorem(
-        id="ce-one-layer",
-        status="holds",
-        claim="Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every "
-        "bias mode; everything is zero iff kappa >= 1/K.",
-        origin="[zhu2021]; explicit form derived",
-        assumes=(*_SHARED, BALANCED),
-        predict=predict_one_layer,
-        cases=one_layer_cases,
-        draw=draw_one_layer,
+    statements.minimum(
+        "ce-one-layer", "[zhu2021]; explicit form derived",
+        predict_one_layer, one_layer_cases, draw_one_layer, (*_SHARED, BALANCED),
     ),
-    minimum_theorem(
-        id="ce-label-smoothing",
-        status="holds",
-        claim="Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K.",
-        origin="[guo2025] (form attributed); derived from the scalar reduction",
-        assumes=(*_SHARED, CLASS_SYMMETRIC, _SMOOTHED),
-        predict=predict_smoothed,
-        cases=smoothed_cases,
-        draw=draw_smoothed,
+    statements.minimum(
+        "ce-label-smoothing", "[guo2025] (form attributed); derived from the scalar reduction",
+        predict_smoothed, smoothed_cases, draw_smoothed, (*_SHARED, CLASS_SYMMETRIC, _SMOOTHED),
     ),
-)
+)  # fmt: skip

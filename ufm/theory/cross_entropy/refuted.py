@@ -19,10 +19,11 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.cross_entropy.etf_branch import etf_prediction
 from ufm.theory.cross_entropy.families import waves
 from ufm.theory.prediction import from_triples
-from ufm.theory.theorem import Claim, Refutation, Theorem, counterexample
+from ufm.theory.theorem import Claim, Refutation, counterexample
 
 
 class Counterexample(NamedTuple):
@@ -43,7 +44,10 @@ def competitor(case: Counterexample) -> Params:
 
 
 def predict_claim(case: Counterexample) -> Claim:
-    """What the claim says the global minimum is: the lower of the simplex branch and log K; and at a small ridge, where it is."""
+    """The simplex ETF, or zero, is the global minimiser of balanced cross-entropy with M >= 2 linear layers and K >= 3 classes.
+
+    What the claim says the global minimum is: the lower of the simplex branch and log K; and at a small ridge, where it is.
+    """
     return Claim(etf_prediction(case.problem).value, etf_prediction(_companion()).value)
 
 
@@ -101,20 +105,15 @@ def _point(classes: int, depth: int, l2: float, U: np.ndarray, amplitude: float,
 
 
 THEOREMS = (
-    Theorem(
-        id="ce-deep-etf-global",
-        status="refuted",
-        claim="The simplex ETF, or zero, is the global minimiser of balanced cross-entropy with M >= 2 linear layers "
-        "and K >= 3 classes.",
-        origin="the abstract of [dang2023], read without conditions; against it [garrod2025] (antipodal pairs); [sukenik2024]",
-        predict=predict_claim,
-        measure=measure_competitor,
-        evidence=counterexample(1e-9),
-        cases=counterexamples,
+    statements.other(
+        "ce-deep-etf-global",
+        "the abstract of [dang2023], read without conditions; against it [garrod2025] (antipodal pairs); "
+        "[sukenik2024]",
+        predict_claim, measure_competitor, counterexamples, status="refuted", evidence=counterexample(1e-9),
         notes="Refuted is the global statement for every K, M and ridge; the exact hypotheses of the published theorem "
         "were not at hand. What holds: K = 2 (ce-deep-two-classes); M = 1; the simplex is critical for all K and M "
-        "(ce-deep-etf-critical) and, for K >= 4, a strict saddle only above c_stab (ce-deep-etf-stability); for small "
-        "ridges at K = 3 with M = 2, 3, 4 and at (K, M) = (4, 2), (5, 2), without bias, no lower point is known "
-        "(ce-deep-best-known). A point with zero bias also refutes the models with a bias.",
+        "(ce-deep-etf-critical) and, for K >= 4, a strict saddle only above c_stab (ce-deep-etf-stability); for "
+        "small ridges at K = 3 with M = 2, 3, 4 and at (K, M) = (4, 2), (5, 2), without bias, no lower point is "
+        "known (ce-deep-best-known). A point with zero bias also refutes the models with a bias.",
     ),
-)
+)  # fmt: skip

@@ -16,14 +16,17 @@ from ufm.frames import simplex_etf
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, has_bias, has_loss, is_wide
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """f* = softplus(log(K-1) - K/((K-1) T)) and the ridges of unit vectors; W = U^T and features U, the simplex; T = 1/scale."""
+    """Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum at every temperature.
+
+    f* = softplus(log(K-1) - K/((K-1) T)) and the ridges of unit vectors; W = U^T and features U, the simplex; T = 1/scale.
+    """
     K, dtype = problem.classes, problem.dtype
     U = simplex_etf(K, problem.widths[0], dtype).vectors
     ridges = 0.5 * (problem.l2_W[0] * K + problem.l2_H * problem.samples)
@@ -65,17 +68,9 @@ _ON_SPHERES = Assumption(
 )
 
 THEOREMS = (
-    minimum_theorem(
-        id="sphere-ce",
-        alive="classes",
-        status="holds",
-        claim="Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum "
-        "at every temperature.",
-        origin="[yaras2022]",
-        assumes=(has_loss(CE), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)),
-        predict=predict,
-        cases=cases,
-        draw=draw,
+    statements.minimum(
+        "sphere-ce", "[yaras2022]",
+        predict, cases, draw, (has_loss(CE), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)), alive="classes",
         notes="K = 2 and d = 1 is covered, but its domain is isolated points, among which no descent can look.",
     ),
-)
+)  # fmt: skip

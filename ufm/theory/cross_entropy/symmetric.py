@@ -24,8 +24,8 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE, is_loss
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.assumptions import CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, is_wide
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
@@ -36,7 +36,11 @@ _DEAD = 1e-12  # a bracket without a root closes on its lower end to _REACH / 2^
 
 
 def predict_symmetric(problem: Problem) -> Prediction:
-    """Minimise the convex reduction over (a, s), s = e/K + beta the common shift, by nested brackets of its slopes."""
+    """Balanced classes, one layer, a convex loss that treats all wrong classes alike: a minimiser is a (I - J) + e J with equal
+    biases, and the minimum that of a convex function of three scalars.
+
+    Minimise the convex reduction over (a, s), s = e/K + beta the common shift, by nested brackets of its slopes.
+    """
     K, n = problem.classes, problem.samples / problem.classes
     price = effective_c(problem) * jnp.sqrt(n)
     target = problem.targets[:, 0]
@@ -156,16 +160,9 @@ _STRICT = (MSE, CE, LOGISTIC, SQUARED_HINGE)
 _SYMMETRIC = Assumption("a convex loss that treats all classes alike", lambda p: p.loss.convex and p.loss.symmetric)
 
 THEOREMS = (
-    minimum_theorem(
-        id="symmetric-reduction",
-        status="holds",
-        claim="Balanced classes, one layer, a convex loss that treats all wrong classes alike: a minimiser is a (I - J) + e J "
-        "with equal biases, and the minimum that of a convex function of three scalars.",
-        origin="derived (group averaging; cf. [zhou2022losses])",
-        assumes=(_SYMMETRIC, CLASS_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0)),
+    statements.minimum(
+        "symmetric-reduction", "derived (group averaging; cf. [zhou2022losses])",
+        predict_symmetric, symmetric_cases, draw_symmetric, (_SYMMETRIC, CLASS_SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0)),
         general=True,
-        predict=predict_symmetric,
-        cases=symmetric_cases,
-        draw=draw_symmetric,
     ),
-)
+)  # fmt: skip

@@ -20,6 +20,7 @@ from ufm.problem import Problem
 from ufm.problem.params import Params, column_weights, logits, objective
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
+from ufm.theory.statements import minimum
 from ufm.theory.theorem import Check, Theorem, below, gap_checks
 
 _SMALLEST = 1e-2  # matrices below this size are compared absolutely
@@ -109,6 +110,6 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[
     ]
 
 
-def descent_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
-    """A Theorem about the minimum of one-layer problems of a convex loss without bias, measured by `descended_minimum`."""
-    return Theorem(predict=predict, measure=descended_minimum, evidence=_evidence, minimiser=True, **fields)
+def descent_theorem(id: str, origin: str, predict: Callable[[Problem], Prediction], *case: Any, **fields: Any) -> Theorem:
+    """`statements.minimum` for one-layer problems of a convex loss without bias, measured by `descended_minimum`."""
+    return minimum(id, origin, predict, *case, measure=descended_minimum, evidence=_evidence, **fields)

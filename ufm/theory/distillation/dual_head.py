@@ -38,7 +38,12 @@ _SLACK = 1e-9
 
 
 def predict(problem: Problem) -> Prediction:
-    """Newton on the three scalars (a1, a2, e), for e above, below and at zero; all margins zero where the slopes at 0 allow it."""
+    """Two heads on shared features, cross-entropy and a binary divergence from a symmetric teacher: centred heads are exactly
+    parallel, P W2 = (a2/a1) P W1, features a simplex (with a common mean where e is not 0), (a1, a2, e) the minimum of a convex
+    function of three scalars.
+
+    Newton on the three scalars (a1, a2, e), for e above, below and at zero; all margins zero where the slopes at 0 allow it.
+    """
     K = len(problem.groups)
     total = jnp.sum(column_weights(problem))
     price = effective_c(problem) * jnp.sqrt(problem.counts[0]) / total
@@ -190,19 +195,13 @@ def _test(problem: Problem) -> bool:
 
 THEOREMS = (
     descent_theorem(
-        id="dhkd-dual-head",
-        status="holds",
-        claim="Two heads on shared features, cross-entropy and a binary divergence from a symmetric teacher: centred heads are "
-        "exactly parallel, P W2 = (a2/a1) P W1, features a simplex (with a common mean where e is not 0), (a1, a2, e) the minimum "
-        "of a convex function of three scalars.",
-        origin="derived (group averaging); setting: [yang2024]",
-        assumes=(
+        "dhkd-dual-head", "derived (group averaging); setting: [yang2024]",
+        predict, cases, draw,
+        (
             has_loss(DualHead, name="dual_head"), Assumption("a symmetric teacher on equal classes", _test), PLAIN, PENALISED,
             ONE_LAYER, Assumption("a width of at least K", lambda p: min(p.widths) >= len(p.groups)), has_bias("none"),
-        ),  # fmt: skip
-        predict=predict,
-        cases=cases,
-        draw=draw,
-        notes="The first margin may end above that of cross-entropy alone, since the second head pays for part of the features.",
+        ),
+        notes="The first margin may end above that of cross-entropy alone, since the second head pays for part of the "
+        "features.",
     ),
-)
+)  # fmt: skip

@@ -19,8 +19,9 @@ from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import column_weights, logits
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
-from ufm.theory.theorem import Assumption, Check, Theorem, gap_checks, relative_error
+from ufm.theory.theorem import Assumption, Check, gap_checks, relative_error
 
 _STEP = 1e-3
 _MULTIPLES = np.array([1.0, 2.0, 3.0, 4.0])
@@ -41,7 +42,11 @@ class Fitted(NamedTuple):
 
 
 def predict(problem: Problem) -> Expansion:
-    """limit P log Q, slope -sqrt(m_j)/omega_j P (polar(X0)_j / q_j) with X0 = P log Q diag(sqrt m), scale included in z."""
+    """Under any strictly positive soft labels Q the centred logits of the minimum tend to P log Q as the ridges fall to 0, at an
+    explicit rate linear in c = sqrt(l2_W l2_H), columnwise -sqrt(m)/omega P (polar(X0)/q).
+
+    limit P log Q, slope -sqrt(m_j)/omega_j P (polar(X0)_j / q_j) with X0 = P log Q diag(sqrt m), scale included in z.
+    """
     root = jnp.sqrt(problem.multiplicity)[None, :]
     limit = _centred(jnp.log(problem.targets))
     U, s, Vt = jnp.linalg.svd(limit * root, full_matrices=False)
@@ -113,20 +118,13 @@ def _centred(z: jax.Array) -> jax.Array:
 
 
 THEOREMS = (
-    Theorem(
-        id="kd-general-teacher",
-        status="holds",
-        claim="Under any strictly positive soft labels Q the centred logits of the minimum tend to P log Q as the ridges fall "
-        "to 0, at an explicit rate linear in c = sqrt(l2_W l2_H), columnwise -sqrt(m)/omega P (polar(X0)/q).",
-        origin="derived (optimality conditions)",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-        assumes=(
+    statements.other(
+        "kd-general-teacher", "derived (optimality conditions)",
+        predict, measure, cases, draw,
+        (
             has_loss(CE), has_bias("none"), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
             Assumption("strictly positive soft labels", lambda p: bool((np.asarray(p.targets) > 0).all())),
-        ),  # fmt: skip
+        ),
+        evidence=evidence,
     ),
-)
+)  # fmt: skip

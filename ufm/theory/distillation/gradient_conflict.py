@@ -13,8 +13,9 @@ import numpy as np
 
 from ufm.metrics.conflict import Conflict, gradient_conflict
 from ufm.settings.distillation import symmetric_teacher
+from ufm.theory import statements
 from ufm.theory.distillation.gradient_identity import Collapsed, collapsed, features, gradients
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check
 
 _DRAWS = 64
 _EXPECTED = {  # teacher's margin, loss, noise: conflict rates of rows and columns, on record (means over 64 draws)
@@ -36,7 +37,11 @@ class Noisy(NamedTuple):
 
 
 def predict(case: Noisy) -> jax.Array:
-    """The rates of rows and columns on record; at noise 0 they are those of the identity, (0, 0) or (1, 1)."""
+    """With within-class noise the gradients of cross-entropy and of the teacher's binary divergence contradict in most rows of the
+    classifier and in few columns of the features; at collapse in all of both, or in none.
+
+    The rates of rows and columns on record; at noise 0 they are those of the identity, (0, 0) or (1, 1).
+    """
     return case.expected
 
 
@@ -79,15 +84,8 @@ def cases() -> dict[str, Noisy]:
 
 
 THEOREMS = (
-    Theorem(
-        id="dhkd-conflict",
-        status="diagnostic",
-        claim="With within-class noise the gradients of cross-entropy and of the teacher's binary divergence contradict in most "
-        "rows of the classifier and in few columns of the features; at collapse in all of both, or in none.",
-        origin="measured here; question: [yang2024]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=evidence,
+    statements.other(
+        "dhkd-conflict", "measured here; question: [yang2024]",
+        predict, measure, cases, status="diagnostic", evidence=evidence,
     ),
-)
+)  # fmt: skip

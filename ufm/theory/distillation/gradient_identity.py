@@ -19,7 +19,8 @@ from ufm.losses import cross_entropy
 from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict
 from ufm.settings.distillation import symmetric_teacher
-from ufm.theory.theorem import Check, Theorem, agreement, below
+from ufm.theory import statements
+from ufm.theory.theorem import Check, agreement, below
 
 _KINDS = 3  # the second loss: plain binary divergence, normalised one, squared distance of the logits
 
@@ -47,7 +48,12 @@ class Agreement(NamedTuple):
 
 
 def predict(case: Collapsed) -> Agreement:
-    """-n b^2 s <PY, G> and -a^2 s <PY, G> over their bounds, cosines from the same matrices; G of the three losses in full."""
+    """At a collapsed self-dual state W = a U, H = b U^T Y the gradients of cross-entropy and of any second logit loss have inner
+    products in W and in H of ratio n b^2/a^2: they contradict in both or in neither, and for a symmetric teacher both cosines are
+    sign(a_T - a b).
+
+    -n b^2 s <PY, G> and -a^2 s <PY, G> over their bounds, cosines from the same matrices; G of the three losses in full.
+    """
     K, N = case.Y.shape
     n, a, b = N / K, case.a, case.b
     T, Z = case.temperature, a * b * (case.Y - 1 / K)
@@ -136,7 +142,11 @@ def draw(rng: np.random.Generator) -> Collapsed:
 
 
 def cosine_claim(case: Collapsed) -> jax.Array:
-    """What the claim says of the cosine in the features: at least 0."""
+    """The gradients of cross-entropy and of a binary divergence from the teacher contradict in the classifier but not in the
+    backbone, at a state of neural collapse.
+
+    What the claim says of the cosine in the features: at least 0.
+    """
     return jnp.zeros_like(case.a)
 
 
@@ -173,30 +183,11 @@ def surer_students() -> dict[str, Collapsed]:
 _SOURCE = "derived; question: [yang2024]"
 
 THEOREMS = (
-    Theorem(
-        id="dhkd-gradient-identity",
-        status="holds",
-        claim="At a collapsed self-dual state W = a U, H = b U^T Y the gradients of cross-entropy and of any second logit loss "
-        "have inner products in W and in H of ratio n b^2/a^2: they contradict in both or in neither, and for a symmetric "
-        "teacher both cosines are sign(a_T - a b).",
-        origin=_SOURCE,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9),
-    ),
-    Theorem(
-        id="dhkd-backbone",
-        status="refuted",
-        claim="The gradients of cross-entropy and of a binary divergence from the teacher contradict in the classifier but not "
-        "in the backbone, at a state of neural collapse.",
-        origin="[yang2024], read at an exactly collapsed state; against it dhkd-gradient-identity",
-        predict=cosine_claim,
-        measure=measure_cosines,
-        cases=surer_students,
-        evidence=_contradiction,
+    statements.other("dhkd-gradient-identity", _SOURCE, predict, measure, cases, draw, evidence=agreement(1e-9)),
+    statements.other(
+        "dhkd-backbone", "[yang2024], read at an exactly collapsed state; against it dhkd-gradient-identity",
+        cosine_claim, measure_cosines, surer_students, status="refuted", evidence=_contradiction,
         notes="Before collapse the asymmetry does appear (dhkd-conflict): rows of the classifier conflict far more often "
         "than columns of features. At collapse both cosines are -1 as soon as the student is surer than its teacher.",
     ),
-)
+)  # fmt: skip

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.losses.distillation import Binary
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory import statements
+from ufm.theory.theorem import Check
 
 _STEP = 1e-2
 
@@ -34,7 +35,11 @@ class Gradients(NamedTuple):
 
 
 def predict(case: Logits) -> Gradients:
-    """sig(z/T) - sig(t/T) and sig((z - t)/T) - 1/2."""
+    """The binary divergences of a student from its teacher have the logit gradients T (sig(z/T) - sig(t/T)) and T (sig((z-t)/T) -
+    1/2): each of the sign of z - t, so that past its teacher a student's true class is pushed back.
+
+    sig(z/T) - sig(t/T) and sig((z - t)/T) - 1/2.
+    """
     z, t = case.student / case.temperature, case.teacher / case.temperature
     return Gradients(jax.nn.sigmoid(z) - jax.nn.sigmoid(t), jnp.tanh((z - t) / 2) / 2)
 
@@ -87,17 +92,9 @@ def _at(student: np.ndarray, teacher: np.ndarray, temperature: float) -> Logits:
 
 
 THEOREMS = (
-    Theorem(
-        id="bkl-gradients",
-        status="holds",
-        claim="The binary divergences of a student from its teacher have the logit gradients T (sig(z/T) - sig(t/T)) and "
-        "T (sig((z-t)/T) - 1/2): each of the sign of z - t, so that past its teacher a student's true class is pushed back.",
-        origin="losses: [yang2024] (from their code, without its clamps); derivatives derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "bkl-gradients", "losses: [yang2024] (from their code, without its clamps); derivatives derived",
+        predict, measure, cases, draw, evidence=evidence,
         notes="The clamps of the public code to [1e-8, 1 - 1e-8] round to 1 in float32, where log(1 - p) is -inf.",
     ),
-)
+)  # fmt: skip

@@ -30,7 +30,11 @@ _LOSS = kd(0.7, 0.3, 3.0)
 
 
 def predict(problem: Problem) -> Prediction:
-    """a with gamma (1 - p(a)) + kd T (q_t - p(a/T)) = price (K-1) sign(a), or 0; f* = total (loss(a) + price (K-1) |a|)."""
+    """Hard labels and a symmetric teacher on one head: the simplex ETF, whose margin a solves gamma (1 - p(a)) + kd T (q_t -
+    p(a/T)) = (K-1) sqrt(n l2_W l2_H), p(x) = e^x/(e^x + K - 1); between those of either alone.
+
+    a with gamma (1 - p(a)) + kd T (q_t - p(a/T)) = price (K-1) sign(a), or 0; f* = total (loss(a) + price (K-1) |a|).
+    """
     K, loss = problem.classes, value_of(problem.loss, Mixture)
     n = numbers(problem)
     rest, T = jnp.log(K - 1.0).astype(problem.dtype), loss.temperature
@@ -76,14 +80,7 @@ def draw(rng: np.random.Generator) -> Problem:
 
 THEOREMS = (
     descent_theorem(
-        id="kd-mixture",
-        status="holds",
-        claim="Hard labels and a symmetric teacher on one head: the simplex ETF, whose margin a solves gamma (1 - p(a)) + "
-        "kd T (q_t - p(a/T)) = (K-1) sqrt(n l2_W l2_H), p(x) = e^x/(e^x + K - 1); between those of either alone.",
-        origin="derived (group averaging); loss: [hinton2015]",
-        assumes=(has_loss(Mixture, name="kd"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
-        predict=predict,
-        cases=cases,
-        draw=draw,
+        "kd-mixture", "derived (group averaging); loss: [hinton2015]",
+        predict, cases, draw, (has_loss(Mixture, name="kd"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
     ),
-)
+)  # fmt: skip

@@ -28,7 +28,11 @@ _TEMPERATURE = 2.0
 
 
 def predict(problem: Problem) -> Prediction:
-    """a = log(q/price - (K-1)) where q > K price; f* = total (q log(1 + (K-1) e^-a) + q_o log((K-1)!) + price (K-1) a)."""
+    """Plackett-Luce distillation from a symmetric teacher of confidence q, averaged over tied classes: the simplex ETF with e^a =
+    q/c - (K-1), c = sqrt(n l2_W l2_H), and zero iff q <= K c.
+
+    a = log(q/price - (K-1)) where q > K price; f* = total (q log(1 + (K-1) e^-a) + q_o log((K-1)!) + price (K-1) a).
+    """
     K, n = problem.classes, numbers(problem)
     rest = jnp.log(K - 1.0).astype(problem.dtype)
     gap = (n.t_own - n.t_other) / value_of(problem.loss, PlackettLuce).temperature
@@ -64,17 +68,11 @@ def _averages_ties(problem: Problem) -> bool:
 
 THEOREMS = (
     descent_theorem(
-        id="pld",
-        status="holds",
-        claim="Plackett-Luce distillation from a symmetric teacher of confidence q, averaged over tied classes: the simplex ETF "
-        "with e^a = q/c - (K-1), c = sqrt(n l2_W l2_H), and zero iff q <= K c.",
-        origin="loss: [bassam2025]; closed form and averaging of ties derived",
-        assumes=(
+        "pld", "loss: [bassam2025]; closed form and averaging of ties derived",
+        predict, cases, draw,
+        (
             has_loss(PlackettLuce, name="pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
             Assumption("ties averaged over their orders", _averages_ties),
-        ),  # fmt: skip
-        predict=predict,
-        cases=cases,
-        draw=draw,
+        ),
     ),
-)
+)  # fmt: skip

@@ -33,7 +33,11 @@ _LOSS = ce_binary_kl(1.0, 0.5, 2.0, norm=False)
 
 
 def predict(problem: Problem) -> Prediction:
-    """Nested roots of both slopes: e for every a, then a; f* = total (gamma CE + kd B + price ((K-1)|a| + |e|))."""
+    """Cross-entropy with a binary divergence (plain or normalised) from a symmetric teacher on one head: class logits a P + e J,
+    where margin a and mean logit e solve two coupled scalar equations; the teacher drags the margin to its own.
+
+    Nested roots of both slopes: e for every a, then a; f* = total (gamma CE + kd B + price ((K-1)|a| + |e|)).
+    """
     K, loss = problem.classes, value_of(problem.loss, SingleHead)
     n = numbers(problem)
     rest = jnp.log(K - 1.0).astype(problem.dtype)
@@ -78,16 +82,8 @@ def draw(rng: np.random.Generator) -> Problem:
 
 THEOREMS = (
     descent_theorem(
-        id="kd-binary-single-head",
-        status="holds",
-        claim="Cross-entropy with a binary divergence (plain or normalised) from a symmetric teacher on one head: class logits "
-        "a P + e J, where margin a and mean logit e solve two coupled scalar equations; the teacher drags the margin to its own.",
-        origin="derived (group averaging); losses: [yang2024]",
-        assumes=(
-            has_loss(SingleHead, name="ce_binary_kl"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none"),
-        ),  # fmt: skip
-        predict=predict,
-        cases=cases,
-        draw=draw,
+        "kd-binary-single-head", "derived (group averaging); losses: [yang2024]",
+        predict, cases, draw,
+        (has_loss(SingleHead, name="ce_binary_kl"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none")),
     ),
-)
+)  # fmt: skip

@@ -21,7 +21,8 @@ from scipy.optimize import minimize, minimize_scalar
 from ufm.base.checks import AnyNumber
 from ufm.losses import sinkhorn_distance
 from ufm.search.roots import increasing_root
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below
 
 _GRID = 801
 _STARTS = 3
@@ -54,7 +55,11 @@ class Searched(NamedTuple):
 
 
 def predict(case: Batch) -> Student:
-    """a = a_T where the price is at most -L'(a_T), else the least of L(a) + price a on [0, a_T] (formulas in the module)."""
+    """Sinkhorn distillation from a symmetric teacher has a kink at the teacher: the least student has the teacher's margin exactly
+    while sqrt(n l2_W l2_H) (K-1) <= -L'(a_T), and the order of the teacher's columns does not matter.
+
+    a = a_T where the price is at most -L'(a_T), else the least of L(a) + price a on [0, a_T] (formulas in the module).
+    """
     K, B = case.Y.shape
     price = case.c * jnp.sqrt(B / K) * (K - 1)
 
@@ -146,17 +151,10 @@ def cases() -> dict[str, Batch]:
 
 
 THEOREMS = (
-    Theorem(
-        id="sinkhorn-kd",
-        status="numerical",
-        claim="Sinkhorn distillation from a symmetric teacher has a kink at the teacher: the least student has the teacher's "
-        "margin exactly while sqrt(n l2_W l2_H) (K-1) <= -L'(a_T), and the order of the teacher's columns does not matter.",
-        origin="loss: [cui2024] (their code); kink and reduction derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=evidence,
-        notes="Proved: the least symmetric student. Not proved: that no other one is lower; random descents find many local minima "
-        "and none below.",
+    statements.other(
+        "sinkhorn-kd", "loss: [cui2024] (their code); kink and reduction derived",
+        predict, measure, cases, status="numerical", evidence=evidence,
+        notes="Proved: the least symmetric student. Not proved: that no other one is lower; random descents find many "
+        "local minima and none below.",
     ),
-)
+)  # fmt: skip

@@ -14,14 +14,18 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.settings.distillation import confident_teacher, soft_label_problem
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.distillation.symmetric import SYMMETRIC, numbers, symmetric_prediction
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.prediction import Prediction
 
 
 def predict(problem: Problem) -> Prediction:
-    """a/T = log(p_t/p_o) with p_o = min(q_o + c/T, 1/K), p_t = 1 - (K-1) p_o; f* = total (CE(q, p) + (K-1) (c/T) a/T)."""
+    """Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin T log((K-1)
+    p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.
+
+    a/T = log(p_t/p_o) with p_o = min(q_o + c/T, 1/K), p_t = 1 - (K-1) p_o; f* = total (CE(q, p) + (K-1) (c/T) a/T).
+    """
     K = problem.classes
     price, total, own, other, *_ = numbers(problem)
     p_o = jnp.minimum(other + price, 1 / K)
@@ -55,17 +59,9 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
-    minimum_theorem(
-        id="kd-symmetric",
-        status="holds",
-        claim="Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin "
-        "T log((K-1) p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.",
-        origin="derived (group averaging); setting: [hinton2015]",
-        assumes=(has_loss(CE), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")),
-        general=True,
-        predict=predict,
-        cases=cases,
-        draw=draw,
+    statements.minimum(
+        "kd-symmetric", "derived (group averaging); setting: [hinton2015]",
+        predict, cases, draw, (has_loss(CE), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")), general=True,
         notes="Problems are built by ufm.settings.distillation.soft_label_problem, whose logits are z/T.",
     ),
-)
+)  # fmt: skip

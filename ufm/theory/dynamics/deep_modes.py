@@ -18,9 +18,10 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.kit.integrate import downhill, gradient_flow
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 
 class DeepStart(NamedTuple):
@@ -44,7 +45,11 @@ def singular_values(params: Params) -> jax.Array:
 
 
 def predict(case: DeepStart) -> Velocity:
-    """W_j' = O_{j+1} diag(u') O_j^T, where O_{j+1} = W_j O_j / u."""
+    """M + 1 factors of equal singular values u_k in shared frames keep that form under gradient flow: u' = (sqrt(n_k) - u^(M+1))
+    u^M/N - l u.
+
+    W_j' = O_{j+1} diag(u') O_j^T, where O_{j+1} = W_j O_j / u.
+    """
     problem, params = case.problem, case.params
     M, N, scale, l2 = len(problem.widths), problem.samples, problem.scale, problem.l2_H
     s, u = jnp.sqrt(problem.multiplicity), singular_values(params)
@@ -69,7 +74,11 @@ def measure(case: DeepStart, key: jax.Array) -> Velocity:
 
 
 def predict_fate(case: DeepStart) -> jax.Array:
-    """(K,) of p at infinite time: the larger root of g(u) = N l/scale for modes that escape, 0 for the others."""
+    """With M >= 2 layers and a ridge, a mode from below the peak of (sqrt(n) - u^(M+1)) u^(M-1) is learned if and only if this
+    exceeds N l at the start; otherwise it decays to zero.
+
+    (K,) of p at infinite time: the larger root of g(u) = N l/scale for modes that escape, 0 for the others.
+    """
     problem = case.problem
     M, scale = len(problem.widths), problem.scale
     cost = problem.samples * problem.l2_H / scale
@@ -173,36 +182,19 @@ ASSUMES = (
     Assumption("one singular value a mode in every factor", is_deep_spectral),
 )
 THEOREMS = (
-    Theorem(
-        id="deep-mode-equation",
-        status="holds",
-        claim="M + 1 factors of equal singular values u_k in shared frames keep that form under gradient flow: "
-        "u' = (sqrt(n_k) - u^(M+1)) u^M/N - l u.",
-        origin=SOURCE + "ridges and class sizes derived",
-        assumes=ASSUMES,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-12),
+    statements.other(
+        "deep-mode-equation", SOURCE + "ridges and class sizes derived",
+        predict, measure, cases, draw, ASSUMES, evidence=agreement(1e-12),
     ),
-    Theorem(
-        id="deep-mode-escape",
-        status="holds",
-        claim="With M >= 2 layers and a ridge, a mode from below the peak of (sqrt(n) - u^(M+1)) u^(M-1) is learned if and "
-        "only if this exceeds N l at the start; otherwise it decays to zero.",
-        origin="derived",
-        assumes=(
-            *ASSUMES,
-            Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),
+    statements.other(
+        "deep-mode-escape", "derived",
+        predict_fate, measure_fate, fate_cases, fate_draw,
+        (
+            *ASSUMES, Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),
             Assumption("no class that dies is larger than one that escapes", _larger_escape),
         ),
-        predict=predict_fate,
-        measure=measure_fate,
-        cases=fate_cases,
-        draw=fate_draw,
         evidence=agreement(1e-9),
         notes="Where a larger class dies beside a smaller one that escaped, the form is still invariant but unstable: any "
         "rounding grows until the larger class takes over the direction of the smaller one, which then dies.",
     ),
-)
+)  # fmt: skip

@@ -14,10 +14,11 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import digamma
 
+from ufm.theory import statements
 from ufm.theory.dynamics.deep_modes import ASSUMES, SOURCE, DeepStart, deep_start, singular_values
 from ufm.theory.dynamics.spectral import mode_matrix
 from ufm.theory.kit.integrate import arrival_times, downhill
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _TERMS = 60
 _PARTS = np.array([0.3, 0.6, 0.99])
@@ -46,7 +47,11 @@ def clock(u: jax.Array, s: jax.Array, M: int) -> jax.Array:
 
 
 def predict(case: DeepStart) -> jax.Array:
-    """(K, 3) times to 30%, 60% and 99% of the targets."""
+    """Without ridge, M + 1 factors of singular value u need the time F(u_b) - F(u_a) from u_a to u_b, F explicit in the
+    hypergeometric function; from small starts it grows as u_a^(1-M).
+
+    (K, 3) times to 30%, 60% and 99% of the targets.
+    """
     problem = case.problem
     M, s = len(problem.widths), (jnp.sqrt(problem.multiplicity) / problem.scale)[:, None]
     end = (jnp.asarray(_PARTS)[None, :] * s) ** (1 / (M + 1))
@@ -94,21 +99,13 @@ def _starts_below(case: DeepStart) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="deep-mode-times",
-        status="holds",
-        claim="Without ridge, M + 1 factors of singular value u need the time F(u_b) - F(u_a) from u_a to u_b, F explicit in "
-        "the hypergeometric function; from small starts it grows as u_a^(1-M).",
-        origin=SOURCE + "closed form derived",
-        assumes=(
-            *ASSUMES,
-            Assumption("no ridge", lambda c: bool(np.all(np.asarray(c.problem.ridges) == 0))),
+    statements.other(
+        "deep-mode-times", SOURCE + "closed form derived",
+        predict, measure, cases, draw,
+        (
+            *ASSUMES, Assumption("no ridge", lambda c: bool(np.all(np.asarray(c.problem.ridges) == 0))),
             Assumption("a start below 30% of every target", _starts_below),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

@@ -22,9 +22,10 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, data_term, logits, objective
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.kit.integrate import downhill, gradient_flow
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _K, _WIDTHS = 3, (4, 5, 3)
 
@@ -57,7 +58,11 @@ def imbalances(params: Params) -> tuple[jax.Array, ...]:
 
 
 def predict_rate(case: Point) -> tuple[jax.Array, ...]:
-    """D_j' along the flow, from the ridges alone."""
+    """Along gradient flow the imbalance W_{j+1}^T W_{j+1} - W_j W_j^T changes through the penalty alone, whatever loss, depth, bias
+    and start.
+
+    D_j' along the flow, from the ridges alone.
+    """
     problem, W = case.problem, factors(case.params)
     ridges = problem.ridges
     rates = [2 * ridges[j] * W[j] @ W[j].T - 2 * ridges[j + 1] * W[j + 1].T @ W[j + 1] for j in range(len(case.params.weights))]
@@ -73,7 +78,11 @@ def measure_rate(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def predict_step(case: Point) -> tuple[jax.Array, ...]:
-    """D_j after one step, by the recursion above with gradients of the data term."""
+    """One step of gradient descent maps the imbalance exactly: for equal ridges to (1 - eta l)^2 D_j + eta^2 (G_{j+1}^T G_{j+1} -
+    G_j G_j^T), at any step size.
+
+    D_j after one step, by the recursion above with gradients of the data term.
+    """
     problem, params, eta = case
     G = factors(jax.grad(lambda p: data_term(problem, logits(problem, p)))(params))
     W, ridges = factors(params), problem.ridges
@@ -95,7 +104,11 @@ def measure_step(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def predict_decay(case: Start) -> tuple[jax.Array, ...]:
-    """exp(-2 l t) D_j(0)."""
+    """Under equal ridges l the imbalance of neighbouring factors decays as exp(-2 l t) along gradient flow; without ridge it is
+    conserved.
+
+    exp(-2 l t) D_j(0).
+    """
     decay = jnp.exp(-2 * case.problem.l2_H * case.ts)
     return tuple(decay[:, None, None] * D[None] for D in imbalances(case.params))
 
@@ -170,43 +183,18 @@ _FREE = Assumption(
 )
 _UNTIED = Assumption("no proximity term", lambda c: bool(c.problem.beta == 0))
 THEOREMS = (
-    Theorem(
-        id="imbalance-rate",
-        status="holds",
-        claim="Along gradient flow the imbalance W_{j+1}^T W_{j+1} - W_j W_j^T changes through the penalty alone, whatever "
-        "loss, depth, bias and start.",
-        origin=_SOURCE + "unequal ridges and proximity derived",
-        assumes=(_FREE,),
-        predict=predict_rate,
-        measure=measure_rate,
-        cases=rate_cases,
-        draw=draw_rate,
-        evidence=agreement(1e-11),
+    statements.other(
+        "imbalance-rate", _SOURCE + "unequal ridges and proximity derived",
+        predict_rate, measure_rate, rate_cases, draw_rate, (_FREE,), evidence=agreement(1e-11),
     ),
-    Theorem(
-        id="imbalance-decay",
-        status="holds",
-        claim="Under equal ridges l the imbalance of neighbouring factors decays as exp(-2 l t) along gradient flow; without "
-        "ridge it is conserved.",
-        origin=_SOURCE + "ridges derived",
-        assumes=(_FREE, _UNTIED, Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0))),
-        predict=predict_decay,
-        measure=measure_decay,
-        cases=decay_cases,
-        draw=draw_decay,
+    statements.other(
+        "imbalance-decay", _SOURCE + "ridges derived",
+        predict_decay, measure_decay, decay_cases, draw_decay,
+        (_FREE, _UNTIED, Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0))),
         evidence=agreement(1e-9),
     ),
-    Theorem(
-        id="imbalance-descent",
-        status="holds",
-        claim="One step of gradient descent maps the imbalance exactly: for equal ridges to (1 - eta l)^2 D_j + "
-        "eta^2 (G_{j+1}^T G_{j+1} - G_j G_j^T), at any step size.",
-        origin="derived",
-        assumes=(_FREE, _UNTIED),
-        predict=predict_step,
-        measure=measure_step,
-        cases=step_cases,
-        draw=draw_step,
-        evidence=agreement(1e-12),
+    statements.other(
+        "imbalance-descent", "derived",
+        predict_step, measure_step, step_cases, draw_step, (_FREE, _UNTIED), evidence=agreement(1e-12),
     ),
-)
+)  # fmt: skip

@@ -17,9 +17,10 @@ from jax import lax
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import is_balanced_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.kit.integrate import arrival_times, downhill
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below
+from ufm.theory.theorem import Assumption, Check, agreement, below
 
 
 class LearningStart(NamedTuple):
@@ -35,7 +36,11 @@ def _targets(problem: Problem) -> jax.Array:
 
 
 def predict(case: LearningStart) -> jax.Array:
-    """t_k(f), (K, T), in units of the gradient flow."""
+    """From an equal, small, balanced spectral start class k is half learned at N ln(q_k/p0 - 1)/(2 q_k), q_k = sqrt(n_k) - N l:
+    larger classes first.
+
+    t_k(f), (K, T), in units of the gradient flow.
+    """
     problem, f = case.problem, case.parts
     q = _targets(problem)
     p0 = problem.scale * jnp.sum(case.params.H**2, axis=0)
@@ -96,22 +101,15 @@ def _starts_low(case: LearningStart) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="two-factor-learning-times",
-        status="holds",
-        claim="From an equal, small, balanced spectral start class k is half learned at N ln(q_k/p0 - 1)/(2 q_k), "
-        "q_k = sqrt(n_k) - N l: larger classes first.",
-        origin="[saxe2014]; ridges and class sizes derived",
-        assumes=(
+    statements.other(
+        "two-factor-learning-times", "[saxe2014]; ridges and class sizes derived",
+        predict, measure, cases, draw,
+        (
             Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("a spectral start, equal for all classes, below a fifth of every target", _starts_low),
             Assumption("a balanced spectral start", lambda c: is_balanced_spectral(c.params)),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=evidence,
     ),
-)
+)  # fmt: skip

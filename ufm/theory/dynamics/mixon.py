@@ -17,10 +17,11 @@ import numpy as np
 
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.dynamics.spectral import one_layer_mse
 from ufm.theory.kit.integrate import gradient_flow
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _K, _DIM = 4, 3
 
@@ -42,7 +43,11 @@ class Trajectory(NamedTuple):
 
 
 def predict(case: InvariantStart) -> Trajectory:
-    """The symmetric root through the singular vectors of W(0)."""
+    """On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an explicit
+    matrix root times W(0), and b(t) relaxes on its own.
+
+    The symmetric root through the singular vectors of W(0).
+    """
     problem, ts = case.problem, case.ts
     N, scale, l2 = problem.samples, problem.scale, problem.l2_H
     r = 2 * (scale * jnp.sqrt(problem.multiplicity[0]) / N - l2)
@@ -70,7 +75,11 @@ def measure(case: InvariantStart, key: jax.Array) -> Trajectory:
 
 
 def predict_end(case: InvariantStart) -> jax.Array:
-    """scale^2 W W^T at infinite time: (scale sqrt(n) - N l)_+ times the projector on the range of W(0)."""
+    """On the invariant set the flow ends at W W^T = (sqrt(n) - N l)_+ times the projector on range W(0): a simplex ETF from rank K
+    - 1, a saddle from less, zero above the threshold.
+
+    scale^2 W W^T at infinite time: (scale sqrt(n) - N l)_+ times the projector on the range of W(0).
+    """
     problem = case.problem
     size = problem.scale * jnp.sqrt(problem.multiplicity[0]) - problem.samples * problem.l2_H
     U, sigma, _ = jnp.linalg.svd(case.params.weights[0], full_matrices=False)
@@ -141,29 +150,12 @@ _ASSUMES = (
     Assumption("H = W^T, 1^T W = 0, b in span(1)", _is_on_set),
 )
 THEOREMS = (
-    Theorem(
-        id="mixon-invariant-set",
-        status="holds",
-        claim="On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an "
-        "explicit matrix root times W(0), and b(t) relaxes on its own.",
-        origin=_SOURCE + "closed form, ridges and bias derived",
-        assumes=_ASSUMES,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9, away=1e-10),
+    statements.other(
+        "mixon-invariant-set", _SOURCE + "closed form, ridges and bias derived",
+        predict, measure, cases, draw, _ASSUMES, evidence=agreement(1e-9, away=1e-10),
     ),
-    Theorem(
-        id="mixon-collapse",
-        status="holds",
-        claim="On the invariant set the flow ends at W W^T = (sqrt(n) - N l)_+ times the projector on range W(0): a simplex "
-        "ETF from rank K - 1, a saddle from less, zero above the threshold.",
-        origin=_SOURCE + "ridges derived",
-        assumes=_ASSUMES,
-        predict=predict_end,
-        measure=measure_end,
-        cases=end_cases,
-        evidence=agreement(1e-9),
+    statements.other(
+        "mixon-collapse", _SOURCE + "ridges derived",
+        predict_end, measure_end, end_cases, assumes=_ASSUMES, evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

@@ -18,8 +18,9 @@ from jax.flatten_util import ravel_pytree
 from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import one_layer_mse
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 
 class Origin(NamedTuple):
@@ -35,7 +36,11 @@ def _best_bias(problem: Problem) -> jax.Array | None:
 
 
 def predict_spectrum(case: Origin) -> jax.Array:
-    """Sorted eigenvalues of the flow at the origin, with multiplicity."""
+    """The flow at W = 0, H = 0 under squared error has eigenvalues -(l_W + l_H)/2 +- sqrt((l_W - l_H)^2/4 + s_i^2/N^2), s_i those
+    of the centred targets: collapse grows out of it if and only if s_1^2 > N^2 l_W l_H.
+
+    Sorted eigenvalues of the flow at the origin, with multiplicity.
+    """
     problem = case.problem
     d, K, C = problem.widths[0], problem.classes, problem.columns
     b = _best_bias(problem)
@@ -87,17 +92,9 @@ def draw_origin(rng: np.random.Generator) -> Origin:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-origin-spectrum",
-        status="holds",
-        claim="The flow at W = 0, H = 0 under squared error has eigenvalues -(l_W + l_H)/2 +- sqrt((l_W - l_H)^2/4 + "
-        "s_i^2/N^2), s_i those of the centred targets: collapse grows out of it if and only if s_1^2 > N^2 l_W l_H.",
-        origin="[mixon2020]; any class sizes and ridges derived",
-        assumes=(Assumption("one layer of squared error", lambda c: one_layer_mse(c.problem)),),
-        predict=predict_spectrum,
-        measure=measure_spectrum,
-        cases=spectrum_cases,
-        draw=draw_origin,
-        evidence=agreement(1e-10),
+    statements.other(
+        "mse-origin-spectrum", "[mixon2020]; any class sizes and ridges derived",
+        predict_spectrum, measure_spectrum, spectrum_cases, draw_origin,
+        (Assumption("one layer of squared error", lambda c: one_layer_mse(c.problem)),), evidence=agreement(1e-10),
     ),
-)
+)  # fmt: skip

@@ -19,9 +19,10 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import one_layer_mse
 from ufm.theory.kit.integrate import gradient_flow
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _K, _DIM = 3, 3
 _RESIDUALS = 2
@@ -53,7 +54,11 @@ def _sqrt_growth(a: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def predict(case: BalancedStart) -> Gram:
-    """G(t) by the eigenvectors of A and one singular value decomposition a time."""
+    """From any start with W^T W - H H^T = 0 (delta I without ridge), gradient flow of two factors under squared error is a matrix
+    Riccati equation with an explicit solution: any rank, targets, class sizes, residuals.
+
+    G(t) by the eigenvectors of A and one singular value decomposition a time.
+    """
     problem, params = case.problem, case.params
     K, n = problem.classes, problem.samples / problem.scale
     D = problem.targets * jnp.sqrt(problem.multiplicity)[None, :]
@@ -76,7 +81,11 @@ def predict(case: BalancedStart) -> Gram:
 
 
 def predict_limit(case: BalancedStart) -> jax.Array:
-    """(K, C) of W H at infinite time: D with singular values (s_i - N l/scale)_+, the d largest, over scale."""
+    """From a generic balanced start the flow of two factors ends at soft thresholding: the singular values of W H are (s_i - N
+    l)_+, in the singular directions of the targets.
+
+    (K, C) of W H at infinite time: D with singular values (s_i - N l/scale)_+, the d largest, over scale.
+    """
     problem = case.problem
     U, s, Vt = jnp.linalg.svd(problem.targets * jnp.sqrt(problem.multiplicity)[None, :], full_matrices=False)
     kept = jnp.where(jnp.arange(s.size) < problem.widths[0], s - problem.samples * problem.l2_H / problem.scale, 0)
@@ -185,29 +194,9 @@ _ASSUMES = (
     Assumption("W^T W - H H^T = 0, or delta I without ridge", _is_balanced),
 )
 THEOREMS = (
-    Theorem(
-        id="matrix-riccati",
-        status="holds",
-        claim="From any start with W^T W - H H^T = 0 (delta I without ridge), gradient flow of two factors under squared "
-        "error is a matrix Riccati equation with an explicit solution: any rank, targets, class sizes, residuals.",
-        origin=_SOURCE,
-        assumes=_ASSUMES,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9),
+    statements.other("matrix-riccati", _SOURCE, predict, measure, cases, draw, _ASSUMES, evidence=agreement(1e-9)),
+    statements.other(
+        "matrix-riccati-limit", _SOURCE,
+        predict_limit, measure_limit, limit_cases, assumes=_ASSUMES, evidence=agreement(1e-9),
     ),
-    Theorem(
-        id="matrix-riccati-limit",
-        status="holds",
-        claim="From a generic balanced start the flow of two factors ends at soft thresholding: the singular values of W H "
-        "are (s_i - N l)_+, in the singular directions of the targets.",
-        origin=_SOURCE,
-        assumes=_ASSUMES,
-        predict=predict_limit,
-        measure=measure_limit,
-        cases=limit_cases,
-        evidence=agreement(1e-9),
-    ),
-)
+)  # fmt: skip

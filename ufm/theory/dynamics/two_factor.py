@@ -17,8 +17,9 @@ import numpy as np
 from ufm.motion.trajectory import flow
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _COUNTS = (50, 16, 9, 4)
 _DIM = 6
@@ -58,7 +59,11 @@ def logistic(p0: jax.Array, target: jax.Array, speed: jax.Array, ts: jax.Array) 
 
 
 def predict(case: SpectralStart) -> Modes:
-    """Logistic p_k(t), and f(t) = sum_k (sqrt(n_k) - p_k)^2 / (2N) + l p_k / scale."""
+    """Gradient flow of two factors with equal ridges from a balanced spectral start: each class is a logistic mode of target
+    sqrt(n_k) - N l, learned in order of size, dead at and below zero.
+
+    Logistic p_k(t), and f(t) = sum_k (sqrt(n_k) - p_k)^2 / (2N) + l p_k / scale.
+    """
     problem, ts = case.problem, case.ts
     N, scale, ridge = problem.samples, problem.scale, problem.l2_H
     size = jnp.sqrt(problem.multiplicity)
@@ -113,22 +118,15 @@ def draw(rng: np.random.Generator) -> SpectralStart:
 
 
 THEOREMS = (
-    Theorem(
-        id="two-factor-logistic",
-        status="holds",
-        claim="Gradient flow of two factors with equal ridges from a balanced spectral start: each class is a logistic "
-        "mode of target sqrt(n_k) - N l, learned in order of size, dead at and below zero.",
-        origin="[saxe2014]; ridges and class sizes derived",
-        assumes=(
+    statements.other(
+        "two-factor-logistic", "[saxe2014]; ridges and class sizes derived",
+        predict, measure, cases, draw,
+        (
             Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
             Assumption("one column a class", lambda c: c.problem.columns == c.problem.classes),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("a balanced spectral start", lambda c: is_balanced_spectral(c.params)),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-8, coupling=1e-9),
     ),
-)
+)  # fmt: skip

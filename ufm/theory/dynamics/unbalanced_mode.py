@@ -21,9 +21,10 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.kit.integrate import gradient_flow, integrate
-from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+from ufm.theory.theorem import Assumption, Check, relative_error
 
 
 class UnbalancedStart(NamedTuple):
@@ -48,7 +49,11 @@ def _squares(case: UnbalancedStart) -> tuple[jax.Array, jax.Array]:
 
 
 def predict(case: UnbalancedStart) -> HyperbolicModes:
-    """The rational functions of exp(-q t/N) above."""
+    """Without ridge, a mode of unequal factors is a hyperbolic curve: (w + h)^2 and (w - h)^2 are rational in exp(-t sqrt(4 n_k +
+    D^2)/N), D = w^2 - h^2; only w = -h is never learned.
+
+    The rational functions of exp(-q t/N) above.
+    """
     problem = case.problem
     a0, m0 = (x[None, :] for x in _squares(case))
     s = jnp.sqrt(problem.multiplicity)[None, :]
@@ -63,7 +68,10 @@ def predict(case: UnbalancedStart) -> HyperbolicModes:
 
 
 def predict_with_ridge(case: UnbalancedStart) -> HyperbolicModes:
-    """One scalar equation a mode, integrated together with its clock."""
+    """With equal ridges, a mode of unequal factors obeys one scalar equation, its imbalance w^2 - h^2 decaying as exp(-2 l t).
+
+    One scalar equation a mode, integrated together with its clock.
+    """
     problem = case.problem
     a0, m0 = _squares(case)
     s, l2 = jnp.sqrt(problem.multiplicity), problem.l2_H
@@ -150,30 +158,15 @@ _ASSUMES = (
     Assumption("a spectral start", lambda c: is_spectral(c.params)),
 )
 THEOREMS = (
-    Theorem(
-        id="two-factor-unbalanced-mode",
-        status="holds",
-        claim="Without ridge, a mode of unequal factors is a hyperbolic curve: (w + h)^2 and (w - h)^2 are rational in "
-        "exp(-t sqrt(4 n_k + D^2)/N), D = w^2 - h^2; only w = -h is never learned.",
-        origin=_SOURCE + ", signs and the form without cancellation derived",
-        assumes=(*_ASSUMES, Assumption("no ridge", lambda c: bool(c.problem.l2_H == 0) and bool(c.problem.l2_W[0] == 0))),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
+    statements.other(
+        "two-factor-unbalanced-mode", _SOURCE + ", signs and the form without cancellation derived",
+        predict, measure, cases, draw,
+        (*_ASSUMES, Assumption("no ridge", lambda c: bool(c.problem.l2_H == 0) and bool(c.problem.l2_W[0] == 0))),
         evidence=evidence,
     ),
-    Theorem(
-        id="two-factor-unbalanced-ridge",
-        status="holds",
-        claim="With equal ridges, a mode of unequal factors obeys one scalar equation, its imbalance w^2 - h^2 decaying "
-        "as exp(-2 l t).",
-        origin=_SOURCE + " and ridges derived",
-        assumes=(*_ASSUMES, Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H))),
-        predict=predict_with_ridge,
-        measure=measure,
-        cases=ridge_cases,
-        draw=ridge_draw,
-        evidence=evidence,
+    statements.other(
+        "two-factor-unbalanced-ridge", _SOURCE + " and ridges derived",
+        predict_with_ridge, measure, ridge_cases, ridge_draw,
+        (*_ASSUMES, Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H))), evidence=evidence,
     ),
-)
+)  # fmt: skip

@@ -14,10 +14,11 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
 from ufm.theory.kit.integrate import downhill, integrate
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 
 class RatedStart(NamedTuple):
@@ -37,7 +38,11 @@ class Modes(NamedTuple):
 
 
 def predict(case: RatedStart) -> Modes:
-    """Logistic modes at the geometric mean of the rates."""
+    """Two factors trained at rates eta_W and eta_H with eta_W l_W = eta_H l_H, from a spectral start of ratio sqrt(eta_W/eta_H),
+    run through logistic modes at the rate sqrt(eta_W eta_H).
+
+    Logistic modes at the geometric mean of the rates.
+    """
     problem = case.problem
     e = jnp.sqrt(case.rates[0] * case.rates[1])
     ridge = case.rates[0] * problem.l2_H / e
@@ -104,21 +109,14 @@ def _start_matches(case: RatedStart) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="two-factor-unequal-rates",
-        status="holds",
-        claim="Two factors trained at rates eta_W and eta_H with eta_W l_W = eta_H l_H, from a spectral start of ratio "
-        "sqrt(eta_W/eta_H), run through logistic modes at the rate sqrt(eta_W eta_H).",
-        origin="[saxe2014]; unequal rates and ridges derived",
-        assumes=(
+    statements.other(
+        "two-factor-unequal-rates", "[saxe2014]; unequal rates and ridges derived",
+        predict, measure, cases, draw,
+        (
             Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
             Assumption("eta_W l_W = eta_H l_H", _ridges_match),
             Assumption("a spectral start of ratio sqrt(eta_W/eta_H)", _start_matches),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-9, coupling=1e-9),
     ),
-)
+)  # fmt: skip

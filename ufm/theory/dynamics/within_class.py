@@ -19,10 +19,11 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import MSE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, end_to_end
+from ufm.theory import statements
 from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
 from ufm.theory.kit.integrate import downhill, gradient_flow
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _DIM = 5
 _SMALL = 1e-6
@@ -45,7 +46,11 @@ class Variability(NamedTuple):
 
 
 def predict(case: Cloud) -> Variability:
-    """Residuals along the frame of the modes and across it."""
+    """Small within-class residuals beside balanced spectral modes decay as sqrt(u_k(t)/u_k(0)) exp(-sqrt(n_k) t/N) in the frame of
+    the means and as exp(-l t) outside: with d > K and no ridge NC1 does not vanish.
+
+    Residuals along the frame of the modes and across it.
+    """
     problem, H, ts = case.problem, case.means.H, case.ts
     scale, N, l2 = problem.scale, problem.samples, problem.l2_H
     s = jnp.sqrt(problem.counts)
@@ -78,7 +83,11 @@ class Residuals(NamedTuple):
 
 
 def predict_velocity(case: Residuals) -> jax.Array:
-    """-(P^T P/N + l_H) R, (d, K), for half the difference of the two columns of each class."""
+    """Under squared error within-class residuals of any size obey R' = -(P^T P/N + l_H) R, P the end-to-end map, at any depth and
+    with any bias: targets never move them.
+
+    -(P^T P/N + l_H) R, (d, K), for half the difference of the two columns of each class.
+    """
     P = end_to_end(case.problem, case.params.weights)
     R = _half_differences(case.params.H)
     return -(P.T @ (P @ R) / case.problem.samples + case.problem.l2_H * R)
@@ -155,36 +164,20 @@ def _is_split(case: Cloud | Residuals) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="within-class-decay",
-        status="holds",
-        claim="Small within-class residuals beside balanced spectral modes decay as sqrt(u_k(t)/u_k(0)) exp(-sqrt(n_k) t/N) in "
-        "the frame of the means and as exp(-l t) outside: with d > K and no ridge NC1 does not vanish.",
-        origin="derived; [saxe2014] for the modes",
-        assumes=(
+    statements.other(
+        "within-class-decay", "derived; [saxe2014] for the modes",
+        predict, measure, cases, draw,
+        (
             Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
             Assumption("two equal columns a class", _is_split),
             Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("means of a balanced spectral start", lambda c: is_balanced_spectral(c.means)),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-8),
-        notes="First order in the residuals; residuals of any size are in matrix-riccati.",
+        evidence=agreement(1e-8), notes="First order in the residuals; residuals of any size are in matrix-riccati.",
     ),
-    Theorem(
-        id="within-class-velocity",
-        status="holds",
-        claim="Under squared error within-class residuals of any size obey R' = -(P^T P/N + l_H) R, P the end-to-end map, at "
-        "any depth and with any bias: targets never move them.",
-        origin="derived",
-        assumes=(Assumption("squared error, two equal columns a class", _is_split),),
-        predict=predict_velocity,
-        measure=measure_velocity,
-        cases=velocity_cases,
-        draw=velocity_draw,
-        evidence=agreement(1e-12),
+    statements.other(
+        "within-class-velocity", "derived",
+        predict_velocity, measure_velocity, velocity_cases, velocity_draw,
+        (Assumption("squared error, two equal columns a class", _is_split),), evidence=agreement(1e-12),
     ),
-)
+)  # fmt: skip

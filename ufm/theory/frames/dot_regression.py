@@ -18,7 +18,8 @@ import scipy.optimize
 from ufm.base.checks import AnyArray
 from ufm.frames import Frame, dot_regression, simplex_etf
 from ufm.losses import cross_entropy
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import agreement
 
 _CLASSES, _DIM = 3, 4
 _COUNTS = (4, 1, 1)  # not balanced
@@ -45,7 +46,11 @@ class Regressed(NamedTuple):
 
 
 def predict(case: FixedFrame) -> Regressed:
-    """The formulas of the module."""
+    """Dot-regression on a fixed frame has the one minimiser h = sqrt(E_H/E_W) m_y whatever the class sizes, and its gradient is the
+    pull of cross-entropy in another weight, without the push.
+
+    The formulas of the module.
+    """
     h, own = case.features, case.frame[:, case.labels]
     m = jnp.sqrt(case.E_W) * own
     cosines = jnp.sum(h * own, axis=0) / jnp.sqrt(case.E_H)
@@ -121,16 +126,8 @@ def _at(rng: np.random.Generator, E_W: float, E_H: float) -> FixedFrame:
 
 
 THEOREMS = (
-    Theorem(
-        id="dot-regression",
-        status="holds",
-        claim="Dot-regression on a fixed frame has the one minimiser h = sqrt(E_H/E_W) m_y whatever the class sizes, and its "
-        "gradient is the pull of cross-entropy in another weight, without the push.",
-        origin="[yang2022]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9, value=1e-12, features=7e-4),
+    statements.other(
+        "dot-regression", "[yang2022]",
+        predict, measure, cases, draw, evidence=agreement(1e-9, value=1e-12, features=7e-4),
     ),
-)
+)  # fmt: skip

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import equiangular_lines
+from ufm.theory import statements
 from ufm.theory.frames.packing import Lines
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 _DIRECTIONS = 3
 # conference, symplectic (both kinds of points and complements), harmonic, Steiner and Golay
@@ -27,7 +28,11 @@ class Angles(NamedTuple):
 
 
 def predict(case: Lines) -> Angles:
-    """sqrt((K - d)/(d (K - 1))) twice, and K/d."""
+    """Paley conference matrices, quadrics over GF(2), Steiner systems of pairs and the Golay code give real equiangular tight
+    frames, 276 lines in 23 dimensions among them; so do their complements.
+
+    sqrt((K - d)/(d (K - 1))) twice, and K/d.
+    """
     K, d = case.vectors, case.dim
     cosine = jnp.sqrt((K - d) / (d * (K - 1.0)))
     return Angles(cosine, cosine, jnp.full(_DIRECTIONS, K / d))
@@ -48,15 +53,8 @@ def cases() -> dict[str, Lines]:
 
 
 THEOREMS = (
-    Theorem(
-        id="equiangular-lines",
-        status="holds",
-        claim="Paley conference matrices, quadrics over GF(2), Steiner systems of pairs and the Golay code give real equiangular "
-        "tight frames, 276 lines in 23 dimensions among them; so do their complements.",
-        origin="[vanlint1966]; [seidel1976]; [goethals1975]; [fickus2012]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=agreement(1e-11),
+    statements.other(
+        "equiangular-lines", "[vanlint1966]; [seidel1976]; [goethals1975]; [fickus2012]",
+        predict, measure, cases, evidence=agreement(1e-11),
     ),
-)
+)  # fmt: skip

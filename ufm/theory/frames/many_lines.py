@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import line_bound
+from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cosines, packed
-from ufm.theory.theorem import Check, Theorem, lower_bound, relative_error
+from ufm.theory.theorem import Check, lower_bound, relative_error
 
 # (K, d) whose best lines meet the bound: 7 in space, the roots of D4, 16 in 5 dimensions
 _MET = ((4, 2), (7, 3), (12, 4), (16, 5))
@@ -21,7 +22,11 @@ _EDGE = ((3, 2), (6, 3))  # K = d (d + 1)/2, where Welch's bound is still met
 
 
 def predict(case: Lines) -> jax.Array:
-    """The largest of the bounds that apply."""
+    """More than d(d+1)/2 lines in d dimensions have a pair of |cosine| at least 1/sqrt(d), and at least sqrt((3K - d^2 -
+    2d)/((d+2)(K-d))): no equiangular tight frame is that large.
+
+    The largest of the bounds that apply.
+    """
     return jnp.asarray(line_bound(case.vectors, case.dim))
 
 
@@ -50,16 +55,8 @@ def draw(rng: np.random.Generator) -> Lines:
 
 
 THEOREMS = (
-    Theorem(
-        id="orthoplex-bound",
-        status="holds",
-        claim="More than d(d+1)/2 lines in d dimensions have a pair of |cosine| at least 1/sqrt(d), and at least "
-        "sqrt((3K - d^2 - 2d)/((d+2)(K-d))): no equiangular tight frame is that large.",
-        origin="[rankin1955] on the embedding of [conway1996]; [levenshtein1982]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "orthoplex-bound", "[rankin1955] on the embedding of [conway1996]; [levenshtein1982]",
+        predict, measure, cases, draw, evidence=evidence,
     ),
-)
+)  # fmt: skip

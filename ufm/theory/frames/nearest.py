@@ -14,7 +14,8 @@ import scipy.optimize
 
 from ufm.base.checks import AnyArray
 from ufm.frames import Frame, helmert, proximal_simplex, simplex_etf
-from ufm.theory.theorem import Check, Theorem, below, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, relative_error
 
 _STARTS = 4
 _CLASSES, _DIM = 4, 5
@@ -36,7 +37,11 @@ class Nearest(NamedTuple):
 
 
 def predict(case: Means) -> Nearest:
-    """The nuclear norm of A and its polar factor."""
+    """The simplex frame nearest to given class means, also when held back by a previous one, is the polar factor of one matrix: no
+    inner solver is needed.
+
+    The nuclear norm of A and its polar factor.
+    """
     K, A = case.matrix.shape[1], _matrix(case)
     value = jnp.sum(case.matrix**2) + 1 + case.proximal * (K - 1) - jnp.sum(jnp.linalg.svd(A, compute_uv=False))
     return Nearest(value, proximal_simplex(case.matrix, Frame(case.previous), case.proximal).vectors)
@@ -116,16 +121,8 @@ def _means(matrix: np.ndarray, rng: np.random.Generator, proximal: float) -> Mea
 
 
 THEOREMS = (
-    Theorem(
-        id="nearest-simplex",
-        status="holds",
-        claim="The simplex frame nearest to given class means, also when held back by a previous one, is the polar factor of one "
-        "matrix: no inner solver is needed.",
-        origin="problem: [markou2024]; closed form: [schonemann1966], applied here",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "nearest-simplex", "problem: [markou2024]; closed form: [schonemann1966], applied here",
+        predict, measure, cases, draw, evidence=evidence,
     ),
-)
+)  # fmt: skip

@@ -8,14 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import rankin_bound
+from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory.theorem import Check, below
 
 _CASES = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))
 
 
 def predict(case: Lines) -> jax.Array:
-    """The bound: -1/(K - 1) or 0."""
+    """K unit vectors have a pair of cosine at least -1/(K-1), met by the simplex for d >= K - 1; beyond d + 1 vectors at least 0,
+    met up to 2d of them, and above 0 beyond.
+
+    The bound: -1/(K - 1) or 0.
+    """
     return jnp.asarray(rankin_bound(case.vectors, case.dim))
 
 
@@ -39,16 +44,5 @@ def cases() -> dict[str, Lines]:
 
 
 THEOREMS = (
-    Theorem(
-        id="rankin-bound",
-        status="holds",
-        claim="K unit vectors have a pair of cosine at least -1/(K-1), met by the simplex for d >= K - 1; beyond d + 1 vectors at "
-        "least 0, met up to 2d of them, and above 0 beyond.",
-        origin="[rankin1955]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw_lines,
-        evidence=evidence,
-    ),
+    statements.other("rankin-bound", "[rankin1955]", predict, measure, cases, draw_lines, evidence=evidence),
 )

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from ufm.theory.theorem import Check, Theorem, below, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, relative_error
 
 _STARTS = 4
 _DRAWS = 10_000
@@ -39,7 +40,11 @@ class Fitted(NamedTuple):
 
 
 def predict(case: Sparsity) -> Fitted:
-    """K/(K-1) (I - J/K)."""
+    """A simplex frame can have most of its entries zero at random places and stay exact: nonzero entries less rows in use are at
+    least K(K-1)/2 for supports in general position, and a few more suffice.
+
+    K/(K-1) (I - J/K).
+    """
     K = case.classes
     return Fitted((K * jnp.eye(K) - 1) / (K - 1))
 
@@ -103,21 +108,13 @@ def draw(rng: np.random.Generator) -> Sparsity:
 
 
 THEOREMS = (
-    Theorem(
-        id="sparse-etf",
-        status="numerical",
-        claim="A simplex frame can have most of its entries zero at random places and stay exact: nonzero entries less rows in use "
-        "are at least K(K-1)/2 for supports in general position, and a few more suffice.",
-        origin="setting: [xiao2024]; counting derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "sparse-etf", "setting: [xiao2024]; counting derived",
+        predict, measure, cases, draw, status="numerical", evidence=evidence,
         notes="Rows with a single entry and pairs of columns without a common row are excluded: no simplex has them. Of 15 "
-        "random supports of K = 5, d = 7 with -1, 0, 1, 3 entries to spare 1, 5, 12 and all were exact; special supports "
-        "need fewer (two of K = 8, d = 24 with -2 were exact, some of their entries ending at zero). The published "
-        "search, Adam on lengths and angles, ends at 0.04 degrees from the simplex where the exact one exists (K = 10, d "
-        "= 64, 60 % zeros).",
+        "random supports of K = 5, d = 7 with -1, 0, 1, 3 entries to spare 1, 5, 12 and all were exact; special "
+        "supports need fewer (two of K = 8, d = 24 with -2 were exact, some of their entries ending at zero). The "
+        "published search, Adam on lengths and angles, ends at 0.04 degrees from the simplex where the exact one "
+        "exists (K = 10, d = 64, 60 % zeros).",
     ),
-)
+)  # fmt: skip

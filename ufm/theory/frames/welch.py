@@ -8,15 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames import welch_bound
+from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
-from ufm.theory.theorem import Check, Theorem, lower_bound, relative_error
+from ufm.theory.theorem import Check, lower_bound, relative_error
 
 _EQUIANGULAR = ((3, 2), (4, 3), (5, 4), (6, 3), (6, 5))  # (K, d) of real equiangular tight frames, K <= 6
 _OTHERS = ((3, 4), (4, 2), (5, 2), (5, 3), (6, 4))
 
 
 def predict(case: Lines) -> jax.Array:
-    """The bound sqrt((K - d)/(d (K - 1))), zero for K <= d."""
+    """K > d unit vectors in d dimensions have a pair of |cosine| at least sqrt((K - d)/(d (K - 1))), with equality exactly at
+    equiangular tight frames.
+
+    The bound sqrt((K - d)/(d (K - 1))), zero for K <= d.
+    """
     return jnp.asarray(welch_bound(case.vectors, case.dim))
 
 
@@ -43,16 +48,5 @@ def cases() -> dict[str, Lines]:
 
 
 THEOREMS = (
-    Theorem(
-        id="welch-bound",
-        status="holds",
-        claim="K > d unit vectors in d dimensions have a pair of |cosine| at least sqrt((K - d)/(d (K - 1))), with "
-        "equality exactly at equiangular tight frames.",
-        origin="[welch1974]; [strohmer2003]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw_lines,
-        evidence=evidence,
-    ),
+    statements.other("welch-bound", "[welch1974]; [strohmer2003]", predict, measure, cases, draw_lines, evidence=evidence),
 )

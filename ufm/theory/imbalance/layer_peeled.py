@@ -17,8 +17,9 @@ import numpy as np
 from ufm.losses import cross_entropy
 from ufm.search.minimum import minimise
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
-from ufm.theory.theorem import Check, Theorem, agreement, below
+from ufm.theory.theorem import Check, agreement, below
 
 _STARTS = 2
 _CLASSES = 4  # all searches run in one program
@@ -74,7 +75,11 @@ def critical_ratio(frequent: jax.Array, rare: jax.Array, bound: jax.Array) -> ja
 
 
 def predict(model: PeeledModel) -> dict[str, jax.Array]:
-    """The loss, and the margins inside the groups and between them."""
+    """The layer-peeled model with two class sizes is the two-group program whose multiplier makes the nuclear norm of the class
+    means' logits K sqrt(E_W E_H); balanced classes form the simplex of margin K sqrt(E_W E_H)/(K-1).
+
+    The loss, and the margins inside the groups and between them.
+    """
     found = solve_peeled(model)
     weights = _groups(model, jnp.ones_like(model.ratio)).weights
     return {"loss": jnp.sum(weights * found.loss), "inside": found.x, "between": found.s}
@@ -116,7 +121,11 @@ def _search(model: PeeledModel, starts: jax.Array) -> tuple[jax.Array, jax.Array
 
 
 def predict_ratio(case: CriticalRatio) -> jax.Array:
-    """R0."""
+    """In the layer-peeled model two or more rare classes merge exactly from a finite imbalance ratio R0 on, the root of one scalar
+    equation.
+
+    R0.
+    """
     return critical_ratio(case.frequent, case.rare, case.bound)
 
 
@@ -163,28 +172,10 @@ def ratio_cases() -> dict[str, CriticalRatio]:
 _FANG = "[fang2021]"
 
 THEOREMS = (
-    Theorem(
-        id="lpm",
-        status="holds",
-        claim="The layer-peeled model with two class sizes is the two-group program whose multiplier makes the nuclear norm of the "
-        "class means' logits K sqrt(E_W E_H); balanced classes form the simplex of margin K sqrt(E_W E_H)/(K-1).",
-        origin=_FANG + "; reduction derived",
-        predict=predict,
-        measure=measure,
-        evidence=agreement(1e-6, loss=1e-9),
-        cases=cases,
-        draw=draw,
-    ),
-    Theorem(
-        id="lpm-critical-ratio",
-        status="holds",
-        claim="In the layer-peeled model two or more rare classes merge exactly from a finite imbalance ratio R0 on, the root of "
-        "one scalar equation.",
-        origin=_FANG + " (existence); equation derived",
-        predict=predict_ratio,
-        measure=measure_ratio,
-        evidence=ratio_evidence,
-        cases=ratio_cases,
+    statements.other("lpm", _FANG + "; reduction derived", predict, measure, cases, draw, evidence=agreement(1e-6, loss=1e-9)),
+    statements.other(
+        "lpm-critical-ratio", _FANG + " (existence); equation derived",
+        predict_ratio, measure_ratio, ratio_cases, evidence=ratio_evidence,
         notes="R0 for (K_A, K_B, E_W E_H): (5, 5, 2) 2.8946, (5, 5, 5) 12.192, (5, 5, 10) 81.102, (3, 7, 5) 245.50.",
     ),
-)
+)  # fmt: skip

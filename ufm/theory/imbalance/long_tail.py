@@ -14,7 +14,8 @@ from ufm.duality import certify
 from ufm.problem import Problem, general
 from ufm.search.solution import solve
 from ufm.settings.long_tail import exponential_counts
-from ufm.theory.theorem import Check, Theorem, below, gap_checks
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, gap_checks
 
 _CLASSES = 100
 
@@ -27,7 +28,11 @@ class Certified(NamedTuple):
 
 
 def predict(problem: Problem) -> float:
-    """Zero: strong duality of the nuclear-norm program."""
+    """Cross-entropy with a hundred classes of long-tailed sizes, hard or smoothed labels: a random start of L-BFGS reached the
+    global minimum every time, by a dual bound that meets its value.
+
+    Zero: strong duality of the nuclear-norm program.
+    """
     del problem
     return 0.0
 
@@ -68,16 +73,8 @@ def _problem(critical: float, ratio: float = 100.0, smoothing: float = 0.0, **ch
 
 
 THEOREMS = (
-    Theorem(
-        id="long-tail-certificate",
-        status="numerical",
-        claim="Cross-entropy with a hundred classes of long-tailed sizes, hard or smoothed labels: a random start of L-BFGS "
-        "reached the global minimum every time, by a dual bound that meets its value.",
-        origin="measured here; class sizes of [cao2019]; strong duality derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "long-tail-certificate", "measured here; class sizes of [cao2019]; strong duality derived",
+        predict, measure, cases, draw, status="numerical", evidence=evidence,
     ),
-)
+)  # fmt: skip

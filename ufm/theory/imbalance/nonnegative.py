@@ -21,10 +21,11 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide
-from ufm.theory.minimum import Measured, measured_minimum, minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c
+from ufm.theory.statements.minima import Measured, measured_minimum
 from ufm.theory.theorem import Assumption
 
 
@@ -41,7 +42,11 @@ def margins(problem: Problem) -> jax.Array:
 
 
 def predict(problem: Problem) -> Prediction:
-    """Margins, and factors whose features are coordinate axes."""
+    """Imbalanced cross-entropy with non-negative features: orthogonal class means, a margin for each class that depends on its own
+    size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).
+
+    Margins, and factors whose features are coordinate axes.
+    """
     K = problem.classes
     params = from_margins(problem, margins(problem))
     price = effective_c(problem) * jnp.sqrt(problem.counts * (K - 1) / K)
@@ -103,28 +108,15 @@ def draw(rng: np.random.Generator) -> Problem:
 DANG = "[dang2024]"
 
 THEOREMS = (
-    minimum_theorem(
-        id="relu-imbalance",
-        alive="classes",
-        status="holds",
-        claim="Imbalanced cross-entropy with non-negative features: orthogonal class means, a margin for each class that depends "
-        "on its own size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).",
-        origin=DANG + "; margins with both ridges, and the proof, derived",
-        assumes=(
-            has_loss(CE),
-            ONE_HOT,
-            Assumption("non-negative features", lambda p: p.features == "nonnegative"),
-            Assumption("a trained classifier and no proximity term", lambda p: p.classifier is None and p.H0 is None),
-            PENALISED,
-            ONE_LAYER,
-            is_wide(0),
-            has_bias("none"),
+    statements.minimum(
+        "relu-imbalance", DANG + "; margins with both ridges, and the proof, derived",
+        predict, cases, draw,
+        (
+            has_loss(CE), ONE_HOT, Assumption("non-negative features", lambda p: p.features == "nonnegative"),
+            Assumption("a trained classifier and no proximity term", lambda p: p.classifier is None and p.H0 is None), PENALISED,
+            ONE_LAYER, is_wide(0), has_bias("none"),
         ),
-        view=as_class_sizes,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
+        measure=measure, alive="classes", view=as_class_sizes,
         notes="The landscape is not convex: single runs stop where two classes share a direction, so the best of 32 counts.",
     ),
-)
+)  # fmt: skip

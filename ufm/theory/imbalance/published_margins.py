@@ -13,8 +13,9 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import objective
+from ufm.theory import statements
 from ufm.theory.imbalance.nonnegative import DANG, from_margins
-from ufm.theory.theorem import Claim, Refutation, Theorem, counterexample
+from ufm.theory.theorem import Claim, Refutation, counterexample
 
 
 class LowerPoint(NamedTuple):
@@ -32,7 +33,11 @@ def published_margins(problem: Problem) -> jax.Array:
 
 
 def predict(case: LowerPoint) -> Claim:
-    """The objective at the script's margins, said to be the minimum, for the ridges of the case and for l2_H = l2_W/4."""
+    """With non-negative features the margins at the minimum of CE + l2_W/2 |W|^2 + l2_H/2 |H|^2 are those of the public evaluation
+    script, log((K-1) (2 sqrt(n_k) (K/(K-1))^(1/2)/(N l2_W) - 1)), which do not depend on l2_H.
+
+    The objective at the script's margins, said to be the minimum, for the ridges of the case and for l2_H = l2_W/4.
+    """
     fitting = case.problem.replace(l2_H=case.problem.l2_W[0] / 4)
     return Claim(*(objective(p, from_margins(p, published_margins(p))) for p in (case.problem, fitting)))
 
@@ -77,17 +82,10 @@ def cases() -> dict[str, LowerPoint]:
 
 
 THEOREMS = (
-    Theorem(
-        id="relu-published-margins",
-        status="refuted",
-        claim="With non-negative features the margins at the minimum of CE + l2_W/2 |W|^2 + l2_H/2 |H|^2 are those of the public "
-        "evaluation script, log((K-1) (2 sqrt(n_k) (K/(K-1))^(1/2)/(N l2_W) - 1)), which do not depend on l2_H.",
-        origin="the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
-        predict=predict,
-        measure=measure,
-        evidence=counterexample(1e-9),
-        cases=cases,
-        notes="Refuted is the script, not the paper, whose text was not at hand; it compares normalised margins, which hide most "
-        "of the error. What holds is relu-imbalance; the two agree iff l2_H = l2_W/4.",
+    statements.other(
+        "relu-published-margins", "the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
+        predict, measure, cases, status="refuted", evidence=counterexample(1e-9),
+        notes="Refuted is the script, not the paper, whose text was not at hand; it compares normalised margins, which "
+        "hide most of the error. What holds is relu-imbalance; the two agree iff l2_H = l2_W/4.",
     ),
-)
+)  # fmt: skip

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames.encoded_labels import seli
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Check, relative_error
 
 _STEPS = 4000
 
@@ -32,7 +33,11 @@ class Geometry(NamedTuple):
 
 
 def predict(sizes: jax.Array) -> Geometry:
-    """Square roots of P N P and of its pseudo-inverse. sizes: (K,) n, at least one sample each."""
+    """The max-margin classifier and features have the class logits I - J/K for any class sizes n, with W W^T = (P N P)^(1/2) and
+    class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).
+
+    Square roots of P N P and of its pseudo-inverse. sizes: (K,) n, at least one sample each.
+    """
     K = sizes.shape[0]
     found = seli(sizes)
     classifier = found.classifier.gram
@@ -101,19 +106,12 @@ def draw(rng: np.random.Generator) -> jax.Array:
 
 
 THEOREMS = (
-    Theorem(
-        id="seli",
-        status="holds",
-        claim="The max-margin classifier and features have the class logits I - J/K for any class sizes n, with "
-        "W W^T = (P N P)^(1/2) and class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).",
-        origin="[thrampoulidis2022]; proof by the Laplacian's square root derived",
-        predict=predict,
-        measure=measure,
-        evidence=evidence,
-        cases=cases,
-        draw=draw,
-        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite ridge "
-        "is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce differ from their mean "
-        "by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which falls like 1/log.",
+    statements.other(
+        "seli", "[thrampoulidis2022]; proof by the Laplacian's square root derived",
+        predict, measure, cases, draw, evidence=evidence,
+        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite "
+        "ridge is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce "
+        "differ from their mean by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which "
+        "falls like 1/log.",
     ),
-)
+)  # fmt: skip

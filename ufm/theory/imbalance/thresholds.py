@@ -24,10 +24,11 @@ from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import logits
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import effective_c
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory.theorem import Check, below
 
 COUNTS = (40, 7, 7, 2)
 FREE = 16.126800  # the eigenvalue under a free bias
@@ -41,7 +42,11 @@ def same_size(counts: jax.Array) -> jax.Array:
 
 
 def predict_gaps(problem: Problem) -> jax.Array:
-    """(K, K) p_own - p_other of the classes of one size: row k for a sample of class k; zero for classes of other sizes."""
+    """Imbalanced cross-entropy: classes of one size n, among any others, merge to one point iff n <= N^2 l2_W l2_H; otherwise p_own
+    - p_other = 1 - N (l2_W l2_H/n)^(1/2) between them.
+
+    (K, K) p_own - p_other of the classes of one size: row k for a sample of class k; zero for classes of other sizes.
+    """
     gap = jnp.maximum(1 - problem.samples * effective_c(problem) / jnp.sqrt(problem.counts), 0)
     return jnp.where(same_size(problem.counts), gap[:, None], 0)
 
@@ -72,7 +77,11 @@ def largest_eigenvalue(counts: jax.Array, bias: str) -> jax.Array:
 
 
 def predict_collapse(problem: Problem) -> jax.Array:
-    """|G|_2/c at zero, the square root of the eigenvalue over N c: everything collapses iff it is at most 1."""
+    """Imbalanced cross-entropy: features and weights are zero at the minimum iff the largest eigenvalue of (I - J/K) diag(n) (I -
+    J/K), under a free bias of diag(n) - n n^T/N, is at most N^2 l2_W l2_H.
+
+    |G|_2/c at zero, the square root of the eigenvalue over N c: everything collapses iff it is at most 1.
+    """
     return jnp.sqrt(largest_eigenvalue(problem.counts, problem.bias)) / (problem.samples * effective_c(problem))
 
 
@@ -136,32 +145,16 @@ def draw_collapse(rng: np.random.Generator) -> Problem:
 _SHARED = (has_loss(CE), ONE_HOT, PLAIN, PENALISED, ONE_LAYER, is_wide(1))
 
 THEOREMS = (
-    Theorem(
-        id="group-merge",
-        status="holds",
-        claim="Imbalanced cross-entropy: classes of one size n, among any others, merge to one point iff n <= N^2 l2_W l2_H; "
-        "otherwise p_own - p_other = 1 - N (l2_W l2_H/n)^(1/2) between them.",
-        origin="derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
-        assumes=_SHARED,
-        predict=predict_gaps,
-        measure=measure_gaps,
-        evidence=gap_evidence,
-        cases=gap_cases,
-        draw=draw_gaps,
-        notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the imbalance ratio "
-        "R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: relu-imbalance.",
+    statements.other(
+        "group-merge", "derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
+        predict_gaps, measure_gaps, gap_cases, draw_gaps, _SHARED, evidence=gap_evidence,
+        notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the "
+        "imbalance ratio R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: "
+        "relu-imbalance.",
     ),
-    Theorem(
-        id="total-collapse",
-        status="holds",
-        claim="Imbalanced cross-entropy: features and weights are zero at the minimum iff the largest eigenvalue of "
-        "(I - J/K) diag(n) (I - J/K), under a free bias of diag(n) - n n^T/N, is at most N^2 l2_W l2_H.",
-        origin="derived",
-        assumes=(*_SHARED, has_bias("none", "free")),
-        predict=predict_collapse,
-        measure=measure_collapse,
+    statements.other(
+        "total-collapse", "derived",
+        predict_collapse, measure_collapse, collapse_cases, draw_collapse, (*_SHARED, has_bias("none", "free")),
         evidence=collapse_evidence,
-        cases=collapse_cases,
-        draw=draw_collapse,
     ),
-)
+)  # fmt: skip

@@ -20,16 +20,20 @@ from ufm.base.checks import refuse
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import GroupedClasses, Problem, classes_of, grouped, is_one_hot
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """The four scalars as singular triples, for a problem whose design is one of two groups."""
+    """Cross-entropy with two class sizes on one layer, in every bias mode: the minimum is that of a convex program of four scalars;
+    classes of size n_g merge to one point iff n_g <= N^2 l2_W l2_H.
+
+    The four scalars as singular triples, for a problem whose design is one of two groups.
+    """
     n, K, in_A = problem.counts, problem.classes, _in_A(problem)
     K_A = int(in_A.sum())
     found, sizes = scalars_of(problem), _groups_of(problem).sizes
@@ -123,24 +127,13 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
-    minimum_theorem(
-        id="two-group-ce",
-        status="holds",
-        claim="Cross-entropy with two class sizes on one layer, in every bias mode: the minimum is that of a convex program of "
-        "four scalars; classes of size n_g merge to one point iff n_g <= N^2 l2_W l2_H.",
-        origin="derived; setting of [fang2021] and [hong2023]",
-        assumes=(
-            has_loss(CE),
-            Assumption("one-hot classes of exactly two sizes", two_sizes),
-            PLAIN,
-            PENALISED,
-            ONE_LAYER,
-            is_wide(1),
+    statements.minimum(
+        "two-group-ce", "derived; setting of [fang2021] and [hong2023]",
+        predict, cases, draw,
+        (
+            has_loss(CE), Assumption("one-hot classes of exactly two sizes", two_sizes), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
             has_bias("none", "free", "ridge"),
         ),
-        predict=predict,
         view=in_two_groups,
-        cases=cases,
-        draw=draw,
     ),
-)
+)  # fmt: skip

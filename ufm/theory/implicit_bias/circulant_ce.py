@@ -21,7 +21,8 @@ import numpy as np
 
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params, objective
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import Assumption, agreement
 
 
 class CirculantPoint(NamedTuple):
@@ -46,7 +47,11 @@ class Velocity(NamedTuple):
 
 
 def predict(case: CirculantPoint) -> Velocity:
-    """The scalar equations, on their matrices."""
+    """Gradient flow of balanced cross-entropy keeps group-circulant factors, whose 2K spectral numbers obey alpha' = g beta - l
+    alpha, beta' = g alpha - l beta with g from the characters of the group.
+
+    The scalar equations, on their matrices.
+    """
     n, N, ridge = case.problem.counts[0], case.problem.samples, case.problem.l2_H
     z = case.basis @ (case.alpha * case.beta * case.basis[0]) / jnp.sqrt(n)
     g = jnp.sqrt(n) / N * (1 - jax.nn.softmax(z) @ case.characters)
@@ -122,22 +127,15 @@ def _is_group(case: CirculantPoint) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="ce-circulant-flow",
-        status="holds",
-        claim="Gradient flow of balanced cross-entropy keeps group-circulant factors, whose 2K spectral numbers obey "
-        "alpha' = g beta - l alpha, beta' = g alpha - l beta with g from the characters of the group.",
-        origin="derived; the Hadamard case: [garrod2025hadamard]",
-        assumes=(
+    statements.other(
+        "ce-circulant-flow", "derived; the Hadamard case: [garrod2025hadamard]",
+        predict, measure, cases, draw,
+        (
             Assumption("balanced cross-entropy without bias, one column a class", lambda c: is_balanced(c.problem.design)),
             Assumption("equal ridges", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("circulant logits", _is_group),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-11),
         notes="Measured is the velocity in all entries; that it is tangent to the set at each of its points keeps the set.",
     ),
-)
+)  # fmt: skip

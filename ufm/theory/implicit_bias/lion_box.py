@@ -20,7 +20,8 @@ from jax.flatten_util import ravel_pytree
 from ufm.motion.lion import lion_k
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Assumption, Check, agreement, below, relative_error
 
 _STEPS = 40
 
@@ -46,7 +47,10 @@ class Step(NamedTuple):
 
 
 def predict_excess(run: Run) -> jax.Array:
-    """(T+1,) bounds (1 - eta l)^t max(|x_i| - 1/l, 0) of the excess over the box."""
+    """The excess of Lion over the box |x_i| <= 1/decay shrinks at least by 1 - eta decay a step; the box is never left.
+
+    (T+1,) bounds (1 - eta l)^t max(|x_i| - 1/l, 0) of the excess over the box.
+    """
     start = jnp.max(jnp.abs(ravel_pytree(run.x)[0])) - 1 / run.decay
     return (1 - run.eta * run.decay) ** jnp.arange(_STEPS + 1.0) * jnp.maximum(start, 0)
 
@@ -80,7 +84,11 @@ def in_box(run: Run, predicted: jax.Array, measured: jax.Array) -> list[Check]:
 
 
 def predict_step(run: Run) -> Step:
-    """Frank-Wolfe with step eta l; gradients of cross-entropy in closed form, vertices of the ball by a square root."""
+    """Without momentum Lion is Frank-Wolfe with step eta decay on a box, and Muon with an exact matrix sign on a spectral ball; the
+    gap is K(grad f) + decay <x, grad f>.
+
+    Frank-Wolfe with step eta l; gradients of cross-entropy in closed form, vertices of the ball by a square root.
+    """
     (W,), H, _ = run.x
     G = (jax.nn.softmax(W @ H, axis=0) - run.problem.targets) / run.problem.samples
     g = Params((G @ H.T,), W.T @ G, None)
@@ -158,30 +166,13 @@ _ASSUMES = (Assumption("eta decay <= 1", lambda run: float(run.eta * run.decay) 
 _SOURCE = "[chen2024]"
 
 THEOREMS = (
-    Theorem(
-        id="lion-box",
-        status="holds",
-        claim="The excess of Lion over the box |x_i| <= 1/decay shrinks at least by 1 - eta decay a step; the box is never left.",
-        origin=_SOURCE,
-        assumes=_ASSUMES,
-        predict=predict_excess,
-        measure=measure_excess,
-        cases=cases,
-        draw=draw,
-        evidence=in_box,
+    statements.other(
+        "lion-box", _SOURCE,
+        predict_excess, measure_excess, cases, draw, _ASSUMES, evidence=in_box,
         notes="Equality holds where every entry outside the box is pushed outwards throughout.",
     ),
-    Theorem(
-        id="lion-frank-wolfe",
-        status="holds",
-        claim="Without momentum Lion is Frank-Wolfe with step eta decay on a box, and Muon with an exact matrix sign on a "
-        "spectral ball; the gap is K(grad f) + decay <x, grad f>.",
-        origin=_SOURCE + "; the matrix sign derived",
-        assumes=_ASSUMES,
-        predict=predict_step,
-        measure=measure_step,
-        cases=step_cases,
-        draw=draw_step,
-        evidence=agreement(1e-9),
+    statements.other(
+        "lion-frank-wolfe", _SOURCE + "; the matrix sign derived",
+        predict_step, measure_step, step_cases, draw_step, _ASSUMES, evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

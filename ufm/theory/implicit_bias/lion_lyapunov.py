@@ -20,7 +20,8 @@ from jax.flatten_util import ravel_pytree
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below
+from ufm.theory import statements
+from ufm.theory.theorem import Assumption, Check, agreement, below
 
 
 class State(NamedTuple):
@@ -37,7 +38,11 @@ class State(NamedTuple):
 
 
 def predict(state: State) -> jax.Array:
-    """V', from grad K(m) = m/sqrt(m^2 + s^2) and grad K*(y) = s y/sqrt(1 - y^2)."""
+    """The flow of Lion-K falls along V = a f + (g/l) K*(l x) + c (K*(l x) + K(m) - l <x, m>), at a rate that is the sum of two
+    monotone brackets.
+
+    V', from grad K(m) = m/sqrt(m^2 + s^2) and grad K*(y) = s y/sqrt(1 - y^2).
+    """
     gradient = jax.grad(partial(objective, state.problem))(state.x)
     x, m, g = (ravel_pytree(p)[0] for p in (state.x, state.m, gradient))
     gamma, epsilon, decay, s = state.gamma, state.epsilon, state.decay, state.smoothing
@@ -105,21 +110,13 @@ def draw(rng: np.random.Generator) -> State:
 
 
 THEOREMS = (
-    Theorem(
-        id="lion-k-lyapunov",
-        status="holds",
-        claim="The flow of Lion-K falls along V = a f + (g/l) K*(l x) + c (K*(l x) + K(m) - l <x, m>), at a rate that is the sum "
-        "of two monotone brackets.",
-        origin="[chen2024]; identity derived",
-        assumes=(
+    statements.other(
+        "lion-k-lyapunov", "[chen2024]; identity derived",
+        predict, measure, cases, draw,
+        (
             Assumption("epsilon gamma <= 1", lambda c: bool(c.epsilon * c.gamma <= 1)),
             Assumption("a point inside the box", lambda c: float(jnp.max(jnp.abs(ravel_pytree(c.x)[0])) * c.decay) < 1),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-        notes="Measured with the smooth K = sum sqrt(m^2 + s^2); the sign of Lion is its limit s -> 0.",
+        evidence=evidence, notes="Measured with the smooth K = sum sqrt(m^2 + s^2); the sign of Lion is its limit s -> 0.",
     ),
-)
+)  # fmt: skip

@@ -19,7 +19,8 @@ import optax
 from ufm.motion.log_domain import descend_log
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import Assumption, agreement
 
 _STEPS, _EVERY, _STEP = 24_000, 400, 0.9
 
@@ -47,7 +48,11 @@ class Direction(NamedTuple):
 
 
 def predict(case: Start) -> Direction:
-    """The simplex, and the sums of the start."""
+    """Gradient flow of balanced cross-entropy without ridge turns random starts to the simplex: the centred classifier and the
+    features collapse, the margin over |theta|^2 tends to 1/(2 sqrt(n)(K-1)), the column sums of W stay.
+
+    The simplex, and the sums of the start.
+    """
     problem = case.problem
     K, n = problem.classes, problem.counts[0]
     simplex = (jnp.eye(K) - 1 / K) / (K - 1)
@@ -100,23 +105,16 @@ def draw(rng: np.random.Generator) -> Start:
 
 
 THEOREMS = (
-    Theorem(
-        id="ce-implicit-bias",
-        status="numerical",
-        claim="Gradient flow of balanced cross-entropy without ridge turns random starts to the simplex: the centred "
-        "classifier and the features collapse, the margin over |theta|^2 tends to 1/(2 sqrt(n)(K-1)), the column sums of W stay.",
-        origin="[ji2022]; smoothed margin: [lyu2020]; limit of the margin derived",
-        assumes=(
+    statements.other(
+        "ce-implicit-bias", "[ji2022]; smoothed margin: [lyu2020]; limit of the margin derived",
+        predict, measure, cases, draw,
+        (
             Assumption("balanced cross-entropy, one layer, no bias", lambda c: is_balanced(c.problem.design)),
             Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
             Assumption("d >= K - 1", lambda c: c.problem.widths[0] >= c.problem.classes - 1),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(5e-4, sums=1e-9, fall=1e-9),
+        status="numerical", evidence=agreement(5e-4, sums=1e-9, fall=1e-9),
         notes="Proved are convergence in direction to KKT points of the margin problem, of which the simplex is the global "
         "minimiser, and that the others can be left; that random starts leave them is measured.",
     ),
-)
+)  # fmt: skip

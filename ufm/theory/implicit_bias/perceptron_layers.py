@@ -19,7 +19,8 @@ import numpy as np
 from ufm.losses import CE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import Assumption, agreement
 
 _ONE_LAYER_STEPS, _ONE_LAYER_SIZE = 40, 1e13
 _TWO_LAYER_STEPS, _TWO_LAYER_SIZE = 6, 1e9
@@ -40,7 +41,11 @@ class Growth(NamedTuple):
 
 
 def predict_frozen(case: Layers) -> jax.Array:
-    """(T, K, d) iterates of the multiclass perceptron."""
+    """With fixed features and W_0 = 0, gradient descent of cross-entropy at step g -> infinity has W/g on the path of the
+    multiclass batch perceptron, ties shared evenly.
+
+    (T, K, d) iterates of the multiclass perceptron.
+    """
     (W,), H, _ = case.params
 
     def step(P: jax.Array, _: None) -> tuple:
@@ -64,7 +69,11 @@ def measure_frozen(case: Layers, key: jax.Array) -> jax.Array:
 
 
 def predict_both(case: Layers) -> Growth:
-    """The recursion of w and h."""
+    """At step g -> infinity both layers grow like g^t, and their limits over g^t obey w+ = -E h^T, h+ = -w^T E with the mistakes E
+    of the argmax, until a sample is first classified.
+
+    The recursion of w and h.
+    """
     (W,), H, _ = case.params
 
     def step(carry: tuple, first: jax.Array) -> tuple:
@@ -154,32 +163,14 @@ _ASSUMES = (
 _SOURCE = "derived, after [tyurin2024]"
 
 THEOREMS = (
-    Theorem(
-        id="perceptron-fixed-features",
-        status="holds",
-        claim="With fixed features and W_0 = 0, gradient descent of cross-entropy at step g -> infinity has W/g on the path of "
-        "the multiclass batch perceptron, ties shared evenly.",
-        origin=_SOURCE,
-        assumes=_ASSUMES,
-        predict=predict_frozen,
-        measure=measure_frozen,
-        cases=frozen_cases,
-        draw=draw,
-        evidence=agreement(1e-9),
+    statements.other(
+        "perceptron-fixed-features", _SOURCE,
+        predict_frozen, measure_frozen, frozen_cases, draw, _ASSUMES, evidence=agreement(1e-9),
     ),
-    Theorem(
-        id="perceptron-two-layers",
-        status="holds",
-        claim="At step g -> infinity both layers grow like g^t, and their limits over g^t obey w+ = -E h^T, h+ = -w^T E with "
-        "the mistakes E of the argmax, until a sample is first classified.",
-        origin=_SOURCE,
-        assumes=_ASSUMES,
-        predict=predict_both,
-        measure=measure_both,
-        cases=both_cases,
-        draw=draw,
-        evidence=each_step,
-        notes="After the first classified sample the leading order alone no longer decides: its features stay behind by a power "
-        "of g, and the argmax there depends on terms of lower order.",
+    statements.other(
+        "perceptron-two-layers", _SOURCE,
+        predict_both, measure_both, both_cases, draw, _ASSUMES, evidence=each_step,
+        notes="After the first classified sample the leading order alone no longer decides: its features stay behind by a "
+        "power of g, and the argmax there depends on terms of lower order.",
     ),
-)
+)  # fmt: skip

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Assumption, Check, agreement, relative_error
 
 _STEPS, _STEP_SIZE = 60, 1e13
 
@@ -48,7 +49,11 @@ class Mistakes(NamedTuple):
 
 
 def predict_path(case: Separable) -> Paths:
-    """The batch perceptron."""
+    """Gradient descent of logistic regression from zero, divided by its step, is the batch perceptron as the step grows; with steps
+    divided by the mass of sigmoids, the normalised one.
+
+    The batch perceptron.
+    """
 
     def run(normalised: bool) -> jax.Array:
         def step(p: jax.Array, _: None) -> tuple:
@@ -70,7 +75,11 @@ def measure_path(case: Separable, key: jax.Array) -> Paths:
 
 
 def predict_mistakes(case: Separable) -> Mistakes:
-    """Upper bounds of steps and growth, a lower bound of progress."""
+    """Gradient descent at a huge step classifies all samples within n R^2/mu^2 + 1 steps, normalised within R^2/mu^2 + 1, by the
+    two bounds of Novikoff on p_T.
+
+    Upper bounds of steps and growth, a lower bound of progress.
+    """
     margin, square, n = jnp.min(case.v @ case.u), jnp.max(jnp.sum(case.v**2, axis=1)), len(case.v)
     both = jnp.ones((2,), case.v.dtype)
     return Mistakes(jnp.asarray([n, 1]) * square / margin**2 + 1, margin * both, square * both)
@@ -155,31 +164,13 @@ _ASSUMES = (
 )
 
 THEOREMS = (
-    Theorem(
-        id="perceptron-large-step",
-        status="holds",
-        claim="Gradient descent of logistic regression from zero, divided by its step, is the batch perceptron as the step "
-        "grows; with steps divided by the mass of sigmoids, the normalised one.",
-        origin="[tyurin2024]; normalised form derived",
-        assumes=_ASSUMES,
-        predict=predict_path,
-        measure=measure_path,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9),
+    statements.other(
+        "perceptron-large-step", "[tyurin2024]; normalised form derived",
+        predict_path, measure_path, cases, draw, _ASSUMES, evidence=agreement(1e-9),
         notes="Ties after the start, which symmetric data can bring, leave the choice to terms of order 1/step.",
     ),
-    Theorem(
-        id="perceptron-mistakes",
-        status="holds",
-        claim="Gradient descent at a huge step classifies all samples within n R^2/mu^2 + 1 steps, normalised within "
-        "R^2/mu^2 + 1, by the two bounds of Novikoff on p_T.",
-        origin="[novikoff1962]; batch and normalised forms derived",
-        assumes=_ASSUMES,
-        predict=predict_mistakes,
-        measure=measure_mistakes,
-        cases=cases,
-        draw=draw,
-        evidence=bounded,
+    statements.other(
+        "perceptron-mistakes", "[novikoff1962]; batch and normalised forms derived",
+        predict_mistakes, measure_mistakes, cases, draw, _ASSUMES, evidence=bounded,
     ),
-)
+)  # fmt: skip

@@ -18,9 +18,10 @@ import numpy as np
 
 from ufm.problem.params import Params, logits, objective
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
 from ufm.theory.kit.integrate import integrate
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 _HIGHEST = 60.0
 _NODES = np.polynomial.legendre.leggauss(64)
@@ -36,7 +37,11 @@ class SimplexPath(NamedTuple):
 
 
 def predict_flow(case: SimplexStart) -> SimplexPath:
-    """s(t) from t(s): by the exponential integral for two trained factors, by quadrature in s for more."""
+    """Without ridge, flow of cross-entropy from balanced simplex factors keeps the simplex, and its scale s solves one scalar
+    equation: an exponential integral for M = 1, a quadrature for deeper models.
+
+    s(t) from t(s): by the exponential integral for two trained factors, by quadrature in s for more.
+    """
     K, n, L = case.problem.classes, case.problem.counts[0], 1 + jnp.sum(case.trained)
     s0 = logit_scale(logits(case.problem, case.params))
     q = 2 - 2 / L
@@ -86,17 +91,8 @@ def _integrate(case: SimplexStart) -> SimplexPath:
 
 
 THEOREMS = (
-    Theorem(
-        id="ce-simplex-flow",
-        status="holds",
-        claim="Without ridge, flow of cross-entropy from balanced simplex factors keeps the simplex, and its scale s solves "
-        "one scalar equation: an exponential integral for M = 1, a quadrature for deeper models.",
-        origin="derived, for the model of [ji2022]",
-        assumes=ASSUMES,
-        predict=predict_flow,
-        measure=measure_flow,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-8),
+    statements.other(
+        "ce-simplex-flow", "derived, for the model of [ji2022]",
+        predict_flow, measure_flow, cases, draw, ASSUMES, evidence=agreement(1e-8),
     ),
-)
+)  # fmt: skip

@@ -16,8 +16,9 @@ import numpy as np
 
 from ufm.motion.log_domain import log_objective
 from ufm.problem.params import Params, end_to_end, logits
+from ufm.theory import statements
 from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
-from ufm.theory.theorem import Check, Theorem, agreement, refuting
+from ufm.theory.theorem import Check, agreement, refuting
 
 _NODES = np.polynomial.legendre.leggauss(64)
 _LATE = (1e7, 1e9)
@@ -33,7 +34,11 @@ class Rate(NamedTuple):
 
 
 def predict_rate(case: SimplexStart) -> Rate:
-    """q = 2 - 2/L, (K-1)/c, and the growth 1/L of the norm."""
+    """Without ridge the loss of L = M + 1 trained factors on the simplex falls like (K-1)/(c t log^q t) with q = 2 - 2/L and c = L
+    n^(-1/L), and |theta| grows like (log t)^(1/L).
+
+    q = 2 - 2/L, (K-1)/c, and the growth 1/L of the norm.
+    """
     K, n, L = case.problem.classes, case.problem.counts[0], 1 + jnp.sum(case.trained)
     c = L * n ** (-1 / L)
     return Rate(2 - 2 / L, jnp.log((K - 1) / c), 1 / L, 0.5 * jnp.log(L * (K - 1)) + jnp.log(n) / (2 * L))
@@ -47,7 +52,10 @@ class Exponents(NamedTuple):
 
 
 def predict_one_over_t(case: SimplexStart) -> Exponents:
-    """The claim: f t and |theta|/log t tend to constants, as for one trained factor."""
+    """Without ridge the cross-entropy of an unconstrained feature model falls like 1/t and its norm grows like log t.
+
+    The claim: f t and |theta|/log t tend to constants, as for one trained factor.
+    """
     del case
     return Exponents(jnp.zeros(()), jnp.ones(()))
 
@@ -111,30 +119,14 @@ def _late_rate(case: SimplexStart) -> Rate:
 _SOURCE = "derived, for the model of [ji2022]"
 
 THEOREMS = (
-    Theorem(
-        id="ce-simplex-rate",
-        status="holds",
-        claim="Without ridge the loss of L = M + 1 trained factors on the simplex falls like (K-1)/(c t log^q t) with "
-        "q = 2 - 2/L and c = L n^(-1/L), and |theta| grows like (log t)^(1/L).",
-        origin=_SOURCE + "; exponents as in [lyu2020]",
-        assumes=ASSUMES,
-        predict=predict_rate,
-        measure=measure_rate,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-4, scale=1.0),
+    statements.other(
+        "ce-simplex-rate", _SOURCE + "; exponents as in [lyu2020]",
+        predict_rate, measure_rate, cases, draw, ASSUMES, evidence=agreement(1e-4, scale=1.0),
         notes="Measured between log t = 1e7 and 1e9; the relative correction is q^2 log log t / log t.",
     ),
-    Theorem(
-        id="ce-simplex-rate-one-over-t",
-        status="refuted",
-        claim="Without ridge the cross-entropy of an unconstrained feature model falls like 1/t and its norm grows like log t.",
-        origin="the rate of logistic regression ([soudry2018]), carried over to two and more factors",
-        assumes=ASSUMES,
-        predict=predict_one_over_t,
-        measure=measure_exponents,
-        cases=cases,
-        evidence=_against_one_over_t,
+    statements.other(
+        "ce-simplex-rate-one-over-t", "the rate of logistic regression ([soudry2018]), carried over to two and more factors",
+        predict_one_over_t, measure_exponents, cases, assumes=ASSUMES, status="refuted", evidence=_against_one_over_t,
         notes="What holds: both rates with one trained factor, that is with frozen features; ce-simplex-rate for more.",
     ),
-)
+)  # fmt: skip

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.search.max_margin import MaxMargin, centred_supports, max_margin, support_excess
-from ufm.theory.theorem import Check, Claim, Refutation, Theorem, below, counterexample
+from ufm.theory import statements
+from ufm.theory.theorem import Check, Claim, Refutation, below, counterexample
 
 _CLEAR = 1e-4  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least
 _ROUNDING = 1e-10
@@ -42,7 +43,11 @@ class Lowered(NamedTuple):
 
 
 def predict(supports: jax.Array) -> Proxy:
-    """The certificate of P S from its singular value decomposition alone."""
+    """The centred support matrix P S is the max-margin solution if no entry of its polar factor off the supports is above zero, and
+    only if, where the rank of P S is full.
+
+    The certificate of P S from its singular value decomposition alone.
+    """
     V, m = supports.shape
     s = jnp.linalg.svd(centred_supports(supports), compute_uv=False)
     rank = jnp.sum(s > 1e-10 * jnp.maximum(s[0], 1))
@@ -102,7 +107,10 @@ def draw(rng: np.random.Generator) -> jax.Array:
 
 
 def predict_claim(case: Lowered) -> Claim:
-    """|P S|_*, the minimum if P S were the solution; for dense supports, where it is."""
+    """The centred support matrix is always the max-margin solution of next-token prediction.
+
+    |P S|_*, the minimum if P S were the solution; for dense supports, where it is.
+    """
     return Claim(*(jnp.sum(jnp.linalg.svd(centred_supports(S), compute_uv=False)) for S in (case.supports, _matrix(_DENSE))))
 
 
@@ -132,29 +140,17 @@ def _matrix(contexts: str) -> Any:
 _SOURCE = "the proxy: [zhao2024]; certificate derived"
 
 THEOREMS = (
-    Theorem(
-        id="ntp-mm-certificate",
-        status="holds",
-        claim="The centred support matrix P S is the max-margin solution if no entry of its polar factor off the supports is above "
-        "zero, and only if, where the rank of P S is full.",
-        origin=_SOURCE,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-        notes="Without the condition on the rank the converse is false: one case has an entry above zero, yet P S is the minimum. "
-        "Full rank: min(distinct tokens - 1, distinct contexts).",
+    statements.other(
+        "ntp-mm-certificate", _SOURCE,
+        predict, measure, cases, draw, evidence=evidence,
+        notes="Without the condition on the rank the converse is false: one case has an entry above zero, yet P S is the "
+        "minimum. Full rank: min(distinct tokens - 1, distinct contexts).",
     ),
-    Theorem(
-        id="ntp-mm-centred",
-        status="refuted",
-        claim="The centred support matrix is always the max-margin solution of next-token prediction.",
-        origin=f"natural reading of {_SOURCE}",
-        predict=predict_claim,
-        measure=measure_lowered,
-        cases=counterexamples,
+    statements.other(
+        "ntp-mm-centred", f"natural reading of {_SOURCE}",
+        predict_claim, measure_lowered, counterexamples, status="refuted",
         evidence=counterexample(1e-9, claimed=1e-7, where_it_holds=1e-7),
-        notes="|P S|_* = 2.978437; the minimum is 2.976805. What holds: ntp-mm-certificate; one-hot, uniform and dense supports.",
+        notes="|P S|_* = 2.978437; the minimum is 2.976805. What holds: ntp-mm-certificate; one-hot, uniform and dense "
+        "supports.",
     ),
-)
+)  # fmt: skip

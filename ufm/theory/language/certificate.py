@@ -18,7 +18,8 @@ from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
 from ufm.search.solution import Solution, solve
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
-from ufm.theory.theorem import Check, Theorem, below, gap_checks
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, gap_checks
 
 _WIDE = 12
 _CLEAR = 0.1  # of the largest singular value: a smaller one beyond d costs next to nothing
@@ -33,7 +34,11 @@ class Searched(NamedTuple):
 
 
 def predict(problem: Problem) -> float:
-    """The relative gap where d holds the rank of the wide minimum: zero."""
+    """The dual bound of next-token prediction with soft labels is its minimum where d holds the rank of the convex one (d >= V - 1
+    always does), and a strict lower bound elsewhere, V > d included.
+
+    The relative gap where d holds the rank of the wide minimum: zero.
+    """
     del problem
     return 0.0
 
@@ -85,16 +90,5 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
-    Theorem(
-        id="ntp-certificate",
-        status="holds",
-        claim="The dual bound of next-token prediction with soft labels is its minimum where d holds the rank of the convex one "
-        "(d >= V - 1 always does), and a strict lower bound elsewhere, V > d included.",
-        origin="setting: [zhao2024]; derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-    ),
+    statements.other("ntp-certificate", "setting: [zhao2024]; derived", predict, measure, cases, draw, evidence=evidence),
 )

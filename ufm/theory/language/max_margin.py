@@ -13,13 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.search.max_margin import max_margin
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import agreement
 
 _STARTS = 3
 
 
 def predict(supports: jax.Array) -> dict[str, Any]:
-    """The minimum, and the bound of its dual, which equals it."""
+    """Douglas-Rachford on logits, both steps exact, reaches the minimum of the max-margin problem over factors, and its own duality
+    gap proves it.
+
+    The minimum, and the bound of its dual, which equals it.
+    """
     found = max_margin(supports)
     return {"value": found.value, "lower_bound": found.lower_bound}
 
@@ -92,16 +97,8 @@ def draw(rng: np.random.Generator) -> jax.Array:
 
 
 THEOREMS = (
-    Theorem(
-        id="ntp-max-margin",
-        status="holds",
-        claim="Douglas-Rachford on logits, both steps exact, reaches the minimum of the max-margin problem over factors, and its "
-        "own duality gap proves it.",
-        origin="program: [zhao2024]; algorithm: [douglas1956] and [lions1979]; dual bound derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-8, scale=1.0),
+    statements.other(
+        "ntp-max-margin", "program: [zhao2024]; algorithm: [douglas1956] and [lions1979]; dual bound derived",
+        predict, measure, cases, draw, evidence=agreement(1e-8, scale=1.0),
     ),
-)
+)  # fmt: skip

@@ -24,7 +24,8 @@ from ufm.problem.params import column_weights, logits
 from ufm.search.max_margin import max_margin
 from ufm.search.solution import solve
 from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
-from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, gap_checks, relative_error
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*
 
@@ -45,7 +46,11 @@ class Found(NamedTuple):
 
 
 def predict(problem: Problem) -> Limit:
-    """Logarithms of the labels, and the max-margin problem of their supports."""
+    """Next-token probabilities at the minimum are within tau/pi_j of the labels, so in-support logits tend to log p_j at rate tau;
+    the probability off the supports over tau is below |L_mm|_*, and tends to it.
+
+    Logarithms of the labels, and the max-margin problem of their supports.
+    """
     labels = problem.targets[:, :: problem.groups[0]]
     return Limit(_in_support(jnp.log(jnp.where(labels > 0, labels, 1)), labels), max_margin(labels > 0).value)
 
@@ -108,17 +113,9 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
-    Theorem(
-        id="ntp-in-support",
-        status="holds",
-        claim="Next-token probabilities at the minimum are within tau/pi_j of the labels, so in-support logits tend to log p_j "
-        "at rate tau; the probability off the supports over tau is below |L_mm|_*, and tends to it.",
-        origin="limits: [zhao2024]; bounds at every ridge derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived",
+        predict, measure, cases, draw, evidence=evidence,
         notes="Logits turn to L_mm as slowly as 1/log(1/tau): what is held against it is a dual bound, within 2/log(1/tau).",
     ),
-)
+)  # fmt: skip

@@ -25,14 +25,19 @@ from ufm.problem import Problem, run_starts
 from ufm.problem.params import column_weights
 from ufm.search.solution import solve
 from ufm.settings.language import uniform_supports
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
-from ufm.theory.minimum import Measured, examine_point, measured_minimum, minimum_theorem
 from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.statements.minima import Measured, examine_point, measured_minimum
 from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """Z = g P S with the g above; n samples a context and weights of any sum by tau sqrt(n)/sum in place of tau."""
+    """Next-token prediction over all supports of k of V tokens: logits g P S, e^g = ((V-k)/k)(1/q - 1), where q = tau (V-1)
+    sqrt(C(V-2,k-1)) is the probability off the support; zero iff q >= (V-k)/V.
+
+    Z = g P S with the g above; n samples a context and weights of any sum by tau sqrt(n)/sum in place of tau.
+    """
     V, labels = problem.classes, problem.targets[:, run_starts(problem.groups)]
     m = labels.shape[1]
     k = jnp.sum(labels[:, 0] > 0)
@@ -116,18 +121,11 @@ _EVEN_DESIGN = Assumption(
 )
 
 THEOREMS = (
-    minimum_theorem(
-        id="ntp-uniform-supports",
-        status="holds",
-        claim="Next-token prediction over all supports of k of V tokens: logits g P S, e^g = ((V-k)/k)(1/q - 1), where "
-        "q = tau (V-1) sqrt(C(V-2,k-1)) is the probability off the support; zero iff q >= (V-k)/V.",
-        origin="setting: [zhao2024]; closed form derived",
-        assumes=(has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN),
-        predict=predict,
-        measure=measure,
-        geometry_tolerance=1e-5,  # the curvature vanishes at the threshold, and with the ridge
-        cases=cases,
-        draw=draw,
+    statements.minimum(
+        "ntp-uniform-supports", "setting: [zhao2024]; closed form derived",
+        predict, cases, draw,
+        (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN), measure=measure,
+        geometry_tolerance=1e-5,
         notes="Proved for every 2-design: supports of one size in which each pair of tokens meets equally often.",
     ),
-)
+)  # fmt: skip

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm import metrics
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below
 
 K, DIM = 5, 7  # one program for all cases
 _LABELS = np.repeat(np.arange(K), 2 * DIM)
@@ -35,7 +36,11 @@ class Cloud(NamedTuple):
 
 
 def predict(case: Cloud) -> dict[str, jax.Array]:
-    """The metrics in closed form; those in `RATIOS` with the offset, the others without."""
+    """The metrics of collapse are elementary functions between the orthogonal frame and the simplex with isotropic variability, and
+    float32 samples give what their float64 copies give, at full collapse and far from the origin too.
+
+    The metrics in closed form; those in `RATIOS` with the offset, the others without.
+    """
     a, t, s, r, _ = case
     e, last = 2 * t - t**2, (1 - t) ** 2
     traces = K * s**2 / ((K - 1) * a**2)
@@ -136,18 +141,10 @@ def draw(rng: np.random.Generator) -> Cloud:
 
 
 THEOREMS = (
-    Theorem(
-        id="metrics-at-collapse",
-        status="holds",
-        claim="The metrics of collapse are elementary functions between the orthogonal frame and the simplex with isotropic "
-        "variability, and float32 samples give what their float64 copies give, at full collapse and far from the origin too.",
-        origin="derived; metrics of [papyan2020]; [tirer2023]; [xu2023]; [galanti2022]; [liu2023]; [wu2024]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-        notes="Centred means are a simplex for every t: NC2 and NC3 of centred means cannot tell the limits with and without a "
-        "bias apart; Gram matrices and cosines of uncentred means can.",
+    statements.other(
+        "metrics-at-collapse", "derived; metrics of [papyan2020]; [tirer2023]; [xu2023]; [galanti2022]; [liu2023]; [wu2024]",
+        predict, measure, cases, draw, evidence=evidence,
+        notes="Centred means are a simplex for every t: NC2 and NC3 of centred means cannot tell the limits with and "
+        "without a bias apart; Gram matrices and cosines of uncentred means can.",
     ),
-)
+)  # fmt: skip

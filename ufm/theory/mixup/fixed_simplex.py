@@ -24,15 +24,19 @@ from ufm.losses import CE
 from ufm.problem import Problem, run_starts
 from ufm.problem.params import Params, column_weights, data_term, end_to_end
 from ufm.settings.mixup import mixup_problem, mixup_types
+from ufm.theory import statements
 from ufm.theory.assumptions import has_bias, has_loss
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, two_classes, two_logits
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Assumption
 
 
 def predict(problem: Problem) -> Prediction:
-    """Features of every column from two scalars each (one for K = 2)."""
+    """Under mixup and a fixed simplex classifier, features of one class align with its row and mixed features lie in the plane of
+    their two rows, at the minimiser of a convex potential of two scalars.
+
+    Features of every column from two scalars each (one for K = 2).
+    """
     K, W = problem.classes, end_to_end(problem, ())
     om2 = jnp.sum(W**2) / (K - 1)
     kappa = om2 * column_weights(problem) / (problem.l2_H * problem.multiplicity)
@@ -86,21 +90,12 @@ def _fixed_simplex(p: Problem) -> bool:
 
 
 THEOREMS = (
-    minimum_theorem(
-        id="mixup-fixed-simplex",
-        status="holds",
-        claim="Under mixup and a fixed simplex classifier, features of one class align with its row and mixed features "
-        "lie in the plane of their two rows, at the minimiser of a convex potential of two scalars.",
-        origin="setting: [fisher2024]; closed form derived",
-        assumes=(
-            has_loss(CE),
-            has_bias("none"),
-            Assumption("a fixed simplex classifier, no trained weights", _fixed_simplex),
-            MIXES_TWO,
+    statements.minimum(
+        "mixup-fixed-simplex", "setting: [fisher2024]; closed form derived",
+        predict, cases, draw,
+        (
+            has_loss(CE), has_bias("none"), Assumption("a fixed simplex classifier, no trained weights", _fixed_simplex), MIXES_TWO,
             Assumption("free features without proximity term", lambda p: p.features == "free" and p.H0 is None),
         ),
-        predict=predict,
-        cases=cases,
-        draw=draw,
     ),
-)
+)  # fmt: skip

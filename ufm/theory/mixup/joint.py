@@ -27,8 +27,8 @@ from ufm.problem import Problem, run_starts
 from ufm.problem.params import column_weights, data_term
 from ufm.search.roots import increasing_root
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types, same_class_probability
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, squared_length, two_classes, two_logits
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
@@ -103,7 +103,11 @@ def _learned_size(classes: int, t: jax.Array, ridge: jax.Array, rate: jax.Array,
 
 
 def predict(problem: Problem) -> Prediction:
-    """W W^T = om2 (I - J/K) with om2 the root, and the features of a fixed simplex of that size."""
+    """Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its features those of
+    a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.
+
+    W W^T = om2 (I - J/K) with om2 the root, and the features of a fixed simplex of that size.
+    """
     K = problem.classes
     ridge = problem.l2_H * problem.multiplicity
     rate = column_weights(problem) / ridge
@@ -172,25 +176,13 @@ def _is_class_symmetric(p: Problem) -> bool:
 
 
 THEOREMS = (
-    minimum_theorem(
-        id="mixup-joint-scalar",
-        status="holds",
-        claim="Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its "
-        "features those of a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.",
-        origin="derived; setting: [fisher2024], where the simplex is assumed",
-        assumes=(
-            has_loss(CE),
-            has_bias("none", "free", "ridge"),
-            PLAIN,
-            PENALISED,
-            ONE_LAYER,
-            is_wide(1),
-            MIXES_TWO,
+    statements.minimum(
+        "mixup-joint-scalar", "derived; setting: [fisher2024], where the simplex is assumed",
+        predict, cases, draw,
+        (
+            has_loss(CE), has_bias("none", "free", "ridge"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), MIXES_TWO,
             Assumption("equal column weights, and targets whose probabilities are the same for all classes", _is_class_symmetric),
         ),
         general=True,
-        predict=predict,
-        cases=cases,
-        draw=draw,
     ),
-)
+)  # fmt: skip

@@ -14,12 +14,17 @@ import numpy as np
 from jax import lax
 
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.mixup.features import MixedSamples, TwoLogits, found_logits
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 
 def predict(samples: MixedSamples) -> TwoLogits:
-    """x and y of every sample, from the root log Den and Lambert's function."""
+    """Under mixup and a fixed simplex classifier each logit is Lambert's function of the softmax's denominator, which solves one
+    scalar equation; the minimum over features has no other form.
+
+    x and y of every sample, from the root log Den and Lambert's function.
+    """
     K, kappa = jnp.asarray(samples.classes), jnp.asarray(samples.kappa)
 
     def logit(log_den: jax.Array, t: jax.Array, K: jax.Array, kappa: jax.Array) -> jax.Array:
@@ -65,16 +70,8 @@ def draw(rng: np.random.Generator) -> MixedSamples:
 
 
 THEOREMS = (
-    Theorem(
-        id="mixup-fixed-simplex-lambert",
-        status="holds",
-        claim="Under mixup and a fixed simplex classifier each logit is Lambert's function of the softmax's denominator, which "
-        "solves one scalar equation; the minimum over features has no other form.",
-        origin="derived; setting: [fisher2024]",
-        predict=predict,
-        measure=found_logits,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-9),
+    statements.other(
+        "mixup-fixed-simplex-lambert", "derived; setting: [fisher2024]",
+        predict, found_logits, cases, draw, evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.theory import statements
 from ufm.theory.mixup.features import MixedSamples, TwoLogits, found_logits
 from ufm.theory.mixup.lambert import log_lambert
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory.theorem import Check, below
 
 _FACTOR = 10.0  # between the two kappas at which errors are compared
 
@@ -30,7 +31,11 @@ class Approach(NamedTuple):
 
 
 def predict(samples: MixedSamples) -> Approach:
-    """Both limits at two kappas: that of weak ridges for kappa > 1, that of strong ridges below."""
+    """Under mixup and a fixed simplex classifier, as the ridge vanishes the two logits differ by the log-odds of lambda while their
+    sum grows like 2 log kappa; as it grows, features become linear in the targets.
+
+    Both limits at two kappas: that of weak ridges for kappa > 1, that of strong ridges below.
+    """
     K, t, kappa = (jnp.asarray(x) for x in samples)
 
     def at(kappa: jax.Array) -> TwoLogits:
@@ -88,16 +93,8 @@ def draw(rng: np.random.Generator) -> MixedSamples:
 
 
 THEOREMS = (
-    Theorem(
-        id="mixup-limits",
-        status="holds",
-        claim="Under mixup and a fixed simplex classifier, as the ridge vanishes the two logits differ by the log-odds of lambda "
-        "while their sum grows like 2 log kappa; as it grows, features become linear in the targets.",
-        origin="derived; the channels along decision boundaries are observed in [fisher2024]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "mixup-limits", "derived; the channels along decision boundaries are observed in [fisher2024]",
+        predict, measure, cases, draw, evidence=evidence,
     ),
-)
+)  # fmt: skip

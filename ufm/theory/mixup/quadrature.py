@@ -19,8 +19,9 @@ from scipy.optimize import brentq
 from scipy.special import wrightomega
 
 from ufm.settings.mixup import enough_nodes, lambda_nodes
+from ufm.theory import statements
 from ufm.theory.mixup.joint import learned_mixup
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 _FEW = 6
 _LARGEST = 300.0  # kappa of the cases, which share the nodes it needs
@@ -44,7 +45,11 @@ class Averages(NamedTuple):
 
 
 def predict(case: BetaMixing) -> Averages:
-    """Moments of the beta distribution in closed form, and the product that nodes fall short by."""
+    """R Gauss-Jacobi nodes average over Beta(alpha, alpha) exactly up to degree 2R - 1, and fall short at degree 2R by a known
+    product.
+
+    Moments of the beta distribution in closed form, and the product that nodes fall short by.
+    """
     alpha = jnp.asarray(case.alpha)
     i = jnp.arange(1.0, _FEW)
     moments = jnp.concatenate([jnp.ones(1), jnp.cumprod((2 * i - 1) / (2 * alpha + 2 * i - 1))])
@@ -67,7 +72,11 @@ def measure(case: BetaMixing, key: jax.Array) -> Averages:
 
 
 def predict_size(case: BetaMixing) -> jax.Array:
-    """kappa from as many nodes as `enough_nodes` says."""
+    """60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained classifier of three
+    classes to 1e-10, for alpha from 0.2 to 7.
+
+    kappa from as many nodes as `enough_nodes` says.
+    """
     nodes = lambda_nodes(jnp.asarray(case.alpha), enough_nodes(_LARGEST))
     return learned_mixup(_CLASSES, *nodes, case.l2_W, case.l2_H).kappa
 
@@ -125,30 +134,14 @@ def draw(rng: np.random.Generator) -> BetaMixing:
 
 
 THEOREMS = (
-    Theorem(
-        id="mixup-beta-quadrature",
-        status="holds",
-        claim="R Gauss-Jacobi nodes average over Beta(alpha, alpha) exactly up to degree 2R - 1, and fall short at degree 2R by a "
-        "known product.",
-        origin="[golub1969]; the product derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-13, excess=1e-9),
+    statements.other(
+        "mixup-beta-quadrature", "[golub1969]; the product derived",
+        predict, measure, cases, draw, evidence=agreement(1e-13, excess=1e-9),
     ),
-    Theorem(
-        id="mixup-node-count",
-        status="numerical",
-        claim="60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained "
-        "classifier of three classes to 1e-10, for alpha from 0.2 to 7.",
-        origin="measured here, on nodes of [golub1969]",
-        predict=predict_size,
-        measure=measure_size,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-10),
-        notes="The rate, geometric once R exceeds sqrt(kappa), is derived from the width 1/kappa of the layers; the constants are "
-        "calibrated.",
+    statements.other(
+        "mixup-node-count", "measured here, on nodes of [golub1969]",
+        predict_size, measure_size, cases, draw, status="numerical", evidence=agreement(1e-10),
+        notes="The rate, geometric once R exceeds sqrt(kappa), is derived from the width 1/kappa of the layers; the "
+        "constants are calibrated.",
     ),
-)
+)  # fmt: skip

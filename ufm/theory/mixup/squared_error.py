@@ -11,7 +11,6 @@ threshold of cross-entropy. A bias that is not penalised is 1/K and takes the me
 of the targets, h = (W^T W + l2_H I)^{-1} W^T (q - b), for any W: that of t e_k + (1 - t) e_l is t h_k + (1 - t) h_l.
 """
 
-import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,14 +22,19 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import MSE
 from ufm.problem import Problem, run_starts
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
-from ufm.theory.minimum import Measured, minimum_evidence, minimum_theorem
 from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.statements.minima import Measured, minimum_evidence
 from ufm.theory.theorem import Assumption, Check
 
 
 def predict(problem: Problem) -> Prediction:
-    """Soft thresholding of K - 1 singular values sqrt(aa) and, without a bias, of one sqrt(bb)."""
+    """Mixup under squared error: class differences are shrunk by (1 - tau/sqrt(m2/K))_+ and the mean by (1 - tau sqrt(K))_+, tau =
+    sqrt(l2_W l2_H), and mixed features are convex combinations of the features of classes.
+
+    Soft thresholding of K - 1 singular values sqrt(aa) and, without a bias, of one sqrt(bb).
+    """
     K, dtype = problem.classes, problem.dtype
     aa, bb, _ = _moments(problem)
     rank = K - 1 if problem.bias == "free" else K
@@ -93,25 +97,17 @@ def draw(rng: np.random.Generator) -> Problem:
     return problem_at(*nodes, tau, balance, classes, self_pairs=False, per_class=int(rng.integers(2, 50)))
 
 
-_MINIMUM = minimum_theorem(
-    id="mixup-mse",
-    status="holds",
-    claim="Mixup under squared error: class differences are shrunk by (1 - tau/sqrt(m2/K))_+ and the mean by "
-    "(1 - tau sqrt(K))_+, tau = sqrt(l2_W l2_H), and mixed features are convex combinations of the features of classes.",
-    origin="derived (soft thresholding of singular values); setting: [fisher2024]",
-    assumes=(
-        has_loss(MSE),
-        has_bias("none", "free"),
-        PLAIN,
-        PENALISED,
-        ONE_LAYER,
-        Assumption("every width at least K (K - 1 under a free bias)", lambda p: min(p.widths) >= p.classes - (p.bias == "free")),
-        Assumption("equal column weights, and targets of sum 1 whose second moment treats classes alike", _is_class_symmetric),
+THEOREMS = (
+    statements.minimum(
+        "mixup-mse", "derived (soft thresholding of singular values); setting: [fisher2024]",
+        predict, cases, draw,
+        (
+            has_loss(MSE), has_bias("none", "free"), PLAIN, PENALISED, ONE_LAYER,
+            Assumption(
+                "every width at least K (K - 1 under a free bias)", lambda p: min(p.widths) >= p.classes - (p.bias == "free")
+            ),
+            Assumption("equal column weights, and targets of sum 1 whose second moment treats classes alike", _is_class_symmetric),
+        ),
+        evidence=evidence, general=True,
     ),
-    general=True,
-    predict=predict,
-    cases=cases,
-    draw=draw,
-)
-
-THEOREMS = (dataclasses.replace(_MINIMUM, evidence=evidence),)
+)  # fmt: skip

@@ -9,21 +9,28 @@ import jax.numpy as jnp
 from ufm.base.matrices import helmert
 from ufm.losses import MSE
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.cases import balanced_cases, draw_balanced
 from ufm.theory.mse.spectrum import minimise_direction
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 
 
 def predict_without_bias(problem: Problem) -> Prediction:
-    """f* = (R/2K)(1-t)(1+Mt) + (K-R)/(2K), Zbar = t P_R, beta = N c / n^(M/(M+1)), R = min(K, d_1, ..., d_M)."""
+    """Balanced MSE without bias on M linear layers: logits are t times a projector of rank min(K, widths); with all widths at least
+    K every layer is an orthogonal frame; below the tie everything collapses to zero.
+
+    f* = (R/2K)(1-t)(1+Mt) + (K-R)/(2K), Zbar = t P_R, beta = N c / n^(M/(M+1)), R = min(K, d_1, ..., d_M).
+    """
     K = problem.classes
     return _spread(problem, jnp.eye(K, dtype=problem.dtype), jnp.ones((K,), problem.dtype), gap=None)
 
 
 def predict_free_bias(problem: Problem) -> Prediction:
-    """The same t on the K - 1 directions orthogonal to 1, and b = 1/K: Zbar = t (I - J) where all widths allow."""
+    """Balanced MSE with an unpenalised bias on M linear layers: b = 1/K and the simplex ETF in every layer.
+
+    The same t on the K - 1 directions orthogonal to 1, and b = 1/K: Zbar = t (I - J) where all widths allow.
+    """
     basis = helmert(problem.classes, dtype=problem.dtype)
     return _spread(problem, basis, jnp.ones((problem.classes - 1,), problem.dtype), gap=None)
 
@@ -63,46 +70,25 @@ _ZHOU = "[zhou2022landscape]"
 _SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED)
 
 THEOREMS = (
-    minimum_theorem(
-        id="mse-balanced-deep",
-        status="holds",
-        claim="Balanced MSE without bias on M linear layers: logits are t times a projector of rank min(K, widths); with "
-        "all widths at least K every layer is an orthogonal frame; below the tie everything collapses to zero.",
-        origin=_DANG,
-        assumes=(*_SHARED, has_bias("none")),
-        predict=predict_without_bias,
-        cases=lambda: balanced_cases("none"),
-        draw=lambda rng: draw_balanced(rng, "none"),
+    statements.minimum(
+        "mse-balanced-deep", _DANG,
+        predict_without_bias, lambda: balanced_cases("none"), lambda rng: draw_balanced(rng, "none"), (*_SHARED, has_bias("none")),
     ),
-    minimum_theorem(
-        id="mse-balanced-deep-freebias",
-        status="holds",
-        claim="Balanced MSE with an unpenalised bias on M linear layers: b = 1/K and the simplex ETF in every layer.",
-        origin=_DANG,
-        assumes=(*_SHARED, has_bias("free")),
-        predict=predict_free_bias,
-        cases=lambda: balanced_cases("free"),
-        draw=lambda rng: draw_balanced(rng, "free"),
+    statements.minimum(
+        "mse-balanced-deep-freebias", _DANG,
+        predict_free_bias, lambda: balanced_cases("free"), lambda rng: draw_balanced(rng, "free"), (*_SHARED, has_bias("free")),
     ),
-    minimum_theorem(
-        id="mse-balanced-ridgebias",
-        status="holds",
+    statements.minimum(
+        "mse-balanced-ridgebias", _ZHOU + "; threshold derived",
+        predict_ridge_bias, lambda: balanced_cases("ridge", depths=(1,)), lambda rng: draw_balanced(rng, "ridge", depths=(1,)),
+        (*_SHARED, has_bias("ridge"), ONE_LAYER),
         claim="Balanced MSE, one layer, ridge on the bias: t (I - J) + t0 J, between simplex (small l2_b) and orthogonal "
         "frame (l2_b to infinity); t0 > 0 only above an explicit l2_b.",
-        origin=_ZHOU + "; threshold derived",
-        assumes=(*_SHARED, has_bias("ridge"), ONE_LAYER),
-        predict=predict_ridge_bias,
-        cases=lambda: balanced_cases("ridge", depths=(1,)),
-        draw=lambda rng: draw_balanced(rng, "ridge", depths=(1,)),
     ),
-    minimum_theorem(
-        id="mse-balanced-ridgebias-deep",
-        status="numerical",
-        claim="The same aligned form minimises balanced MSE with a ridge on the bias for M >= 2 layers.",
-        origin=_ZHOU + "; deep case derived",
-        assumes=(*_SHARED, has_bias("ridge"), DEEP),
-        predict=predict_ridge_bias,
-        cases=lambda: balanced_cases("ridge", depths=(2, 3)),
-        draw=lambda rng: draw_balanced(rng, "ridge", depths=(2, 3)),
+    statements.minimum(
+        "mse-balanced-ridgebias-deep", _ZHOU + "; deep case derived",
+        predict_ridge_bias, lambda: balanced_cases("ridge", depths=(2, 3)), lambda rng: draw_balanced(rng, "ridge", depths=(2, 3)),
+        (*_SHARED, has_bias("ridge"), DEEP),
+        claim="The same aligned form minimises balanced MSE with a ridge on the bias for M >= 2 layers.", status="numerical",
     ),
-)
+)  # fmt: skip

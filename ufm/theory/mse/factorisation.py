@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import agreement
 
 
 class Factorisation(NamedTuple):
@@ -23,7 +24,10 @@ class Factorisation(NamedTuple):
 
 
 def predict_cost(case: Factorisation) -> dict[str, jax.Array]:
-    """(L/2) c sum_j sigma_j^(2/L), each factor carrying the same share c sum_j sigma_j^(2/L)."""
+    """The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally.
+
+    (L/2) c sum_j sigma_j^(2/L), each factor carrying the same share c sum_j sigma_j^(2/L).
+    """
     L = case.ridges.shape[0]
     c = jnp.exp(jnp.mean(jnp.log(case.ridges)))
     share = c * jnp.sum(jnp.linalg.svd(case.Z, compute_uv=False) ** (2 / L))
@@ -73,15 +77,8 @@ def draw_factorisation(rng: np.random.Generator, factors: int | None = None) -> 
 
 
 THEOREMS = (
-    Theorem(
-        id="schatten-factorisation",
-        status="holds",
-        claim="The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally.",
-        origin="classical ([srebro2004] for L = 2; [shang2016] for Schatten quasi-norms)",
-        predict=predict_cost,
-        measure=measure_cost,
-        cases=factorisation_cases,
-        draw=draw_factorisation,
-        evidence=agreement(1e-9, shares=1e-5),
+    statements.other(
+        "schatten-factorisation", "classical ([srebro2004] for L = 2; [shang2016] for Schatten quasi-norms)",
+        predict_cost, measure_cost, factorisation_cases, draw_factorisation, evidence=agreement(1e-9, shares=1e-5),
     ),
-)
+)  # fmt: skip

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from ufm.losses import MSE
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, PENALISED, PLAIN, as_class_sizes, has_bias, has_loss
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.mse.long_tails import draw_imbalanced, imbalanced_cases
 from ufm.theory.mse.spectrum import minimise_direction
 from ufm.theory.prediction import Prediction, effective_c, from_triples
@@ -25,7 +25,11 @@ def critical_size(problem: Problem) -> jax.Array:
 
 
 def predict_without_bias(problem: Problem) -> Prediction:
-    """Zbar = diag(t_k), f* = sum_alive n_k/(2N) (1-t_k)(1+M t_k) + sum_dead n_k/(2N), beta_k = N c / n_k^(M/(M+1))."""
+    """Imbalanced MSE without bias on M linear layers: class means form a general orthogonal frame; classes no larger than n_crit,
+    or beyond the width, vanish (continuously for M = 1, by a jump for M >= 2).
+
+    Zbar = diag(t_k), f* = sum_alive n_k/(2N) (1-t_k)(1+M t_k) + sum_dead n_k/(2N), beta_k = N c / n_k^(M/(M+1)).
+    """
     K, n = problem.classes, problem.counts
     rank = min(K, *problem.widths)
     order = jnp.argsort(-n, stable=True)
@@ -41,7 +45,11 @@ def predict_without_bias(problem: Problem) -> Prediction:
 
 
 def predict_free_bias(problem: Problem) -> Prediction:
-    """Directions (mu_j, u_j) = eigenpairs of diag(n) - n n^T/N, v_j = (diag(n)^(1/2) (I - q q^T))^T u_j / sqrt(mu_j), b = n/N."""
+    """Imbalanced MSE with an unpenalised bias on M linear layers: b = n/N, and thresholds act on the eigenvalues of diag(n) - n
+    n^T/N, whose directions mix classes.
+
+    Directions (mu_j, u_j) = eigenpairs of diag(n) - n n^T/N, v_j = (diag(n)^(1/2) (I - q q^T))^T u_j / sqrt(mu_j), b = n/N.
+    """
     K, n, N = problem.classes, problem.counts, problem.samples
     rank = min(K - 1, *problem.widths)
     mu, U = jnp.linalg.eigh(jnp.diag(n) - n[:, None] * n[None, :] / N)
@@ -66,31 +74,14 @@ _DANG = "[dang2023]"
 _SHARED = (has_loss(MSE), ONE_HOT, PLAIN, PENALISED)
 
 THEOREMS = (
-    minimum_theorem(
-        id="mse-imbalanced-deep",
-        alive="classes",
-        status="holds",
-        claim="Imbalanced MSE without bias on M linear layers: class means form a general orthogonal frame; classes no "
-        "larger than n_crit, or beyond the width, vanish (continuously for M = 1, by a jump for M >= 2).",
-        origin=_DANG,
-        assumes=(*_SHARED, has_bias("none")),
-        general=True,
-        view=as_class_sizes,
-        predict=predict_without_bias,
-        cases=lambda: imbalanced_cases("none"),
-        draw=lambda rng: draw_imbalanced(rng, "none"),
+    statements.minimum(
+        "mse-imbalanced-deep", _DANG,
+        predict_without_bias, lambda: imbalanced_cases("none"), lambda rng: draw_imbalanced(rng, "none"),
+        (*_SHARED, has_bias("none")), alive="classes", general=True, view=as_class_sizes,
     ),
-    minimum_theorem(
-        id="mse-imbalanced-freebias-deep",
-        status="holds",
-        claim="Imbalanced MSE with an unpenalised bias on M linear layers: b = n/N, and thresholds act on the eigenvalues of "
-        "diag(n) - n n^T/N, whose directions mix classes.",
-        origin="derived; cf. [liu2024] and " + _DANG,
-        assumes=(*_SHARED, has_bias("free")),
-        general=True,
-        view=as_class_sizes,
-        predict=predict_free_bias,
-        cases=lambda: imbalanced_cases("free"),
-        draw=lambda rng: draw_imbalanced(rng, "free"),
+    statements.minimum(
+        "mse-imbalanced-freebias-deep", "derived; cf. [liu2024] and " + _DANG,
+        predict_free_bias, lambda: imbalanced_cases("free"), lambda rng: draw_imbalanced(rng, "free"), (*_SHARED, has_bias("free")),
+        general=True, view=as_class_sizes,
     ),
-)
+)  # fmt: skip

@@ -19,9 +19,10 @@ from ufm.duality import escape_direction
 from ufm.problem import Problem
 from ufm.problem.params import Params, gradient_norm, objective
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.mse.spectrum import beta_tie
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory.theorem import Check, below
 
 _COUNTS = (6, 4, 2)
 
@@ -42,7 +43,11 @@ class Landscape(NamedTuple):
 
 
 def predict_escape_curvature(case: AliveSet) -> jax.Array:
-    """-2 (max over dead classes of (sqrt(n_k)/N - c)_+) / (sqrt(l2_H/l2_W) + sqrt(l2_W/l2_H)): |G|_2 from the dead class."""
+    """One-layer MSE: each critical point that is not global is a strict saddle, with at least the predicted negative curvature
+    along an explicit direction.
+
+    -2 (max over dead classes of (sqrt(n_k)/N - c)_+) / (sqrt(l2_H/l2_W) + sqrt(l2_W/l2_H)): |G|_2 from the dead class.
+    """
     p = case.problem
     excess = jnp.where(case.alive, 0, jnp.maximum(jnp.sqrt(p.counts) / p.samples - p.c, 0))
     ratio = jnp.sqrt(p.l2_H / p.l2_W[0])
@@ -50,7 +55,11 @@ def predict_escape_curvature(case: AliveSet) -> jax.Array:
 
 
 def predict_is_local_minimum(case: AliveSet) -> jax.Array:
-    """Whether every alive class is at least as large as every dead one (M >= 2, all classes below the spinodal)."""
+    """M >= 2: keeping a set of classes alive is a local minimum iff every alive class is at least as large as every dead one; the
+    origin always is. The deep landscape is not benign.
+
+    Whether every alive class is at least as large as every dead one (M >= 2, all classes below the spinodal).
+    """
     n = case.problem.counts
     return jnp.min(jnp.where(case.alive, n, jnp.inf)) >= jnp.max(jnp.where(case.alive, -jnp.inf, n))
 
@@ -135,27 +144,12 @@ def draw_saddle(rng: np.random.Generator) -> AliveSet:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-strict-saddles",
-        status="holds",
-        claim="One-layer MSE: each critical point that is not global is a strict saddle, with at least the predicted negative "
-        "curvature along an explicit direction.",
-        origin="[zhou2022landscape]; curvature value and d = K derived (cf. [shen2024])",
-        predict=predict_escape_curvature,
-        measure=measure_critical_point,
-        cases=saddle_cases,
-        draw=draw_saddle,
-        evidence=saddle_evidence,
+    statements.other(
+        "mse-strict-saddles", "[zhou2022landscape]; curvature value and d = K derived (cf. [shen2024])",
+        predict_escape_curvature, measure_critical_point, saddle_cases, draw_saddle, evidence=saddle_evidence,
     ),
-    Theorem(
-        id="mse-deep-local-minima",
-        status="holds",
-        claim="M >= 2: keeping a set of classes alive is a local minimum iff every alive class is at least as large as every "
-        "dead one; the origin always is. The deep landscape is not benign.",
-        origin="derived from the Schatten reduction; cf. [dang2023]",
-        predict=predict_is_local_minimum,
-        measure=measure_critical_point,
-        cases=local_minimum_cases,
-        evidence=local_minimum_evidence,
+    statements.other(
+        "mse-deep-local-minima", "derived from the Schatten reduction; cf. [dang2023]",
+        predict_is_local_minimum, measure_critical_point, local_minimum_cases, evidence=local_minimum_evidence,
     ),
-)
+)  # fmt: skip

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from ufm.problem import Problem
 from ufm.problem.params import initialize
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.mse.balanced import predict_without_bias
 from ufm.theory.mse.spectrum import beta_tie
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, relative_error
 
 _SCALES = (0.1, 1.0)
 _STARTS = 12
@@ -40,7 +41,11 @@ class Reach(NamedTuple):
 
 
 def predict(case: Starts) -> Reach:
-    """The fractions on record, and the minimum in closed form."""
+    """One descent from a small Gaussian start falls into a worse minimum of deep MSE (M >= 2, zero above all) as the ridges grow,
+    where O(1) starts mostly reach the global one.
+
+    The fractions on record, and the minimum in closed form.
+    """
     return Reach(case.expected, predict_without_bias(case.problem).value)
 
 
@@ -85,15 +90,8 @@ def cases() -> dict[str, Starts]:
 
 
 THEOREMS = (
-    Theorem(
-        id="deep-random-starts",
-        status="diagnostic",
-        claim="One descent from a small Gaussian start falls into a worse minimum of deep MSE (M >= 2, zero above all) "
-        "as the ridges grow, where O(1) starts mostly reach the global one.",
-        origin="measured here; the local minima: [dang2023]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=evidence,
+    statements.other(
+        "deep-random-starts", "measured here; the local minima: [dang2023]",
+        predict, measure, cases, status="diagnostic", evidence=evidence,
     ),
-)
+)  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.theory import statements
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root
-from ufm.theory.theorem import Claim, Refutation, Theorem, agreement, counterexample
+from ufm.theory.theorem import Claim, Refutation, agreement, counterexample
 
 
 class ScalarCase(NamedTuple):
@@ -26,7 +27,11 @@ class ScalarCase(NamedTuple):
 
 
 def predict_scalar_minimum(case: ScalarCase) -> dict[str, jax.Array]:
-    """t = 0 for beta >= beta_tie, else the largest root of (1-t) t^((M-1)/(M+1)) = beta; value (1-t)(1+Mt)."""
+    """A direction of deep MSE is alive below beta_tie = ((M-1)/M)^((M-1)/(M+1)) / M, where t jumps from (M-1)/M to 0; a non-zero
+    local minimum survives up to the spinodal.
+
+    t = 0 for beta >= beta_tie, else the largest root of (1-t) t^((M-1)/(M+1)) = beta; value (1-t)(1+Mt).
+    """
     rest = largest_root(jnp.minimum(case.beta, beta_tie(case.depth)), case.depth)
     alive = case.beta < beta_tie(case.depth)
     t = jnp.where(alive, 1 - rest, 0)
@@ -76,7 +81,9 @@ def draw_scalar(rng: np.random.Generator) -> ScalarCase:
 
 
 def predict_largest_root(problem: Problem) -> Claim:
-    """The value at the largest stationary root, taken as the minimum without comparing it with zero: (1-t)(1+Mt)/2.
+    """The largest stationary root is the minimum of deep MSE wherever it exists.
+
+    The value at the largest stationary root, taken as the minimum without comparing it with zero: (1-t)(1+Mt)/2.
 
     The claim is right below the tie: there it is asked for at half of it.
     """
@@ -129,28 +136,14 @@ def largest_root_cases() -> dict[str, Problem]:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-tie-and-spinodal",
-        status="holds",
-        claim="A direction of deep MSE is alive below beta_tie = ((M-1)/M)^((M-1)/(M+1)) / M, where t jumps from (M-1)/M to 0; "
-        "a non-zero local minimum survives up to the spinodal.",
-        origin="[dang2023], in other variables; spinodal derived",
-        predict=predict_scalar_minimum,
-        measure=measure_scalar_minimum,
-        cases=scalar_cases,
-        draw=draw_scalar,
-        evidence=agreement(1e-12, t=1e-5),
+    statements.other(
+        "mse-tie-and-spinodal", "[dang2023], in other variables; spinodal derived",
+        predict_scalar_minimum, measure_scalar_minimum, scalar_cases, draw_scalar, evidence=agreement(1e-12, t=1e-5),
     ),
-    Theorem(
-        id="mse-largest-root",
-        status="refuted",
-        claim="The largest stationary root is the minimum of deep MSE wherever it exists.",
-        origin="the public evaluation script (compute_x) of [dang2023], read alone; not their theorem",
-        predict=predict_largest_root,
-        measure=measure_at_zero,
-        cases=largest_root_cases,
-        evidence=counterexample(1e-6),
-        notes="Between tie and spinodal the root exists but the zero solution is lower. Below the tie the root is the global "
-        "minimum (mse-balanced-deep), and Dang et al.'s theorem states the threshold correctly.",
+    statements.other(
+        "mse-largest-root", "the public evaluation script (compute_x) of [dang2023], read alone; not their theorem",
+        predict_largest_root, measure_at_zero, largest_root_cases, status="refuted", evidence=counterexample(1e-6),
+        notes="Between tie and spinodal the root exists but the zero solution is lower. Below the tie the root is the "
+        "global minimum (mse-balanced-deep), and Dang et al.'s theorem states the threshold correctly.",
     ),
-)
+)  # fmt: skip

@@ -14,8 +14,8 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_depth, has_loss, is_wide
-from ufm.theory.minimum import minimum_theorem
 from ufm.theory.prediction import Prediction, from_triples
 
 
@@ -27,7 +27,11 @@ def their_c(problem: Problem):
 
 
 def predict_one_layer(problem: Problem) -> Prediction:
-    """|hbar_k|^2 = t sqrt(lW/lH), w_k = sqrt(lH/lW) hbar_k, t = (1 - c)_+; with a ridge on b, t0 = (1 - c (1+l2_b)/l2_b)_+."""
+    """In Tirer and Bruna's normalisation the one-layer minimiser is an orthogonal frame (no bias), a simplex (free bias) or between
+    (ridge on the bias), all with t = 1 - sqrt(lW lH).
+
+    |hbar_k|^2 = t sqrt(lW/lH), w_k = sqrt(lH/lW) hbar_k, t = (1 - c)_+; with a ridge on b, t0 = (1 - c (1+l2_b)/l2_b)_+.
+    """
     K, n, dtype = problem.classes, problem.samples / problem.classes, problem.dtype
     c = their_c(problem)
     t = jnp.maximum(1 - c, 0)
@@ -49,7 +53,10 @@ def predict_one_layer(problem: Problem) -> Prediction:
 
 
 def predict_two_layers(problem: Problem) -> Prediction:
-    """M = 2: alive iff B = 2K (Kn l2_H l2_W1 l2_W2)^(1/2) < 1/2, then t (1-t)^3 = (B/2)^2 and f* = (1-t)(1+2t)/2."""
+    """Two linear layers keep the orthogonal frame in every layer, alive iff 2K sqrt(Kn l2_H l2_W1 l2_W2) < 1/2.
+
+    M = 2: alive iff B = 2K (Kn l2_H l2_W1 l2_W2)^(1/2) < 1/2, then t (1-t)^3 = (B/2)^2 and f* = (1-t)(1+2t)/2.
+    """
     K, n = problem.classes, problem.samples / problem.classes
     B = 2 * K * jnp.sqrt(problem.samples * jnp.prod(problem.ridges))
     alive = B < 0.5
@@ -97,25 +104,13 @@ _SOURCE = "[tirer2022]"
 _SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED, is_wide(0))
 
 THEOREMS = (
-    minimum_theorem(
-        id="tirer-bruna-one-layer",
-        status="holds",
-        claim="In Tirer and Bruna's normalisation the one-layer minimiser is an orthogonal frame (no bias), a simplex (free "
-        "bias) or between (ridge on the bias), all with t = 1 - sqrt(lW lH).",
-        origin=_SOURCE,
-        assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")),
-        minimiser=False,  # served as mse-balanced-deep and its kin
-        predict=predict_one_layer,
-        cases=one_layer_cases,
+    statements.minimum(
+        "tirer-bruna-one-layer", _SOURCE,
+        predict_one_layer, one_layer_cases, assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")), minimiser=False,
     ),
-    minimum_theorem(
-        id="tirer-bruna-two-layers",
-        status="holds",
-        claim="Two linear layers keep the orthogonal frame in every layer, alive iff 2K sqrt(Kn l2_H l2_W1 l2_W2) < 1/2.",
-        origin=_SOURCE + " (threshold from the Schatten reduction)",
-        assumes=(*_SHARED, has_depth("two weight matrices (M = 2)", lambda m: m == 2), has_bias("none")),
-        minimiser=False,
-        predict=predict_two_layers,
-        cases=two_layer_cases,
+    statements.minimum(
+        "tirer-bruna-two-layers", _SOURCE + " (threshold from the Schatten reduction)",
+        predict_two_layers, two_layer_cases,
+        assumes=(*_SHARED, has_depth("two weight matrices (M = 2)", lambda m: m == 2), has_bias("none")), minimiser=False,
     ),
-)
+)  # fmt: skip

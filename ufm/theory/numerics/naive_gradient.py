@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray, AnyNumber
-from ufm.theory.theorem import Check, Theorem, agreement, refuting
+from ufm.theory import statements
+from ufm.theory.theorem import Check, agreement, refuting
 
 _CLASSES = 4
 _SLACK = 1e-2
@@ -37,7 +38,11 @@ class Drift(NamedTuple):
 
 
 def predict(case: Point) -> Drift:
-    """The claim: both sums are zero."""
+    """Automatic differentiation of max-subtracted log-softmax gives a logit gradient that sums to zero over the classes, whatever
+    the margin, so that the data never move 1^T W.
+
+    The claim: both sums are zero.
+    """
     del case
     return Drift(jnp.zeros(()), jnp.zeros(()))
 
@@ -85,18 +90,11 @@ def cases() -> dict[str, Point]:
 
 
 THEOREMS = (
-    Theorem(
-        id="naive-ce-zero-sum",
-        status="refuted",
-        claim="Automatic differentiation of max-subtracted log-softmax gives a logit gradient that sums to zero over the classes, "
-        "whatever the margin, so that the data never move 1^T W.",
-        origin="exact arithmetic taken for floating point; against it [prieto2025]",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=evidence,
-        notes="The logit gradient is all of one sign. What holds: below the margin of softmax-collapse, and for the margin form of "
-        "cross-entropy at every margin (margin-form-ce). At exactly balanced simplex points, features of sum zero and "
-        "equal margins, the pushes on W cancel between the classes.",
+    statements.other(
+        "naive-ce-zero-sum", "exact arithmetic taken for floating point; against it [prieto2025]",
+        predict, measure, cases, status="refuted", evidence=evidence,
+        notes="The logit gradient is all of one sign. What holds: below the margin of softmax-collapse, and for the margin "
+        "form of cross-entropy at every margin (margin-form-ce). At exactly balanced simplex points, features of sum "
+        "zero and equal margins, the pushes on W cancel between the classes.",
     ),
-)
+)  # fmt: skip

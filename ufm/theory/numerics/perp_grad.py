@@ -18,7 +18,8 @@ import optax
 from ufm.motion.perp_grad import perp_grad
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
-from ufm.theory.theorem import Check, Theorem, agreement
+from ufm.theory import statements
+from ufm.theory.theorem import Check, agreement
 
 
 class Step(NamedTuple):
@@ -42,7 +43,11 @@ class Norms(NamedTuple):
 
 
 def predict(case: Step) -> Norms:
-    """The two sums of squares above, and right angles."""
+    """A perpGrad step is orthogonal to the parameters and grows their squared norm by exactly eta^2 |g_perp|^2; the published
+    optimiser, which stretches it array by array, by eta^2 |g|^2.
+
+    The two sums of squares above, and right angles.
+    """
     gradient = jax.grad(partial(objective, case.problem))(case.params)
     theta, g = (jnp.stack([jnp.sum(x**2) for x in jax.tree.leaves(tree)]) for tree in (case.params, gradient))
     along = sum(jnp.sum(x * y) for x, y in zip(jax.tree.leaves(case.params), jax.tree.leaves(gradient), strict=True))
@@ -103,18 +108,10 @@ def evidence(case: Step, predicted: Norms, measured: Norms) -> list[Check]:
 
 
 THEOREMS = (
-    Theorem(
-        id="perp-grad",
-        status="holds",
-        claim="A perpGrad step is orthogonal to the parameters and grows their squared norm by exactly eta^2 |g_perp|^2; the "
-        "published optimiser, which stretches it array by array, by eta^2 |g|^2.",
-        origin="[prieto2025]; growth derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-        notes="The two readings differ twice: one projection for all parameters or one for each array, and whether g_perp keeps "
-        "its length. Flow of either conserves the norm; steps do not.",
+    statements.other(
+        "perp-grad", "[prieto2025]; growth derived",
+        predict, measure, cases, draw, evidence=evidence,
+        notes="The two readings differ twice: one projection for all parameters or one for each array, and whether g_perp "
+        "keeps its length. Flow of either conserves the norm; steps do not.",
     ),
-)
+)  # fmt: skip

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray, check_choice, check_count
-from ufm.theory.theorem import Check, Theorem, below, relative_error
+from ufm.theory import statements
+from ufm.theory.theorem import Check, below, relative_error
 
 DTYPES = {24: jnp.float32, 53: jnp.float64, 11: jnp.float16, 8: jnp.bfloat16}
 _HIGHEST = 60.0
@@ -55,7 +56,11 @@ def precision(bits: int, classes: int) -> Precision:
 
 
 def predict(case: Precision) -> Thresholds:
-    """p log 2, and p log 2 + log(K-1)."""
+    """Max-subtracted log-softmax of p-bit numbers gives a loss of exactly 0 from the margin p log 2 (true class summed first) or p
+    log 2 + log(K-1) (last); library sums lie between.
+
+    p log 2, and p log 2 + log(K-1).
+    """
     first = case.bits * jnp.log(2.0)
     return Thresholds(first, first + jnp.log(case.classes - 1))
 
@@ -117,18 +122,11 @@ def cases() -> dict[str, Precision]:
 
 
 THEOREMS = (
-    Theorem(
-        id="softmax-collapse",
-        status="holds",
-        claim="Max-subtracted log-softmax of p-bit numbers gives a loss of exactly 0 from the margin p log 2 (true class summed "
-        "first) or p log 2 + log(K-1) (last); library sums lie between.",
-        origin="phenomenon: [prieto2025]; thresholds derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        evidence=evidence,
-        notes="On XLA for CPUs float32 and float64 sums of a few terms run in the order of the classes, so that the threshold "
-        "depends on the label; float16 and bfloat16 are summed in float32 and rounded once. ufm's own cross-entropy has no "
-        "threshold: margin-form-ce.",
+    statements.other(
+        "softmax-collapse", "phenomenon: [prieto2025]; thresholds derived",
+        predict, measure, cases, evidence=evidence,
+        notes="On XLA for CPUs float32 and float64 sums of a few terms run in the order of the classes, so that the "
+        "threshold depends on the label; float16 and bfloat16 are summed in float32 and rounded once. ufm's own "
+        "cross-entropy has no threshold: margin-form-ce.",
     ),
-)
+)  # fmt: skip

@@ -22,8 +22,9 @@ from ufm.losses.rational import signed_log
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.kit.integrate import integrate
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _CLASSES, _DIM = 4, 4
 _HIGHEST = 1e6
@@ -53,7 +54,10 @@ class Path(NamedTuple):
 
 
 def predict_shares(z: jax.Array) -> Shares:
-    """softmax(g(z)) with g(x) = sign(x) log(1 + |x|), whose slope is 1/(1 + |x|)."""
+    """StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere.
+
+    softmax(g(z)) with g(x) = sign(x) log(1 + |x|), whose slope is 1/(1 + |x|).
+    """
     return Shares(jax.nn.softmax(signed_log(z)), 1 / (1 + jnp.abs(z)))
 
 
@@ -71,7 +75,11 @@ def measure_shares(z: jax.Array, key: jax.Array) -> Shares:
 
 
 def predict_flow(case: Start) -> Path:
-    """F(a) = k a^3/6 + 3 a^2/8 + A a + K log a + (K + 1 - A - 2 k K) log(1 + 2 k a)/(2 k), A = 1/(8 k) + (K + 1)/2."""
+    """Without ridge, flow of StableMax cross-entropy from balanced simplex factors keeps the simplex and solves a scalar equation
+    in closed form: its loss falls like t^(-2/3).
+
+    F(a) = k a^3/6 + 3 a^2/8 + A a + K log a + (K + 1 - A - 2 k K) log(1 + 2 k a)/(2 k), A = 1/(8 k) + (K + 1)/2.
+    """
     K, n = case.problem.classes, case.problem.counts[0]
     k = (K - 1) / K**2
     A = 1 / (8 * k) + (K + 1) / 2
@@ -145,29 +153,16 @@ def flow_cases() -> dict[str, Start]:
 _SOURCE = "[prieto2025]"
 
 THEOREMS = (
-    Theorem(
-        id="stablemax-identity",
-        status="holds",
-        claim="StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere.",
-        origin=_SOURCE + "; in this form derived",
-        predict=predict_shares,
-        measure=measure_shares,
-        cases=share_cases,
-        draw=lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))),
+    statements.other(
+        "stablemax-identity", _SOURCE + "; in this form derived",
+        predict_shares, measure_shares, share_cases, lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))),
         evidence=agreement(1e-12, slope=1e-8),
     ),
-    Theorem(
-        id="stablemax-flow",
-        status="holds",
-        claim="Without ridge, flow of StableMax cross-entropy from balanced simplex factors keeps the simplex and solves a scalar "
-        "equation in closed form: its loss falls like t^(-2/3).",
-        origin="derived, for the loss of " + _SOURCE,
-        assumes=(Assumption("one layer, one column a class, no ridge", lambda case: len(case.problem.widths) == 1),),
-        predict=predict_flow,
-        measure=measure_flow,
-        cases=flow_cases,
-        draw=lambda rng: start(int(rng.integers(1, 9)), rng.uniform(0.2, 4), np.exp(rng.uniform(3, 12)), rng),
-        evidence=agreement(1e-9, off=1e-8),
-        notes="The flow of softmax cross-entropy from these starts is ce-simplex-flow.",
+    statements.other(
+        "stablemax-flow", "derived, for the loss of " + _SOURCE,
+        predict_flow, measure_flow, flow_cases,
+        lambda rng: start(int(rng.integers(1, 9)), rng.uniform(0.2, 4), np.exp(rng.uniform(3, 12)), rng),
+        (Assumption("one layer, one column a class, no ridge", lambda case: len(case.problem.widths) == 1),),
+        evidence=agreement(1e-9, off=1e-8), notes="The flow of softmax cross-entropy from these starts is ce-simplex-flow.",
     ),
-)
+)  # fmt: skip

@@ -23,6 +23,7 @@ from ufm.losses import comp_sum, gce, mae, value_of
 from ufm.losses.probability import CompSum
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.other_losses.measured import (
     cases_of,
@@ -36,13 +37,17 @@ from ufm.theory.other_losses.measured import (
 )
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _LOWEST_ODDS = -800.0
 
 
 def predict(problem: Problem) -> Prediction:
-    """The larger root of s - tau softplus(s) = log(c (K-1)) in a = log(K-1) - s, or zero where that is lower."""
+    """Generalised cross-entropy (1 - p^q)/q, and comp-sum of any tau: the simplex with p^(tau-1) (1 - p) = c (K-1), or zero where
+    that is lower; for tau > K/(K-1) the transition between them is of first order.
+
+    The larger root of s - tau softplus(s) = log(c (K-1)) in a = log(K-1) - s, or zero where that is lower.
+    """
     K, c, tau = problem.classes, price_of(problem), value_of(problem.loss, CompSum).tau
     at_zero = jnp.log(K - 1.0)
 
@@ -62,7 +67,10 @@ def predict(problem: Problem) -> Prediction:
 
 
 def predict_sum_exponential(problem: Problem) -> Prediction:
-    """a = max(0, -log c), f* = c (K-1) (1 + a), or K - 1 for c >= 1."""
+    """The sum-exponential loss: the simplex with margin a = max(0, -log c), whatever the number of classes.
+
+    a = max(0, -log c), f* = c (K-1) (1 + a), or K - 1 for c >= 1.
+    """
     K, c = problem.classes, jnp.minimum(price_of(problem), 1)
     a = -jnp.log(c)
     return symmetric_prediction(problem, a, jnp.zeros_like(a), c * (K - 1) * (1 + a))
@@ -77,7 +85,10 @@ class Hysteresis(NamedTuple):
 
 
 def predict_hysteresis(problem: Problem) -> Hysteresis:
-    """1 - p + c (K-1) log((K-1) p/(1-p)) with p = (1 + sqrt(1 - 4c(K-1)))/2, and 1 - 1/K at zero; the lower one is global.
+    """Mean absolute error: for K >= 3 the simplex disappears by a transition of first order, with zero stable for c > 1/K^2 and the
+    simplex for c < 1/(4(K-1)); for K = 2 both are 1/4 and it is of second order.
+
+    1 - p + c (K-1) log((K-1) p/(1-p)) with p = (1 + sqrt(1 - 4c(K-1)))/2, and 1 - 1/K at zero; the lower one is global.
 
     Zero holds what starts next to it for c > 1/K^2, and the simplex for c < 1/(4(K-1)).
     """
@@ -118,41 +129,19 @@ def draw_hysteresis(rng: np.random.Generator) -> Problem:
 _ZHANG = "[zhang2018]; [mao2023]"
 THEOREMS = (
     collapse_theorem(
-        has_loss(CompSum, name="gce or comp_sum or mae"),
-        missing=1,
-        id="gce",
-        status="holds",
-        claim="Generalised cross-entropy (1 - p^q)/q, and comp-sum of any tau: the simplex with p^(tau-1) (1 - p) = c (K-1), or "
-        "zero where that is lower; for tau > K/(K-1) the transition between them is of first order.",
-        origin=f"losses: {_ZHANG}; minimum derived",
-        predict=predict,
-        cases=lambda: cases_of((gce(0.7), comp_sum(1.5)), 0.003, 0.05, 0.2),
-        draw=draw_of((gce(0.7), comp_sum(1.5)), 1e-3, 0.06),
+        "gce", f"losses: {_ZHANG}; minimum derived",
+        predict, lambda: cases_of((gce(0.7), comp_sum(1.5)), 0.003, 0.05, 0.2), draw_of((gce(0.7), comp_sum(1.5)), 1e-3, 0.06),
+        (has_loss(CompSum, name="gce or comp_sum or mae"),), missing=1,
     ),
     collapse_theorem(
-        has_loss(CompSum, name="comp_sum"),
-        Assumption("tau = 0", lambda p: getattr(p.loss.value, "tau", None) == 0),
-        missing=1,
-        id="comp-sum-exp",
-        status="holds",
-        claim="The sum-exponential loss: the simplex with margin a = max(0, -log c), whatever the number of classes.",
-        origin="loss: [mao2023]; minimum derived",
-        predict=predict_sum_exponential,
+        "comp-sum-exp", "loss: [mao2023]; minimum derived",
+        predict_sum_exponential, lambda: cases_of((comp_sum(0.0),), 0.003, 0.5, 1.5), draw_of((comp_sum(0.0),), 1e-3, 0.9),
+        (has_loss(CompSum, name="comp_sum"), Assumption("tau = 0", lambda p: getattr(p.loss.value, "tau", None) == 0),), missing=1,
         evidence=certified,
-        cases=lambda: cases_of((comp_sum(0.0),), 0.003, 0.5, 1.5),
-        draw=draw_of((comp_sum(0.0),), 1e-3, 0.9),
     ),
-    Theorem(
-        id="mae-transition",
-        status="holds",
-        claim="Mean absolute error: for K >= 3 the simplex disappears by a transition of first order, with zero stable "
-        "for c > 1/K^2 and the simplex for c < 1/(4(K-1)); for K = 2 both are 1/4 and it is of second order.",
-        origin="loss: [ghosh2017]; transition derived",
-        predict=predict_hysteresis,
-        measure=measure_hysteresis,
-        evidence=agreement(1e-9),
-        cases=hysteresis_cases,
-        draw=draw_hysteresis,
-        assumes=(has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")),
+    statements.other(
+        "mae-transition", "loss: [ghosh2017]; transition derived",
+        predict_hysteresis, measure_hysteresis, hysteresis_cases, draw_hysteresis,
+        (has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")), evidence=agreement(1e-9),
     ),
-)
+)  # fmt: skip

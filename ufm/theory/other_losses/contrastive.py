@@ -19,6 +19,7 @@ import numpy as np
 from ufm.losses import focal, is_loss, poly1, value_of, z_loss
 from ufm.losses.normalised import ZLoss
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.measured import (
     cases_of,
@@ -32,7 +33,7 @@ from ufm.theory.other_losses.measured import (
 from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
-from ufm.theory.theorem import Assumption, Check, Theorem, below
+from ufm.theory.theorem import Assumption, Check, below
 
 _HALVINGS = 20
 _SHOWN = (focal(2.0), poly1(3.0))
@@ -40,13 +41,21 @@ _Z_LOSSES = (z_loss(2.0, 0.5, 0.05),)
 
 
 def predict(problem: Problem) -> Prediction:
-    """The lowest of all stationary points of loss(a (e_1 - 1/K)) + c (K-1) a on a >= 0."""
+    """Focal, Poly-1, comp-sum and every other contrastive loss, convex or not: the simplex is a global minimiser, with the margin
+    that minimises a function of one scalar.
+
+    The lowest of all stationary points of loss(a (e_1 - 1/K)) + c (K-1) a on a >= 0.
+    """
     a, value = on_simplex(problem)
     return symmetric_prediction(problem, a, jnp.zeros_like(a), value)
 
 
 def predict_z_score(problem: Problem) -> Prediction:
-    """The same with the z-score a (1 - 1/K)/sqrt(a^2 (K-1)/K^2 + eps) of the true logit in closed form."""
+    """The Z-loss with eps > 0 is contrastive: the simplex is a global minimiser, with a margin that minimises a function of one
+    scalar.
+
+    The same with the z-score a (1 - 1/K)/sqrt(a^2 (K-1)/K^2 + eps) of the true logit in closed form.
+    """
     K, c = problem.classes, price_of(problem)
     slope, offset, eps = astuple(value_of(problem.loss, ZLoss))
 
@@ -65,7 +74,11 @@ class Descent(NamedTuple):
 
 
 def predict_infimum(problem: Problem) -> jax.Array:
-    """softplus(A (B - sqrt(K-1)))/A, the loss at the largest z-score of any column: approached as the logits go to zero."""
+    """The Z-loss with eps = 0 does not see the scale of the logits: with ridges the model has no minimiser, and its infimum
+    softplus(A(B - sqrt(K-1)))/A is approached as all weights and features go to zero.
+
+    softplus(A (B - sqrt(K-1)))/A, the loss at the largest z-score of any column: approached as the logits go to zero.
+    """
     slope, offset, _ = astuple(value_of(problem.loss, ZLoss))
     return jax.nn.softplus(slope * (offset - jnp.sqrt(problem.classes - 1.0))) / slope
 
@@ -106,41 +119,20 @@ _SOURCE = "[zhou2022losses]; with ridges derived"
 
 THEOREMS = (
     collapse_theorem(
-        Assumption("a contrastive loss, alike for all classes, that does not see shifts", _is_contrastive),
-        missing=1,
-        id="p-loss-1d",
-        status="holds",
-        claim="Focal, Poly-1, comp-sum and every other contrastive loss, convex or not: the simplex is a global minimiser, "
-        "with the margin that minimises a function of one scalar.",
-        origin=_SOURCE,
+        "p-loss-1d", _SOURCE,
+        predict, lambda: cases_of(_SHOWN, 0.003, 0.1, 0.9), draw_of(_SHOWN, 1e-3, 0.15),
+        (Assumption("a contrastive loss, alike for all classes, that does not see shifts", _is_contrastive),), missing=1,
         general=True,
-        predict=predict,
-        cases=lambda: cases_of(_SHOWN, 0.003, 0.1, 0.9),
-        draw=draw_of(_SHOWN, 1e-3, 0.15),
         notes="Other global minimisers may exist where the scalar problem has several; with one, the geometry is unique.",
     ),
     collapse_theorem(
-        has_loss(ZLoss, name="z_loss"),
-        Assumption("eps above 0", lambda p: is_loss(p.loss, ZLoss) and p.loss.value.eps > 0),
+        "z-score-loss", "loss: [debrebisson2016z]; minimum derived",
+        predict_z_score, lambda: cases_of(_Z_LOSSES, 0.003, 0.1, 1.0), draw_of(_Z_LOSSES, 1e-3, 0.3, (5,)),
+        (has_loss(ZLoss, name="z_loss"), Assumption("eps above 0", lambda p: is_loss(p.loss, ZLoss) and p.loss.value.eps > 0),),
         missing=1,
-        id="z-score-loss",
-        status="holds",
-        claim="The Z-loss with eps > 0 is contrastive: the simplex is a global minimiser, with a margin that minimises a "
-        "function of one scalar.",
-        origin="loss: [debrebisson2016z]; minimum derived",
-        predict=predict_z_score,
-        cases=lambda: cases_of(_Z_LOSSES, 0.003, 0.1, 1.0),
-        draw=draw_of(_Z_LOSSES, 1e-3, 0.3, (5,)),
     ),
-    Theorem(
-        id="z-score-no-minimiser",
-        status="holds",
-        claim="The Z-loss with eps = 0 does not see the scale of the logits: with ridges the model has no minimiser, and its "
-        "infimum softplus(A(B - sqrt(K-1)))/A is approached as all weights and features go to zero.",
-        origin="loss: [debrebisson2016z]; infimum derived",
-        predict=predict_infimum,
-        measure=measure_infimum,
-        cases=infimum_cases,
-        evidence=infimum_evidence,
+    statements.other(
+        "z-score-no-minimiser", "loss: [debrebisson2016z]; infimum derived",
+        predict_infimum, measure_infimum, infimum_cases, evidence=infimum_evidence,
     ),
-)
+)  # fmt: skip

@@ -21,7 +21,10 @@ _LOSSES = (ldr_kl(1.0, 0.5),)
 
 
 def predict(problem: Problem) -> Prediction:
-    """a = max(0, m + T log(1/c - K + 1)); f* is T log[(1 + (K-1) exp((m-a)/T))/K] + c (K-1) a."""
+    """LDR-KL: the simplex with margin m + T log(1/c - K + 1); zero iff c >= 1/(K - 1 + exp(-m/T)).
+
+    a = max(0, m + T log(1/c - K + 1)); f* is T log[(1 + (K-1) exp((m-a)/T))/K] + c (K-1) a.
+    """
     K, c = problem.classes, price_of(problem)
     m, T = value_of(problem.loss, LdrKl).margin, value_of(problem.loss, LdrKl).temperature
     threshold = 1 / (K - 1 + jnp.exp(-m / T))
@@ -33,15 +36,8 @@ def predict(problem: Problem) -> Prediction:
 
 THEOREMS = (
     collapse_theorem(
-        has_loss(LdrKl, name="ldr_kl"),
-        missing=1,
-        id="ldr-kl",
-        status="holds",
-        claim="LDR-KL: the simplex with margin m + T log(1/c - K + 1); zero iff c >= 1/(K - 1 + exp(-m/T)).",
-        origin="loss: [zhu2023]; minimum derived",
-        predict=predict,
-        evidence=certified,
-        cases=lambda: cases_of(_LOSSES, 0.003, 0.2, 0.3),
-        draw=draw_of(_LOSSES, 1e-3, 0.22),
+        "ldr-kl", "loss: [zhu2023]; minimum derived",
+        predict, lambda: cases_of(_LOSSES, 0.003, 0.2, 0.3), draw_of(_LOSSES, 1e-3, 0.22), (has_loss(LdrKl, name="ldr_kl"),),
+        missing=1, evidence=certified,
     ),
-)
+)  # fmt: skip

@@ -4,6 +4,7 @@ One small compiled program (value and gradient of `ufm.objective`) serves each l
 take ten times as long as all its runs.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,8 @@ from ufm.problem.params import Params, objective
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, is_wide
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Assumption, Check, Theorem, below, gap_checks, relative_error
+from ufm.theory.statements import minimum
+from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
 
 CLASSES, PER_CLASS = 5, 2
 _SCALES = (1.0, 0.3, 2.0, 0.1)  # of the starts: some losses trap large ones, others small ones
@@ -115,11 +117,13 @@ def certified(problem: Problem, predicted: Prediction, measured: Measured) -> li
     return [*evidence(problem, predicted, measured), *gap_checks(gap, 1e-6)]
 
 
-def collapse_theorem(*assumes: Assumption, missing: int, **fields: Any) -> Theorem:
-    """A Theorem about the minimum for one loss in the balanced one-layer model of width at least K - missing."""
+def collapse_theorem(
+    id: str, origin: str, predict: Callable, cases: Callable, draw: Callable, assumes: tuple, missing: int, **fields: Any
+) -> Theorem:
+    """`statements.minimum` for one loss in the balanced one-layer model of width at least K - missing."""
     shared = (BALANCED, PLAIN, PENALISED, has_bias("none"), ONE_LAYER, is_wide(missing))
-    given: dict[str, Any] = {"measure": measure, "evidence": evidence, "minimiser": True} | fields
-    return Theorem(assumes=(*assumes, *shared), **given)
+    fields = {"measure": measure, "evidence": evidence} | fields
+    return minimum(id, origin, predict, cases, draw, (*assumes, *shared), **fields)
 
 
 def cases_of(losses: tuple[Loss, ...], *prices: float) -> dict[str, Problem]:

@@ -29,7 +29,11 @@ _SPHERICAL = (log_spherical(0.05),)
 
 
 def predict_spherical(problem: Problem) -> Prediction:
-    """a = b = o, the lowest point of log((o^2 + K eps)/(o^2 + eps)) + c K o on o >= 0."""
+    """Log-spherical softmax: features and classifier are an orthogonal frame, not a simplex, and each sample is free to take -h for
+    h, so that classes collapse up to sign; zero from a transition of first order on.
+
+    a = b = o, the lowest point of log((o^2 + K eps)/(o^2 + eps)) + c K o on o >= 0.
+    """
     K, c = problem.classes, price_of(problem)
     eps = value_of(problem.loss, LogSpherical).eps
 
@@ -41,7 +45,10 @@ def predict_spherical(problem: Problem) -> Prediction:
 
 
 def predict_taylor(problem: Problem) -> Prediction:
-    """(o + 1, o - K + 1) at the lowest o of log(1 + (K-1)/(1 + (1+o)^2)) + c K o where o >= K - 1; else the lower of the best
+    """Log-Taylor softmax: for small c every wrong logit is exactly -1 and the classifier a simplex plus a mean (a = o + 1, b = o -
+    K + 1); for larger c the simplex, for many classes with a negative mean; zero from c = 1/K on.
+
+    (o + 1, o - K + 1) at the lowest o of log(1 + (K-1)/(1 + (1+o)^2)) + c K o where o >= K - 1; else the lower of the best
     simplex and (u - v, u - 1 + (K-1)(v - 1)) with r u^2 - 2u + r = 0, r = (K-2)/(K-1) v/(1+v^2), v = c (1 + u^2 + (K-1)(1+v^2)).
     """
     K, c = problem.classes, price_of(problem)
@@ -74,29 +81,14 @@ def predict_taylor(problem: Problem) -> Prediction:
 
 THEOREMS = (
     collapse_theorem(
-        has_loss(LogSpherical, name="log_spherical"),
-        missing=0,
-        id="log-spherical",
-        status="holds",
-        claim="Log-spherical softmax: features and classifier are an orthogonal frame, not a simplex, and each sample is free to "
-        "take -h for h, so that classes collapse up to sign; zero from a transition of first order on.",
-        origin="loss: [debrebisson2016spherical]; minimum derived",
-        predict=predict_spherical,
-        measure=partial(measure, fold=True),
-        cases=lambda: cases_of(_SPHERICAL, 0.003, 0.1, 0.8),
-        draw=draw_of(_SPHERICAL, 1e-3, 0.3, (5,)),
+        "log-spherical", "loss: [debrebisson2016spherical]; minimum derived",
+        predict_spherical, lambda: cases_of(_SPHERICAL, 0.003, 0.1, 0.8), draw_of(_SPHERICAL, 1e-3, 0.3, (5,)),
+        (has_loss(LogSpherical, name="log_spherical"),), measure=partial(measure, fold=True), missing=0,
     ),
     collapse_theorem(
-        has_loss(log_taylor()),
-        missing=0,
-        id="log-taylor",
-        status="numerical",
-        claim="Log-Taylor softmax: for small c every wrong logit is exactly -1 and the classifier a simplex plus a mean "
-        "(a = o + 1, b = o - K + 1); for larger c the simplex, for many classes with a negative mean; zero from c = 1/K on.",
-        origin="loss: [debrebisson2016spherical]; minimum derived",
-        predict=predict_taylor,
-        cases=lambda: cases_of((log_taylor(),), 0.001, 0.01, 0.1, 0.3),
-        draw=draw_of((log_taylor(),), 1e-3, 0.15, (5,)),
+        "log-taylor", "loss: [debrebisson2016spherical]; minimum derived",
+        predict_taylor, lambda: cases_of((log_taylor(),), 0.001, 0.01, 0.1, 0.3), draw_of((log_taylor(),), 1e-3, 0.15, (5,)),
+        (has_loss(log_taylor()),), status="numerical", missing=0,
         notes="Proved where b > 0. Most Gaussian starts of scale one or more end in worse minima, small ones in none.",
     ),
-)
+)  # fmt: skip

@@ -27,7 +27,11 @@ _PALM = (ce_logsumexp(0.1),)
 
 
 def predict_bce(problem: Problem) -> Prediction:
-    """(a, b) from sigmoid(-x) = c (K-2), sigmoid(y) = 2c for c < 1/K; mean logit((1 + cK)/K) up to c = 1/2 - 1/K; else simplex."""
+    """One-vs-all logistic loss: for K >= 3 and small c the simplex with a negative mean, sigmoid(-z) = c (K-2) on the true class,
+    sigmoid(z) = 2c elsewhere (an orthogonal frame at K = 4); for K >= 5 the mean outlives the simplex.
+
+    (a, b) from sigmoid(-x) = c (K-2), sigmoid(y) = 2c for c < 1/K; mean logit((1 + cK)/K) up to c = 1/2 - 1/K; else simplex.
+    """
     K, c = problem.classes, price_of(problem)
     inside = c < 1 / K
     safe = jnp.where(inside, c, 0.5 / K)
@@ -37,7 +41,11 @@ def predict_bce(problem: Problem) -> Prediction:
 
 
 def predict_logsumexp(problem: Problem) -> Prediction:
-    """(a, b) from lse = c K/(2 zeta) and the softmax above for c < 1/K, the mean where c >= 1/K and 2 zeta log(K)/K > c."""
+    """CE + zeta logsumexp^2: for small c a simplex with negative mean, logsumexp = cK/(2 zeta) and wrong probabilities 2c/(1 + cK);
+    the simplex where that would have a mean above zero.
+
+    (a, b) from lse = c K/(2 zeta) and the softmax above for c < 1/K, the mean where c >= 1/K and 2 zeta log(K)/K > c.
+    """
     K, c = problem.classes, price_of(problem)
     zeta = value_of(problem.loss, CrossEntropyLogsumexp).zeta
     inside = c < 1 / K
@@ -49,7 +57,11 @@ def predict_logsumexp(problem: Problem) -> Prediction:
 
 
 def predict_stablemax(problem: Problem) -> Prediction:
-    """B = 2 sqrt(p/3) sinh(asinh((3q/2p) sqrt(3/p))/3), p = (K-2)/2, q = (K-2)/(4c(K-1)), where that has b < 0; else simplex."""
+    """StableMax CE: the simplex iff K <= 4 or its margin is at most K^2/((K-1)(K-4)); beyond, a simplex with negative mean from the
+    root of a cubic.
+
+    B = 2 sqrt(p/3) sinh(asinh((3q/2p) sqrt(3/p))/3), p = (K-2)/2, q = (K-2)/(4c(K-1)), where that has b < 0; else simplex.
+    """
     K, c = problem.classes, price_of(problem)
     p, q = max(K - 2, 1) / 2, max(K - 2, 1) / (4 * c * (K - 1))
     B = 2 * jnp.sqrt(p / 3) * jnp.sinh(jnp.arcsinh(1.5 * q / p * jnp.sqrt(3 / p)) / 3)
@@ -73,43 +85,22 @@ _BCE = (LOGISTIC,)
 
 THEOREMS = (
     collapse_theorem(
-        has_loss(LOGISTIC),
-        missing=0,
-        id="bce",
-        status="holds",
-        claim="One-vs-all logistic loss: for K >= 3 and small c the simplex with a negative mean, sigmoid(-z) = c (K-2) on the "
-        "true class, sigmoid(z) = 2c elsewhere (an orthogonal frame at K = 4); for K >= 5 the mean outlives the simplex.",
-        origin="convexity and averaging over classes; closed form derived",
-        predict=predict_bce,
+        "bce", "convexity and averaging over classes; closed form derived",
+        predict_bce, lambda: cases_of(_BCE, 0.003, 0.15, 0.25, 0.4), draw_of(_BCE, 1e-3, 0.19), (has_loss(LOGISTIC),), missing=0,
         evidence=certified,
-        cases=lambda: cases_of(_BCE, 0.003, 0.15, 0.25, 0.4),
-        draw=draw_of(_BCE, 1e-3, 0.19),
     ),
     collapse_theorem(
-        has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),
-        missing=0,
-        id="ce-logsumexp",
-        status="holds",
-        claim="CE + zeta logsumexp^2: for small c a simplex with negative mean, logsumexp = cK/(2 zeta) and wrong "
-        "probabilities 2c/(1 + cK); the simplex where that would have a mean above zero.",
-        origin="loss: [chowdhery2022]; minimum derived",
-        predict=predict_logsumexp,
-        cases=lambda: cases_of(_PALM, 0.003, 0.1, 0.3),
-        draw=draw_of(_PALM, 1e-3, 0.15),
-        notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex and no "
-        "higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, is not zero.",
+        "ce-logsumexp", "loss: [chowdhery2022]; minimum derived",
+        predict_logsumexp, lambda: cases_of(_PALM, 0.003, 0.1, 0.3), draw_of(_PALM, 1e-3, 0.15),
+        (has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),), missing=0,
+        notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex "
+        "and no higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, "
+        "is not zero.",
     ),
     collapse_theorem(
-        has_loss(stablemax()),
-        missing=0,
-        id="stablemax",
-        status="numerical",
-        claim="StableMax CE: the simplex iff K <= 4 or its margin is at most K^2/((K-1)(K-4)); beyond, a simplex with negative "
-        "mean from the root of a cubic.",
-        origin="loss: [prieto2025]; minimum derived",
-        predict=predict_stablemax,
-        cases=lambda: cases_of((stablemax(),), 0.003, 0.05, 0.3),
-        draw=draw_of((stablemax(),), 1e-3, 0.15),
+        "stablemax", "loss: [prieto2025]; minimum derived",
+        predict_stablemax, lambda: cases_of((stablemax(),), 0.003, 0.05, 0.3), draw_of((stablemax(),), 1e-3, 0.15),
+        (has_loss(stablemax()),), status="numerical", missing=0,
         notes="The symmetric minimum is closed; that no asymmetric point is lower is what random starts confirm.",
     ),
-)
+)  # fmt: skip

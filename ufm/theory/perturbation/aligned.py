@@ -25,10 +25,11 @@ import numpy as np
 from ufm.base.checks import AnyArray
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, units
 from ufm.theory.perturbation.newton import minima
-from ufm.theory.theorem import Assumption, Claim, Refutation, Theorem, agreement, counterexample
+from ufm.theory.theorem import Assumption, Claim, Refutation, agreement, counterexample
 
 _GRID = 4001
 _NEWTON_STEPS = 12
@@ -113,7 +114,11 @@ def measure(case: Aligned, key: jax.Array) -> Minimum:
 
 
 def predict_value(case: Aligned) -> Claim:
-    """The value of the aligned point, the global minimum if the minimiser were aligned; and at B + lH = 2/lW, where it is."""
+    """Aligned features of any variability have an aligned minimiser, each mode at its root of least objective, for B + lH <= 1/lW
+    as well.
+
+    The value of the aligned point, the global minimum if the minimiser were aligned; and at B + lH = 2/lW, where it is.
+    """
     return Claim(predict(case).value, predict(_strong(case)).value)
 
 
@@ -220,43 +225,24 @@ def _is_collapsed(case: Aligned) -> bool:
 _SOURCE = "derived, for the model of [tirer2023]"
 
 THEOREMS = (
-    Theorem(
-        id="proximity-aligned",
-        status="holds",
-        claim="From aligned features, B + lH > 1/lW, the proximity model keeps their singular vectors: each mode is the real root "
-        "of a quintic.",
-        origin=_SOURCE,
-        assumes=(Assumption("B + lH > 1/lW", _is_convex),),
-        predict=predict,
-        measure=measure,
-        cases=cases_above,
-        draw=draw_above,
+    statements.other(
+        "proximity-aligned", _SOURCE,
+        predict, measure, cases_above, draw_above, (Assumption("B + lH > 1/lW", _is_convex),),
+        claim="From aligned features, B + lH > 1/lW, the proximity model keeps their singular vectors: each mode is the "
+        "real root of a quintic.",
         evidence=agreement(1e-9),
     ),
-    Theorem(
-        id="proximity-aligned-collapsed",
-        status="holds",
-        claim="From collapsed classes, at any beta, the minimiser keeps the singular vectors of the class means: each mode is the "
-        "root of least objective.",
-        origin=_SOURCE,
-        assumes=(Assumption("no variability within classes", _is_collapsed),),
-        predict=predict,
-        measure=measure,
-        cases=cases_collapsed,
-        draw=draw_collapsed,
+    statements.other(
+        "proximity-aligned-collapsed", _SOURCE,
+        predict, measure, cases_collapsed, draw_collapsed, (Assumption("no variability within classes", _is_collapsed),),
+        claim="From collapsed classes, at any beta, the minimiser keeps the singular vectors of the class means: each mode "
+        "is the root of least objective.",
         evidence=agreement(1e-8),
     ),
-    Theorem(
-        id="proximity-aligned-weak",
-        status="refuted",
-        claim="Aligned features of any variability have an aligned minimiser, each mode at its root of least objective, for "
-        "B + lH <= 1/lW as well.",
-        origin=_SOURCE,
-        assumes=(Assumption("B + lH <= 1/lW", lambda case: not _is_convex(case)),),
-        predict=predict_value,
-        measure=measure_value,
-        cases=cases_turning,
-        evidence=counterexample(1e-6, where_it_holds=1e-8),
+    statements.other(
+        "proximity-aligned-weak", _SOURCE,
+        predict_value, measure_value, cases_turning, assumes=(Assumption("B + lH <= 1/lW", lambda case: not _is_convex(case)),),
+        status="refuted", evidence=counterexample(1e-6, where_it_holds=1e-8),
         notes="Where variability is several times the mean along a mode, a minimum with other singular vectors is lower.",
     ),
-)
+)  # fmt: skip

@@ -18,11 +18,12 @@ import numpy as np
 from ufm.base.checks import AnyArray
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.near_collapse import perturbation
 from ufm.theory.perturbation.newton import minima
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _STARTS = 6
 _STRENGTHS = 6
@@ -37,7 +38,10 @@ class Minimum(NamedTuple):
 
 
 def predict_reproduced(case: Problem) -> Minimum:
-    """H0 itself, the classifier that shares its frame, and the value of the plain model."""
+    """Features that are a collapsed minimiser of the plain model are reproduced by the proximity model at every beta > 0.
+
+    H0 itself, the classifier that shares its frame, and the value of the plain model.
+    """
     lW, lH, _, _ = units(case)
     c = jnp.minimum(jnp.sqrt(lH * lW), 1)
     M0, _ = parts(case, proximity_features(case))
@@ -58,7 +62,11 @@ def measure_reproduced(case: Problem, key: jax.Array) -> Minimum:
 
 
 def predict_limit(case: Problem) -> Minimum:
-    """The nearest collapsed minimiser of the plain model."""
+    """As beta -> 0 the features go to the collapsed minimiser nearest to H0: class means sqrt(rho) times the polar factor of those
+    of H0.
+
+    The nearest collapsed minimiser of the plain model.
+    """
     lW, lH, _, _ = units(case)
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
     M0, _ = parts(case, proximity_features(case))
@@ -131,29 +139,14 @@ def _has_nearest_frame(problem: Problem) -> bool:
 _SOURCE = "[tirer2023]"
 
 THEOREMS = (
-    Theorem(
-        id="proximity-at-collapse",
-        status="holds",
-        claim="Features that are a collapsed minimiser of the plain model are reproduced by the proximity model at every beta > 0.",
-        origin=_SOURCE,
-        assumes=(Assumption("H0 the features of a minimiser of the plain model", _is_collapsed),),
-        predict=predict_reproduced,
-        measure=measure_reproduced,
-        cases=reproduced_cases,
-        draw=draw_reproduced,
-        evidence=agreement(1e-8, scale=1.0),
+    statements.other(
+        "proximity-at-collapse", _SOURCE,
+        predict_reproduced, measure_reproduced, reproduced_cases, draw_reproduced,
+        (Assumption("H0 the features of a minimiser of the plain model", _is_collapsed),), evidence=agreement(1e-8, scale=1.0),
     ),
-    Theorem(
-        id="proximity-small-beta",
-        status="holds",
-        claim="As beta -> 0 the features go to the collapsed minimiser nearest to H0: class means sqrt(rho) times the polar factor "
-        "of those of H0.",
-        origin="derived, for the model of " + _SOURCE,
-        assumes=(Assumption("c < 1 and class means of H0 of full column rank", _has_nearest_frame),),
-        predict=predict_limit,
-        measure=measure_limit,
-        cases=limit_cases,
-        draw=draw_limit,
-        evidence=agreement(1e-8),
+    statements.other(
+        "proximity-small-beta", "derived, for the model of " + _SOURCE,
+        predict_limit, measure_limit, limit_cases, draw_limit,
+        (Assumption("c < 1 and class means of H0 of full column rank", _has_nearest_frame),), evidence=agreement(1e-8),
     ),
-)
+)  # fmt: skip

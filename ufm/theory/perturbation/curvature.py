@@ -19,11 +19,12 @@ import numpy as np
 from ufm.base.checks import AnyArray
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import minima, reduced_hessian
 from ufm.theory.perturbation.reduced import best_classifier
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, below, relative_error
+from ufm.theory.theorem import Assumption, Check, agreement, below, relative_error
 
 _STARTS = 6
 _ALTERNATIONS = 3000
@@ -51,7 +52,10 @@ class Stationary(NamedTuple):
 
 
 def predict_curvature(case: Landscape) -> Curvature:
-    """lH - 1/lW everywhere, and the spectrum at zero: lH - 1/lW K d times, lH the other d (N - K) times."""
+    """N times the Hessian of the reduced objective is at least lH - 1/lW everywhere, and equal to it at zero.
+
+    lH - 1/lW everywhere, and the spectrum at zero: lH - 1/lW K d times, lH the other d (N - K) times.
+    """
     lW, lH, _, _ = units(case.problem)
     J, d, N = case.H.shape
     K = case.problem.classes
@@ -82,7 +86,10 @@ def evidence_of_curvature(case: Landscape, predicted: Curvature, measured: Curva
 
 
 def predict_stationary(case: Problem) -> Stationary:
-    """The fixed point of the alternation from H0, for all starts the same."""
+    """For B + lH > 1/lW the proximity model has one stationary point, the fixed point of alternating between its factors.
+
+    The fixed point of the alternation from H0, for all starts the same.
+    """
     _, lH, B, _ = units(case)
     M0, D0 = parts(case, proximity_features(case))
     identity = jnp.eye(case.widths[0])
@@ -150,28 +157,14 @@ def is_convex(problem: Problem) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="central-path-curvature",
-        status="holds",
-        claim="N times the Hessian of the reduced objective is at least lH - 1/lW everywhere, and equal to it at zero.",
-        origin="derived, for the model of [tirer2023]",
-        predict=predict_curvature,
-        measure=measure_curvature,
-        cases=curvature_cases,
-        draw=draw_curvature,
-        evidence=evidence_of_curvature,
+    statements.other(
+        "central-path-curvature", "derived, for the model of [tirer2023]",
+        predict_curvature, measure_curvature, curvature_cases, draw_curvature, evidence=evidence_of_curvature,
     ),
-    Theorem(
-        id="proximity-uniqueness",
-        status="holds",
-        claim="For B + lH > 1/lW the proximity model has one stationary point, the fixed point of alternating between its factors.",
-        origin="derived, for the model of [tirer2023]",
-        assumes=(Assumption("B + lH > 1/lW", is_convex),),
-        predict=predict_stationary,
-        measure=measure_stationary,
-        cases=stationary_cases,
-        draw=draw_stationary,
+    statements.other(
+        "proximity-uniqueness", "derived, for the model of [tirer2023]",
+        predict_stationary, measure_stationary, stationary_cases, draw_stationary, (Assumption("B + lH > 1/lW", is_convex),),
         evidence=agreement(1e-8),
         notes="Below the threshold there can be several local minima: a solver started at H0 need not find the lowest.",
     ),
-)
+)  # fmt: skip

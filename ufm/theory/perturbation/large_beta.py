@@ -17,12 +17,13 @@ import numpy as np
 from ufm.metrics.variability import nc1_trace_ratio
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import Features, centring, parts, proximity, random_features
 from ufm.theory.perturbation.newton import minima
 from ufm.theory.perturbation.rates import predict_rates
 from ufm.theory.perturbation.reduced import gradient, hessian
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory.theorem import Check, below
 
 
 class Steps(NamedTuple):
@@ -40,7 +41,11 @@ class Expansion(NamedTuple):
 
 
 def predict(case: Steps) -> Expansion:
-    """The expansions to second and to first order in tau."""
+    """For strong proximity the minimiser is H0 - G/B + A G/B^2 + O(B^-3), G and A the gradient and Hessian of N L, and NC1 falls at
+    its rate on the central path, by 1/B times it.
+
+    The expansions to second and to first order in tau.
+    """
     problem, taus = case
     H0, tau = proximity_features(problem), taus[:, None, None]
     G = gradient(problem, H0)
@@ -106,16 +111,8 @@ def draw(rng: np.random.Generator) -> Steps:
 
 
 THEOREMS = (
-    Theorem(
-        id="proximity-large-beta",
-        status="holds",
-        claim="For strong proximity the minimiser is H0 - G/B + A G/B^2 + O(B^-3), G and A the gradient and Hessian of N L, and "
-        "NC1 falls at its rate on the central path, by 1/B times it.",
-        origin="[tirer2023] (first order); second order derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "proximity-large-beta", "[tirer2023] (first order); second order derived",
+        predict, measure, cases, draw, evidence=evidence,
     ),
-)
+)  # fmt: skip

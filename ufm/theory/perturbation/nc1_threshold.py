@@ -22,10 +22,11 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, random_features, units
 from ufm.theory.perturbation.newton import Points, minima, stationary_points
-from ufm.theory.theorem import Assumption, Check, Theorem, below
+from ufm.theory.theorem import Assumption, Check, below
 
 _STARTS = 6
 _STATIONARY = 1e-11
@@ -49,7 +50,11 @@ class Traces(NamedTuple):
 
 
 def predict(case: Search) -> Traces:
-    """Upper bound of the first, lower bound of the second, both (B/(B + lH))^2, and upper bound one of the third."""
+    """For B + lH >= 1/(2 lW), NC1 is lower than at H0 at every stationary point of the proximity model: tr S_W falls by (B/(B +
+    lH))^2 or more, tr S_B by no more than that.
+
+    Upper bound of the first, lower bound of the second, both (B/(B + lH))^2, and upper bound one of the third.
+    """
     _, lH, B, _ = units(case.problem)
     bound = (B / (B + lH)) ** 2
     return Traces(bound, bound, jnp.ones_like(bound))
@@ -223,40 +228,23 @@ def _is_above(case: Search) -> bool:
 _SOURCE = "[tirer2023] (some bound, which depends on H0)"
 
 THEOREMS = (
-    Theorem(
-        id="proximity-nc1-threshold",
-        status="holds",
-        claim="For B + lH >= 1/(2 lW), NC1 is lower than at H0 at every stationary point of the proximity model: tr S_W falls by "
-        "(B/(B + lH))^2 or more, tr S_B by no more than that.",
-        origin=_SOURCE + "; the threshold derived",
-        assumes=(Assumption("B + lH >= 1/(2 lW)", _is_above),),
-        predict=predict,
-        measure=measure,
-        cases=cases_above,
-        draw=draw_above,
-        evidence=evidence_of_bounds,
+    statements.other(
+        "proximity-nc1-threshold", _SOURCE + "; the threshold derived",
+        predict, measure, cases_above, draw_above, (Assumption("B + lH >= 1/(2 lW)", _is_above),), evidence=evidence_of_bounds,
     ),
-    Theorem(
-        id="proximity-nc1-stationary",
-        status="refuted",
-        claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.",
-        origin="[tirer2023], read without the condition on beta; counterexample derived",
-        predict=predict_decrease,
-        measure=measure_crossed,
-        cases=cases_crossed,
+    statements.other(
+        "proximity-nc1-stationary", "[tirer2023], read without the condition on beta; counterexample derived",
+        predict_decrease, measure_crossed, cases_crossed,
+        claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.", status="refuted",
         evidence=evidence_of_increase,
-        notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone (proximity-nc1-threshold).",
+        notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone "
+        "(proximity-nc1-threshold).",
     ),
-    Theorem(
-        id="proximity-nc1-global",
-        status="numerical",
-        claim="NC1 is lower than at H0 at the global minimiser of the proximity model, for every beta.",
-        origin="conjecture from numerical search; " + _SOURCE,
-        predict=predict_decrease,
-        measure=measure_lowest_decrease,
-        cases=cases_below,
-        draw=draw_below,
+    statements.other(
+        "proximity-nc1-global", "conjecture from numerical search; " + _SOURCE,
+        predict_decrease, measure_lowest_decrease, cases_below, draw_below,
+        claim="NC1 is lower than at H0 at the global minimiser of the proximity model, for every beta.", status="numerical",
         evidence=evidence_of_decrease,
         notes="Proved for B + lH >= 1/(2 lW) (proximity-nc1-threshold). The global minimum is the lowest of six descents.",
     ),
-)
+)  # fmt: skip

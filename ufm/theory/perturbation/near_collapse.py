@@ -21,9 +21,10 @@ from ufm.losses import MSE, is_loss
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params
 from ufm.search.solution import solve
+from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import parts, units
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _STEP = 2e-3
 
@@ -37,7 +38,11 @@ class Perturbation(NamedTuple):
 
 
 def predict(case: Perturbation) -> jax.Array:
-    """F dH0 of shape (d, N), applied through within-class parts, R A and the rest, never built."""
+    """Near collapse the minimiser of the proximity model answers a change of the initial features by an explicit linear map:
+    within-class parts shrink by B/(B + s) and B/(B + lH), symmetric motions of the means by B/(B + 4 lH (1 - c)), rotations stay.
+
+    F dH0 of shape (d, N), applied through within-class parts, R A and the rest, never built.
+    """
     problem, direction = case.problem, case.direction
     lW, lH, B, _ = units(problem)
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
@@ -105,22 +110,14 @@ def _is_one_layer_mse(case: Perturbation) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="near-collapse-map",
-        status="holds",
-        claim="Near collapse the minimiser of the proximity model answers a change of the initial features by an "
-        "explicit linear map: within-class parts shrink by B/(B + s) and B/(B + lH), symmetric motions of the means by "
-        "B/(B + 4 lH (1 - c)), rotations stay.",
-        origin="[tirer2023]; closed spectrum for every beta derived",
-        assumes=(
+    statements.other(
+        "near-collapse-map", "[tirer2023]; closed spectrum for every beta derived",
+        predict, measure, cases, draw,
+        (
             Assumption("one layer of balanced MSE without bias, d >= K", _is_one_layer_mse),
             Assumption("equal one-hot classes", lambda case: is_balanced(case.problem.design)),
             Assumption("H0 equal to the collapsed minimiser", _is_collapsed),
         ),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
         evidence=agreement(1e-6),
     ),
-)
+)  # fmt: skip

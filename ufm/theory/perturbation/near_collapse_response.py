@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.perturbation.model import parts, units
 from ufm.theory.perturbation.near_collapse import Perturbation, perturbation
 from ufm.theory.perturbation.near_collapse import predict as near_collapse_map
 from ufm.theory.perturbation.newton import Points, minima
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
+from ufm.theory.theorem import Assumption, Check, agreement, relative_error
 
 _STEP = 0.003
 _MULTIPLES = np.array([1.0, 2.0, 3.0, -1.0, -2.0, -3.0])
@@ -36,7 +37,11 @@ class Response(NamedTuple):
 
 
 def predict_response(case: Perturbation) -> Response:
-    """The two derivatives at t = 0 in closed form."""
+    """Near collapse the classifier follows the means alone, dW = s [dM^T - 2 (1 - c) sym(R^T dM) R^T], and the minimum rises by
+    (B/2N) <dH0, (I - F) dH0>.
+
+    The two derivatives at t = 0 in closed form.
+    """
     problem = case.problem
     lW, lH, B, _ = units(problem)
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
@@ -59,7 +64,11 @@ def measure_response(case: Perturbation, key: jax.Array) -> Response:
 
 
 def predict_attenuation(case: Perturbation) -> jax.Array:
-    """The limit of NC1(H)/NC1(H0), a scalar; the direction must have a part within classes."""
+    """Near collapse the proximity model multiplies NC1 by q (B/(B + s))^2 + (1 - q) (B/(B + lH))^2, q the share of the variability
+    that the classifier sees.
+
+    The limit of NC1(H)/NC1(H0), a scalar; the direction must have a part within classes.
+    """
     lW, lH, B, _ = units(case.problem)
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
     R = parts(case.problem, case.params.H)[0] / jnp.sqrt((1 - c) / s)
@@ -132,30 +141,12 @@ _ALIVE = Assumption("c < 1 and d >= K, around the collapsed minimiser", _is_aliv
 _SOURCE = "derived, for the model of [tirer2023]"
 
 THEOREMS = (
-    Theorem(
-        id="near-collapse-response",
-        status="holds",
-        claim="Near collapse the classifier follows the means alone, dW = s [dM^T - 2 (1 - c) sym(R^T dM) R^T], and the minimum "
-        "rises by (B/2N) <dH0, (I - F) dH0>.",
-        origin=_SOURCE,
-        assumes=(_ALIVE,),
-        predict=predict_response,
-        measure=measure_response,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "near-collapse-response", _SOURCE,
+        predict_response, measure_response, cases, draw, (_ALIVE,), evidence=evidence,
     ),
-    Theorem(
-        id="near-collapse-nc1",
-        status="holds",
-        claim="Near collapse the proximity model multiplies NC1 by q (B/(B + s))^2 + (1 - q) (B/(B + lH))^2, q the share of the "
-        "variability that the classifier sees.",
-        origin=_SOURCE,
-        assumes=(_ALIVE,),
-        predict=predict_attenuation,
-        measure=measure_attenuation,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-6),
+    statements.other(
+        "near-collapse-nc1", _SOURCE,
+        predict_attenuation, measure_attenuation, cases, draw, (_ALIVE,), evidence=agreement(1e-6),
     ),
-)
+)  # fmt: skip

@@ -24,10 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray
+from ufm.theory import statements
 from ufm.theory.perturbation.model import Features, parts, units
 from ufm.theory.perturbation.near_collapse import perturbation
 from ufm.theory.perturbation.newton import reduced_hessian
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 
 class Blocks(NamedTuple):
@@ -42,7 +43,11 @@ class Blocks(NamedTuple):
 
 
 def predict_spectrum(case: Features) -> jax.Array:
-    """The d N eigenvalues of N Hess L, increasing."""
+    """At collapse the curvature of the reduced objective takes four values: s and lH within classes, 4 lH (1 - c) on symmetric
+    motions of the means and 0 on rotations, with known multiplicities.
+
+    The d N eigenvalues of N Hess L, increasing.
+    """
     lW, lH, _, _ = units(case.problem)
     (d, N), K = case.H.shape, case.problem.classes
     c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
@@ -66,7 +71,11 @@ def _hessian(case: Features) -> jax.Array:
 
 
 def predict_blocks(case: Features) -> Blocks:
-    """The blocks and their singular values in closed form, for c < 1 and d >= K."""
+    """Near collapse a class answers changes of its own features by a block of five singular values, and those of another class by a
+    block of rank one, -(g/2) r_l r_k^T with g = 4 lH (1 - c)/(B + 4 lH (1 - c)).
+
+    The blocks and their singular values in closed form, for c < 1 and d >= K.
+    """
     lW, lH, B, _ = units(case.problem)
     (d, N), K = case.H.shape, case.problem.classes
     n = N // K
@@ -126,29 +135,12 @@ def _is_alive(case: Features) -> bool:
 _SOURCE = "[tirer2023] (operator, first order in 1/beta); closed form for every beta derived"
 
 THEOREMS = (
-    Theorem(
-        id="near-collapse-spectrum",
-        status="holds",
-        claim="At collapse the curvature of the reduced objective takes four values: s and lH within classes, 4 lH (1 - c) on "
-        "symmetric motions of the means and 0 on rotations, with known multiplicities.",
-        origin=_SOURCE,
-        predict=predict_spectrum,
-        measure=measure_spectrum,
-        cases=spectrum_cases,
-        draw=draw,
-        evidence=agreement(1e-10),
+    statements.other(
+        "near-collapse-spectrum", _SOURCE,
+        predict_spectrum, measure_spectrum, spectrum_cases, draw, evidence=agreement(1e-10),
     ),
-    Theorem(
-        id="near-collapse-blocks",
-        status="holds",
-        claim="Near collapse a class answers changes of its own features by a block of five singular values, and those of another "
-        "class by a block of rank one, -(g/2) r_l r_k^T with g = 4 lH (1 - c)/(B + 4 lH (1 - c)).",
-        origin=_SOURCE,
-        assumes=(Assumption("c < 1 and d >= K", _is_alive),),
-        predict=predict_blocks,
-        measure=measure_blocks,
-        cases=blocks_cases,
-        draw=draw,
-        evidence=agreement(1e-10),
+    statements.other(
+        "near-collapse-blocks", _SOURCE,
+        predict_blocks, measure_blocks, blocks_cases, draw, (Assumption("c < 1 and d >= K", _is_alive),), evidence=agreement(1e-10),
     ),
-)
+)  # fmt: skip

@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.theory import statements
 from ufm.theory.perturbation.model import Features, centring, parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import reduced
 from ufm.theory.perturbation.reduced import best_classifier
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, relative_error
 
 
 class Rates(NamedTuple):
@@ -41,7 +42,11 @@ class Balance(NamedTuple):
 
 
 def predict_rates(case: Features) -> Rates:
-    """The three rates in closed form; some deviation within classes must be left."""
+    """On the central path tr S_W decays at 2 lH + 2 |W D|^2/|D|^2 and tr S_B gains (2/K) tr(C S (I - S)) over its decay 2 lH: NC1
+    falls, strictly unless the class means are all equal or no ridge is left.
+
+    The three rates in closed form; some deviation within classes must be left.
+    """
     problem, H = case
     M, D = parts(problem, H)
     lH, K = units(problem).lH, problem.classes
@@ -71,7 +76,11 @@ def measure_rates(case: Features, key: jax.Array) -> Rates:
 
 
 def predict_balance(case: Features) -> Balance:
-    """The two rates in closed form; D D^T must be invertible, which needs d <= K (n - 1)."""
+    """On the central path d/dt H H^T = 2 n lW W^T W - 2 lH H H^T, and |H|^2 + n lW log det D D^T changes at -2 lH (|H|^2 + n lW d):
+    without a ridge on the features it is conserved.
+
+    The two rates in closed form; D D^T must be invertible, which needs d <= K (n - 1).
+    """
     problem, H = case
     lW, lH, _, n = units(problem)
     W = best_classifier(problem, H)
@@ -153,28 +162,12 @@ def draw_balance(rng: np.random.Generator) -> Features:
 
 
 THEOREMS = (
-    Theorem(
-        id="central-path-rates",
-        status="holds",
-        claim="On the central path tr S_W decays at 2 lH + 2 |W D|^2/|D|^2 and tr S_B gains (2/K) tr(C S (I - S)) over its decay "
-        "2 lH: NC1 falls, strictly unless the class means are all equal or no ridge is left.",
-        origin="[tirer2023] (monotone decrease); exact rates and cases of equality derived",
-        predict=predict_rates,
-        measure=measure_rates,
-        cases=rates_cases,
-        draw=draw_rates,
-        evidence=evidence,
+    statements.other(
+        "central-path-rates", "[tirer2023] (monotone decrease); exact rates and cases of equality derived",
+        predict_rates, measure_rates, rates_cases, draw_rates, evidence=evidence,
     ),
-    Theorem(
-        id="central-path-balance",
-        status="holds",
-        claim="On the central path d/dt H H^T = 2 n lW W^T W - 2 lH H H^T, and |H|^2 + n lW log det D D^T changes at "
-        "-2 lH (|H|^2 + n lW d): without a ridge on the features it is conserved.",
-        origin="derived, for the model of [tirer2023]",
-        predict=predict_balance,
-        measure=measure_balance,
-        cases=balance_cases,
-        draw=draw_balance,
-        evidence=evidence,
+    statements.other(
+        "central-path-balance", "derived, for the model of [tirer2023]",
+        predict_balance, measure_balance, balance_cases, draw_balance, evidence=evidence,
     ),
-)
+)  # fmt: skip

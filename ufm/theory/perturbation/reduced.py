@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.perturbation.model import Features, parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import best_weights, reduced, reduced_hessian
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 
 class Reduced(NamedTuple):
@@ -57,7 +58,11 @@ def hessian(problem: Problem, H: jax.Array) -> jax.Array:
 
 
 def predict(case: Features) -> Reduced:
-    """L, N grad L and W* in closed form."""
+    """With the best classifier the squared error is lW/(2K) Tr[Y (n lW I + H^T H)^-1 Y^T] + lH/(2N) |H|^2, a function of the
+    features alone, whose gradient is the partial one of f.
+
+    L, N grad L and W* in closed form.
+    """
     problem, H = case
     lW, lH, _, n = units(problem)
     Y, N = problem.targets, H.shape[1]
@@ -75,7 +80,11 @@ def measure(case: Features, key: jax.Array) -> Reduced:
 
 
 def predict_hessian(case: Features) -> jax.Array:
-    """N Hess L(H) of shape (d N, d N) by the Kronecker formula."""
+    """The bracket lH I + I (x) W^T W - Z of Tirer et al.'s expansion is N times the Hessian of the reduced objective, at any
+    features and not at collapse alone.
+
+    N Hess L(H) of shape (d N, d N) by the Kronecker formula.
+    """
     return hessian(case.problem, case.H)
 
 
@@ -115,28 +124,12 @@ def draw(rng: np.random.Generator) -> Features:
 _SOURCE = "[tirer2023]"
 
 THEOREMS = (
-    Theorem(
-        id="reduced-objective",
-        status="holds",
-        claim="With the best classifier the squared error is lW/(2K) Tr[Y (n lW I + H^T H)^-1 Y^T] + lH/(2N) |H|^2, a function "
-        "of the features alone, whose gradient is the partial one of f.",
-        origin=_SOURCE + "; the trace form derived",
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-10),
+    statements.other(
+        "reduced-objective", _SOURCE + "; the trace form derived",
+        predict, measure, cases, draw, evidence=agreement(1e-10),
     ),
-    Theorem(
-        id="reduced-objective-hessian",
-        status="holds",
-        claim="The bracket lH I + I (x) W^T W - Z of Tirer et al.'s expansion is N times the Hessian of the reduced objective, at "
-        "any features and not at collapse alone.",
-        origin=_SOURCE + " (equation 5, at collapse); at any features derived",
-        predict=predict_hessian,
-        measure=measure_hessian,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-10),
+    statements.other(
+        "reduced-objective-hessian", _SOURCE + " (equation 5, at collapse); at any features derived",
+        predict_hessian, measure_hessian, cases, draw, evidence=agreement(1e-10),
     ),
-)
+)  # fmt: skip

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
+from ufm.theory import statements
 from ufm.theory.kit.integrate import integrate
 from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import reduced
-from ufm.theory.theorem import Assumption, Check, Theorem, below, relative_error
+from ufm.theory.theorem import Assumption, Check, below, relative_error
 
 _RECORDS = 8
 
@@ -41,7 +42,11 @@ class Path(NamedTuple):
 
 
 def predict(case: Start) -> jax.Array:
-    """Q(0) = |H|^2 + n lW log det D D^T, a scalar."""
+    """Along the central path NC1 and e^(2 lH t) tr S_W decrease and e^(2 lH t) tr S_B increases; without a ridge on the features
+    |H|^2 + n lW log det D D^T is conserved.
+
+    Q(0) = |H|^2 + n lW log det D D^T, a scalar.
+    """
     lW, _, _, n = units(case.problem)
     _, D = parts(case.problem, case.H)
     return jnp.sum(case.H**2) + n * lW * jnp.linalg.slogdet(D @ D.T)[1]
@@ -117,17 +122,9 @@ def _is_invertible(case: Start) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="central-path-collapse",
-        status="holds",
-        claim="Along the central path NC1 and e^(2 lH t) tr S_W decrease and e^(2 lH t) tr S_B increases; without a ridge on the "
-        "features |H|^2 + n lW log det D D^T is conserved.",
-        origin="[tirer2023]; the conserved quantity derived",
-        assumes=(Assumption("D D^T invertible, which needs d <= K (n - 1)", _is_invertible),),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
+    statements.other(
+        "central-path-collapse", "[tirer2023]; the conserved quantity derived",
+        predict, measure, cases, draw, (Assumption("D D^T invertible, which needs d <= K (n - 1)", _is_invertible),),
         evidence=evidence,
     ),
-)
+)  # fmt: skip

@@ -21,8 +21,9 @@ from ufm.equivalent.isotropic import gaussian_spread, isotropic_limit
 from ufm.losses import MSE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.theory import statements
 from ufm.theory.reductions.runs import LINEAR, Run, decays, plain, start, trajectories
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement, relative_error
+from ufm.theory.theorem import Assumption, Check, agreement, relative_error
 
 _DRAWS, _STEPS = 8192, 60
 
@@ -35,7 +36,11 @@ class Isotropic(NamedTuple):
 
 
 def predict_limit(case: Isotropic) -> Params:
-    """The run at width d_2 + K, lifted with what the ridge leaves of residuals beside the span."""
+    """Pooled residuals with R R^T = s^2 I, the limit of infinitely many Gaussian samples, run at width d_2 + K however large d is;
+    beside that span they shrink by their ridge alone.
+
+    The run at width d_2 + K, lifted with what the ridge leaves of residuals beside the span.
+    """
     run = case.run
     reduced = isotropic_limit(run.problem, run.params, case.spread)
     path = trajectories(Run(reduced.problem, reduced.params, run.rate), LINEAR)
@@ -85,7 +90,11 @@ class Law(NamedTuple):
 
 
 def predict_law(case: GaussianStart) -> Law:
-    """Wishart: mean nu sigma^2 I, variances nu sigma^4 (1 + [i = j]); columns N(sqrt(n_k) mean_k, sigma^2); the isotropic run."""
+    """A Gaussian start of up to 10^12 samples is drawn in pooled coordinates: R R^T has the Wishart law of N - K degrees of
+    freedom, and its run is within O(sqrt(d/N)) of the isotropic limit.
+
+    Wishart: mean nu sigma^2 I, variances nu sigma^4 (1 + [i = j]); columns N(sqrt(n_k) mean_k, sigma^2); the isotropic run.
+    """
     problem, means, sigma, W, rate = case
     K, d = problem.classes, problem.widths[0]
     nu = jnp.sum(problem.multiplicity) - K
@@ -196,34 +205,19 @@ def draw_law(rng: np.random.Generator) -> GaussianStart:
 
 
 THEOREMS = (
-    Theorem(
-        id="isotropic-limit",
-        status="holds",
-        claim="Pooled residuals with R R^T = s^2 I, the limit of infinitely many Gaussian samples, run at width d_2 + K however "
-        "large d is; beside that span they shrink by their ridge alone.",
-        origin="derived",
-        assumes=(
+    statements.other(
+        "isotropic-limit", "derived",
+        predict_limit, measure_limit, limit_cases, draw_limit,
+        (
             Assumption("squared error with free features", lambda case: is_loss(case.run.problem.loss, MSE)),
             Assumption("no proximity term", lambda case: case.run.problem.H0 is None),
         ),
-        predict=predict_limit,
-        measure=measure_limit,
-        cases=limit_cases,
-        draw=draw_limit,
         evidence=agreement(1e-11),
     ),
-    Theorem(
-        id="bartlett-start",
-        status="holds",
-        claim="A Gaussian start of up to 10^12 samples is drawn in pooled coordinates: R R^T has the Wishart law of N - K "
-        "degrees of freedom, and its run is within O(sqrt(d/N)) of the isotropic limit.",
-        origin="[bartlett1933]; [srivastava2003]; pooled coordinates and the limit derived",
-        assumes=(Assumption("one column a class", lambda case: len(case.problem.groups) == case.problem.columns),),
-        predict=predict_law,
-        measure=measure_law,
-        cases=law_cases,
-        draw=draw_law,
-        evidence=law_evidence,
+    statements.other(
+        "bartlett-start", "[bartlett1933]; [srivastava2003]; pooled coordinates and the limit derived",
+        predict_law, measure_law, law_cases, draw_law,
+        (Assumption("one column a class", lambda case: len(case.problem.groups) == case.problem.columns),), evidence=law_evidence,
         notes="Moments are compared in standard errors of 8,192 draws.",
     ),
-)
+)  # fmt: skip

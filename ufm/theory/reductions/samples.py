@@ -17,22 +17,32 @@ from ufm.equivalent.columns import compress_columns, pool_samples
 from ufm.losses import MSE, is_loss
 from ufm.problem import Problem, class_sizes, classes_of
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.reductions.runs import Run, plain, start, trajectories
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _COUNTS = (7, 1, 4)
 _WIDTHS = {1: (4,), 2: (4, 3), 3: (4, 5, 3)}
 
 
 def predict_pooled(run: Run) -> Params:
-    """The run of K + r pooled columns, lifted to the samples."""
+    """N samples of one-hot MSE run as K class means and min(d, N - K) pooled residual columns, from any start and at any depth:
+    1,000 lifted steps of gradient descent, heavy ball, Nesterov, normalised descent and polar-factor (Muon) steps are the steps on
+    the samples.
+
+    The run of K + r pooled columns, lifted to the samples.
+    """
     reduced = pool_samples(run.problem, run.params)
     path = trajectories(Run(reduced.problem, reduced.params, run.rate))
     return jax.vmap(jax.vmap(reduced.lift))(path)
 
 
 def predict_compressed(run: Run) -> Params:
-    """The run of min(N, d + K + 1) compressed columns, lifted to the samples."""
+    """An MSE problem of N columns with any targets runs as one of min(N, d + K + 1) columns with real intercepts, 2d in the place
+    of d with a proximity term, under the same optimisers.
+
+    The run of min(N, d + K + 1) compressed columns, lifted to the samples.
+    """
     reduced = compress_columns(run.problem, run.params)
     path = trajectories(Run(reduced.problem, reduced.params, run.rate))
     return jax.vmap(jax.vmap(reduced.lift))(path)
@@ -113,32 +123,13 @@ _SQUARED = Assumption(
 )
 
 THEOREMS = (
-    Theorem(
-        id="sample-reduction",
-        status="holds",
-        claim="N samples of one-hot MSE run as K class means and min(d, N - K) pooled residual columns, from any start and at any "
-        "depth: 1,000 lifted steps of gradient descent, heavy ball, Nesterov, normalised descent and polar-factor "
-        "(Muon) steps are the steps on the samples.",
-        origin="derived; invariance of the squared error under orthogonal mixing of a class's samples",
-        assumes=(_SQUARED,),
-        predict=predict_pooled,
-        measure=measure,
-        cases=pooled_cases,
-        draw=draw_one_hot,
-        evidence=agreement(1e-11),
+    statements.other(
+        "sample-reduction", "derived; invariance of the squared error under orthogonal mixing of a class's samples",
+        predict_pooled, measure, pooled_cases, draw_one_hot, (_SQUARED,), evidence=agreement(1e-11),
         notes="Adam, Lion, sign descent, mini-batches and cross-entropy break it.",
     ),
-    Theorem(
-        id="arbitrary-target-reduction",
-        status="holds",
-        claim="An MSE problem of N columns with any targets runs as one of min(N, d + K + 1) columns with real intercepts, 2d in "
-        "the place of d with a proximity term, under the same optimisers.",
-        origin="derived",
-        assumes=(_SQUARED,),
-        predict=predict_compressed,
-        measure=measure,
-        cases=compressed_cases,
-        draw=draw_any_targets,
-        evidence=agreement(1e-11),
+    statements.other(
+        "arbitrary-target-reduction", "derived",
+        predict_compressed, measure, compressed_cases, draw_any_targets, (_SQUARED,), evidence=agreement(1e-11),
     ),
-)
+)  # fmt: skip

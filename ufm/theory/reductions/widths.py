@@ -14,8 +14,9 @@ import numpy as np
 from ufm.equivalent.widths import in_subspaces, invariant_subspaces, narrow_features
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.reductions.runs import LINEAR, Run, decays, plain, start, trajectories
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.theorem import Assumption, agreement
 
 _WIDTH = 12
 
@@ -28,7 +29,11 @@ class Chain(NamedTuple):
 
 
 def predict_narrow(run: Run) -> Params:
-    """The run at width d_2 + C, lifted."""
+    """Only span[W_1^T, H, H0] ever moves: features of any width d run as features of width d_2 + C (d_2 + 2C with a proximity
+    term), for any loss and optimisers that commute with rotations.
+
+    The run at width d_2 + C, lifted.
+    """
     reduced = narrow_features(run.problem, run.params)
     return jax.vmap(jax.vmap(reduced.lift))(trajectories(Run(reduced.problem, reduced.params, run.rate)))
 
@@ -43,7 +48,11 @@ _wide = jax.jit(trajectories)
 
 
 def predict_chain(case: Chain) -> Params:
-    """The run inside the subspaces under gradient descent, heavy ball and Nesterov, lifted with what the ridges leave."""
+    """All layers run inside the smallest chain of subspaces that features and classifier reach, of widths K + C at most when hidden
+    layers start as multiples of isometries; beside it weights shrink by their ridge alone.
+
+    The run inside the subspaces under gradient descent, heavy ball and Nesterov, lifted with what the ridges leave.
+    """
     run = case.run
     reduced, _ = in_subspaces(run.problem, run.params, case.bases)
     path = trajectories(Run(reduced.problem, reduced.params, run.rate), LINEAR)
@@ -112,31 +121,15 @@ def draw_chain(rng: np.random.Generator) -> Chain:
 
 
 THEOREMS = (
-    Theorem(
-        id="width-reduction",
-        status="holds",
-        claim="Only span[W_1^T, H, H0] ever moves: features of any width d run as features of width d_2 + C (d_2 + 2C with "
-        "a proximity term), for any loss and optimisers that commute with rotations.",
-        origin="folklore for linear networks; the statement for any loss and these optimisers derived",
-        assumes=(Assumption("free features", lambda run: run.problem.features == "free"),),
-        predict=predict_narrow,
-        measure=measure_wide,
-        cases=narrow_cases,
-        draw=draw_narrow,
-        evidence=agreement(1e-11),
+    statements.other(
+        "width-reduction", "folklore for linear networks; the statement for any loss and these optimisers derived",
+        predict_narrow, measure_wide, narrow_cases, draw_narrow,
+        (Assumption("free features", lambda run: run.problem.features == "free"),), evidence=agreement(1e-11),
     ),
-    Theorem(
-        id="hidden-subspace-chain",
-        status="holds",
-        claim="All layers run inside the smallest chain of subspaces that features and classifier reach, of widths K + C at most "
-        "when hidden layers start as multiples of isometries; beside it weights shrink by their ridge alone.",
-        origin="derived",
-        assumes=(Assumption("free features", lambda case: case.run.problem.features == "free"),),
-        predict=predict_chain,
-        measure=measure_chain,
-        cases=chain_cases,
-        draw=draw_chain,
-        evidence=agreement(1e-11),
+    statements.other(
+        "hidden-subspace-chain", "derived",
+        predict_chain, measure_chain, chain_cases, draw_chain,
+        (Assumption("free features", lambda case: case.run.problem.features == "free"),), evidence=agreement(1e-11),
         notes="Gradient descent, heavy ball and Nesterov; normalised and polar-factor steps too where nothing lies beside.",
     ),
-)
+)  # fmt: skip

@@ -14,10 +14,11 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
+from ufm.theory.kit.hessian import derivatives_of_many
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
-from ufm.theory.second_order.hessian import derivatives_of_many
 from ufm.theory.second_order.table import numbers
-from ufm.theory.theorem import Check, Theorem, below
+from ufm.theory.theorem import Check, below
 
 _STARTS = 32
 _ITERATIONS = 120
@@ -44,7 +45,11 @@ class Roots(NamedTuple):
 
 
 def predict(case: CriticalPoint) -> Allowed:
-    """sqrt(a), sqrt(rho) and f_r; zeros and f_0 for c >= 1."""
+    """Balanced MSE has no other critical points than those of rank r <= min(d, K) with all singular values sqrt(a) in W and
+    sqrt(rho) in the class means; for c >= 1 only zero.
+
+    sqrt(a), sqrt(rho) and f_r; zeros and f_0 for c >= 1.
+    """
     problem = case.problem
     _, _, _, c, s, _ = numbers(problem)
     left, ranks = jnp.maximum(1 - c, 0), jnp.arange(min(problem.widths[0], problem.classes) + 1)
@@ -123,18 +128,9 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-critical-points",
-        status="holds",
-        claim="Balanced MSE has no other critical points than those of rank r <= min(d, K) with all singular values sqrt(a) in W "
-        "and sqrt(rho) in the class means; for c >= 1 only zero.",
-        origin="derived; cf. [zhou2022landscape]",
+    statements.other(
+        "mse-critical-points", "derived; cf. [zhou2022landscape]",
+        predict, measure, cases, draw, PLAIN, evidence=evidence,
         notes="Proved; the searches from random starts could only have refuted it.",
-        assumes=PLAIN,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
     ),
-)
+)  # fmt: skip

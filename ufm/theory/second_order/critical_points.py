@@ -20,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray, AnyNumber
+from ufm.theory import statements
+from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, critical_point, random_point
-from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, numbers, spectrum, spectrum_check
-from ufm.theory.theorem import Check, Theorem, agreement, relative_error
+from ufm.theory.theorem import Check, agreement, relative_error
 
 _ZERO = 1e-9
 
@@ -46,7 +47,11 @@ class Modes(NamedTuple):
 
 
 def predict_spectrum(case: CriticalPoint) -> Point:
-    """The table of eigenvalues, gradient zero, and f_r."""
+    """Balanced MSE: at every critical point of rank r, with value f_r, the Hessian has a closed spectrum of two values within
+    classes and five 2 x 2 blocks; below the top rank the lowest eigenvalue is nu_-/N < 0 for every r.
+
+    The table of eigenvalues, gradient zero, and f_r.
+    """
     problem, r = case.problem, case.rank
     c = numbers(problem).c
     value = problem.weight[0] / 2 * (1 - r / problem.classes * (1 - c) ** 2)
@@ -71,7 +76,11 @@ def spectrum_evidence(case: CriticalPoint, predicted: Point, measured: Point) ->
 
 
 def predict_modes(case: CriticalPoint) -> Modes:
-    """The counts of the module docstring."""
+    """Balanced MSE: the zero modes of the Hessian at a critical point of rank r are the r(r-1)/2 + r(d-r) + r(K-r) rotations of
+    features and classes, and nothing else, but for c = 1; (d-r)(K-r) modes are negative for c < 1.
+
+    The counts of the module docstring.
+    """
     K, d, r = case.problem.classes, case.problem.widths[0], case.rank
     c = numbers(case.problem).c
     orbit = r * (r - 1) // 2 + r * (d - r) + r * (K - r)
@@ -126,30 +135,12 @@ def mode_cases() -> dict[str, CriticalPoint]:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-critical-spectrum",
-        status="holds",
-        claim="Balanced MSE: at every critical point of rank r, with value f_r, the Hessian has a closed spectrum of two values "
-        "within classes and five 2 x 2 blocks; below the top rank the lowest eigenvalue is nu_-/N < 0 for every r.",
-        origin="derived; bias-free case of the landscape of [zhou2022landscape]",
-        assumes=PLAIN,
-        predict=predict_spectrum,
-        measure=measure_spectrum,
-        cases=spectrum_cases,
-        draw=random_point,
-        evidence=spectrum_evidence,
+    statements.other(
+        "mse-critical-spectrum", "derived; bias-free case of the landscape of [zhou2022landscape]",
+        predict_spectrum, measure_spectrum, spectrum_cases, random_point, PLAIN, evidence=spectrum_evidence,
     ),
-    Theorem(
-        id="mse-zero-modes",
-        status="holds",
-        claim="Balanced MSE: the zero modes of the Hessian at a critical point of rank r are the r(r-1)/2 + r(d-r) + r(K-r) "
-        "rotations of features and classes, and nothing else, but for c = 1; (d-r)(K-r) modes are negative for c < 1.",
-        origin="derived",
-        assumes=PLAIN,
-        predict=predict_modes,
-        measure=measure_modes,
-        cases=mode_cases,
-        draw=random_point,
-        evidence=agreement(1e-12, scale=1.0),
+    statements.other(
+        "mse-zero-modes", "derived",
+        predict_modes, measure_modes, mode_cases, random_point, PLAIN, evidence=agreement(1e-12, scale=1.0),
     ),
-)
+)  # fmt: skip

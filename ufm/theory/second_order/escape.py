@@ -17,10 +17,11 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
 from ufm.theory.kit.integrate import gradient_flow
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point
 from ufm.theory.second_order.table import numbers, per_class
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 _SIZE = 1e-20
 _TIMES = np.array([0.0, 4.0, 16.0, 20.0])  # of N: the start, early, late, the end
@@ -49,7 +50,11 @@ class Exit(NamedTuple):
 
 
 def predict(case: TinyStart) -> Exit:
-    """The formulas of the module docstring at t = 20 N."""
+    """From a tiny generic start balanced MSE leaves zero at rate -nu_-/N along W = kappa M^T, kappa = lH - nu_-, in the direction
+    of n M_0^T + kappa W_0, while what is within classes decays at rate lH/N; for c > 1 all of it dies.
+
+    The formulas of the module docstring at t = 20 N.
+    """
     problem, n = case.problem, per_class(case.problem)
     w, lW, lH, _, _, _ = numbers(problem)
     nu = (lH + n * lW - jnp.sqrt((lH - n * lW) ** 2 + 4 * n)) / 2
@@ -103,17 +108,8 @@ def draw(rng: np.random.Generator) -> TinyStart:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-escape-from-zero",
-        status="holds",
-        claim="From a tiny generic start balanced MSE leaves zero at rate -nu_-/N along W = kappa M^T, kappa = lH - nu_-, in the "
-        "direction of n M_0^T + kappa W_0, while what is within classes decays at rate lH/N; for c > 1 all of it dies.",
-        origin="derived",
-        assumes=PLAIN,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-6, misaligned=1e-8, direction=1e-8),
+    statements.other(
+        "mse-escape-from-zero", "derived",
+        predict, measure, cases, draw, PLAIN, evidence=agreement(1e-6, misaligned=1e-8, direction=1e-8),
     ),
-)
+)  # fmt: skip

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyNumber
+from ufm.theory import statements
+from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
-from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, numbers, per_class, spectrum_check
-from ufm.theory.theorem import Check, Theorem, relative_error
+from ufm.theory.theorem import Check, relative_error
 
 
 class Layers(NamedTuple):
@@ -31,7 +32,11 @@ class Layers(NamedTuple):
 
 
 def predict(case: CriticalPoint) -> Layers:
-    """The two-valued spectra of the module docstring, and K r."""
+    """Balanced MSE at its minimum: the Hessian in W has K min(d, K) equal outliers 1/(K s) over a bulk at l2_W, the one in H is
+    two-valued too, and the whole Hessian has as many outliers, K^2 for d >= K.
+
+    The two-valued spectra of the module docstring, and K r.
+    """
     problem, r = case.problem, case.rank
     K, n, d = problem.classes, per_class(problem), problem.widths[0]
     w, lW, lH, _, s, _ = numbers(problem)
@@ -73,17 +78,8 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-layer-hessians",
-        status="holds",
-        claim="Balanced MSE at its minimum: the Hessian in W has K min(d, K) equal outliers 1/(K s) over a bulk at l2_W, the one "
-        "in H is two-valued too, and the whole Hessian has as many outliers, K^2 for d >= K.",
-        origin="[papyan2020traces] and [garrod2024], for the K^2 outliers; values derived",
-        assumes=PLAIN,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "mse-layer-hessians", "[papyan2020traces] and [garrod2024], for the K^2 outliers; values derived",
+        predict, measure, cases, draw, PLAIN, evidence=evidence,
     ),
-)
+)  # fmt: skip

@@ -16,10 +16,11 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.theory import statements
+from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point, random_point
-from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, spectrum, spectrum_check
-from ufm.theory.theorem import Check, Theorem
+from ufm.theory.theorem import Check
 
 
 class TwoRates(NamedTuple):
@@ -32,7 +33,11 @@ class TwoRates(NamedTuple):
 
 
 def predict(case: TwoRates) -> Spectrum:
-    """The table of diag(rates) Hess f."""
+    """Balanced MSE with learning rates e_W and e_H: the preconditioned spectrum at every critical point keeps its 2 x 2 blocks,
+    with entries scaled by e_H, sqrt(e_H e_W), e_W; zero modes stay zero.
+
+    The table of diag(rates) Hess f.
+    """
     return spectrum(case.problem, case.rank, case.rates[0], case.rates[1])
 
 
@@ -65,17 +70,5 @@ def draw(rng: np.random.Generator) -> TwoRates:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-two-rates",
-        status="holds",
-        claim="Balanced MSE with learning rates e_W and e_H: the preconditioned spectrum at every critical point keeps its 2 x 2 "
-        "blocks, with entries scaled by e_H, sqrt(e_H e_W), e_W; zero modes stay zero.",
-        origin="derived",
-        assumes=PLAIN,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
-    ),
+    statements.other("mse-two-rates", "derived", predict, measure, cases, draw, PLAIN, evidence=evidence),
 )

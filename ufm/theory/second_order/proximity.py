@@ -11,14 +11,19 @@ the stiffness that a solver meets. A saddle is a minimum of the proximity model 
 import jax
 import numpy as np
 
+from ufm.theory import statements
+from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, critical_point
-from ufm.theory.second_order.hessian import derivatives
 from ufm.theory.second_order.table import Spectrum, spectrum, spectrum_check
-from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
+from ufm.theory.theorem import Assumption, Check, relative_error
 
 
 def predict(case: CriticalPoint) -> Spectrum:
-    """The table with B in the feature entries."""
+    """The proximity model around a critical point of balanced MSE: beta adds to the feature entry of every block of the spectrum,
+    so that rotations lift to about beta n/(s^2 + n), and saddles become minima at B = 1/lW - lH.
+
+    The table with B in the feature entries.
+    """
     return spectrum(case.problem, case.rank)
 
 
@@ -64,17 +69,8 @@ def _is_centred(case: CriticalPoint) -> bool:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-proximity-spectrum",
-        status="holds",
-        claim="The proximity model around a critical point of balanced MSE: beta adds to the feature entry of every block of the "
-        "spectrum, so that rotations lift to about beta n/(s^2 + n), and saddles become minima at B = 1/lW - lH.",
-        origin="model of [tirer2023]; spectrum derived",
-        assumes=(*PLAIN, Assumption("H0 equal to the critical point's H", _is_centred)),
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=evidence,
+    statements.other(
+        "mse-proximity-spectrum", "model of [tirer2023]; spectrum derived",
+        predict, measure, cases, draw, (*PLAIN, Assumption("H0 equal to the critical point's H", _is_centred)), evidence=evidence,
     ),
-)
+)  # fmt: skip

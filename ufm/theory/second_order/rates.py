@@ -21,10 +21,11 @@ from ufm.base.checks import AnyNumber
 from ufm.motion.central_path import reduced_objective
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.theory import statements
 from ufm.theory.kit.integrate import integrate
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.table import numbers, per_class
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 _STEPS = {"joint": 400, "central": 100}
 _STEP_OF_STIFFEST = 3.0
@@ -43,7 +44,11 @@ class Rates(NamedTuple):
 
 
 def predict_joint(case: CriticalPoint) -> Rates:
-    """Rates of gradient flow of f, per unit of its time."""
+    """Gradient flow arrives at the minimum of balanced MSE at rate min{lam_-, lH [d > K, n > 1]}/N, and what remains within classes
+    at s/N and lH/N: NC1 and NC2 decay at different rates.
+
+    Rates of gradient flow of f, per unit of its time.
+    """
     n = per_class(case.problem)
     w, lW, lH, c, s, _ = numbers(case.problem)
     T, alive = s + n / s, c < 1
@@ -53,7 +58,11 @@ def predict_joint(case: CriticalPoint) -> Rates:
 
 
 def predict_central(case: CriticalPoint) -> Rates:
-    """Rates of the flow of N times the reduced objective, per unit of its time."""
+    """The central path of balanced MSE arrives at the minimum at rate min{4 lH (1-c), lH [d > K, n > 1]}, which vanishes towards c
+    = 1.
+
+    Rates of the flow of N times the reduced objective, per unit of its time.
+    """
     _, lW, lH, c, _, _ = numbers(case.problem)
     return _rates(case, jnp.where(c < 1, 4 * lH * (1 - c), lH - 1 / lW), jnp.ones_like(c))
 
@@ -159,30 +168,12 @@ def _draw(s_of: dict[str, tuple[float, float]], rng: np.random.Generator) -> Cri
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-flow-rates",
-        status="holds",
-        claim="Gradient flow arrives at the minimum of balanced MSE at rate min{lam_-, lH [d > K, n > 1]}/N, and "
-        "what remains within classes at s/N and lH/N: NC1 and NC2 decay at different rates.",
-        origin="derived",
-        assumes=PLAIN,
-        predict=predict_joint,
-        measure=measure_joint,
-        cases=joint_cases,
-        draw=draw_joint,
-        evidence=agreement(1e-4),
+    statements.other(
+        "mse-flow-rates", "derived",
+        predict_joint, measure_joint, joint_cases, draw_joint, PLAIN, evidence=agreement(1e-4),
     ),
-    Theorem(
-        id="mse-central-path-rates",
-        status="holds",
-        claim="The central path of balanced MSE arrives at the minimum at rate min{4 lH (1-c), lH [d > K, n > 1]}, which "
-        "vanishes towards c = 1.",
-        origin="derived; flow of [han2022]",
-        assumes=PLAIN,
-        predict=predict_central,
-        measure=measure_central,
-        cases=central_cases,
-        draw=draw_central,
-        evidence=agreement(1e-4),
+    statements.other(
+        "mse-central-path-rates", "derived; flow of [han2022]",
+        predict_central, measure_central, central_cases, draw_central, PLAIN, evidence=agreement(1e-4),
     ),
-)
+)  # fmt: skip

@@ -14,9 +14,10 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from ufm.problem.params import objective
+from ufm.theory import statements
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.table import numbers, per_class
-from ufm.theory.theorem import Theorem, agreement
+from ufm.theory.theorem import agreement
 
 _STEPS = 600
 _KICK = 1e-7
@@ -28,7 +29,10 @@ _SIZES = {"d<K": 0.6, "d>K": 1.7, "n=1": 1.3}
 
 
 def predict(case: CriticalPoint) -> jax.Array:
-    """2 N/T, or 2 N/nu_+ for c >= 1."""
+    """Gradient descent on balanced MSE is stable at the minimum exactly for steps below 2 N/T, T = s + n/s.
+
+    2 N/T, or 2 N/nu_+ for c >= 1.
+    """
     n = per_class(case.problem)
     w, lW, lH, c, s, _ = numbers(case.problem)
     upper = (lH + n * lW + jnp.sqrt((lH - n * lW) ** 2 + 4 * n)) / 2
@@ -81,16 +85,5 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 
 
 THEOREMS = (
-    Theorem(
-        id="mse-step-limit",
-        status="holds",
-        claim="Gradient descent on balanced MSE is stable at the minimum exactly for steps below 2 N/T, T = s + n/s.",
-        origin="derived",
-        assumes=PLAIN,
-        predict=predict,
-        measure=measure,
-        cases=cases,
-        draw=draw,
-        evidence=agreement(1e-6),
-    ),
+    statements.other("mse-step-limit", "derived", predict, measure, cases, draw, PLAIN, evidence=agreement(1e-6)),
 )

@@ -23,7 +23,8 @@ from ufm.search.solution import Solution, solve
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
 from ufm.theory.prediction import Prediction
-from ufm.theory.theorem import Check, Theorem, below, gap_checks, relative_error
+from ufm.theory.statements.identities import Cases, Evidence, other
+from ufm.theory.theorem import Assumption, Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
 _SMALLEST = 1e-2  # invariants below this size are compared absolutely
@@ -142,16 +143,32 @@ def is_certified_tightly(problem: Problem) -> bool:
     return is_tight(problem) or (on_sphere and min(problem.widths) >= problem.classes - 1)
 
 
-def minimum_theorem(predict: Callable[[Problem], Prediction], **fields: Any) -> Theorem:
-    """A Theorem about the minimum of problems, measured by `measured_minimum` and served by `ufm.predict` unless told not to."""
-    kit = {name: fields.pop(name) for name in ("geometry_tolerance", "alive") if name in fields}
-    return Theorem(
-        predict=predict,
-        measure=fields.pop("measure", measured_minimum),
-        evidence=minimum_evidence(**kit),
-        minimiser=fields.pop("minimiser", True),
-        **fields,
-    )
+def minimum(
+    id: str,
+    origin: str,
+    predict: Callable[[Problem], Prediction],
+    cases: Cases,
+    draw: Callable | None = None,
+    assumes: tuple[Assumption, ...] = (),
+    *,
+    measure: Callable[[Problem, jax.Array], Any] = measured_minimum,
+    evidence: Evidence | None = None,
+    geometry_tolerance: float = 1e-6,
+    alive: str = "directions",
+    **fields: Any,
+) -> Theorem:
+    """A Theorem about the minimum of problems, which `ufm.predict` serves unless told not to.
+
+    Args:
+      id, origin, cases, draw, assumes: of the Theorem.
+      predict: problem -> Prediction; the first paragraph of its docstring is the claim.
+      measure: by default a search from random uncollapsed starts, see `measured_minimum`.
+      evidence: in place of `minimum_evidence`, whose arguments `geometry_tolerance` and `alive` are.
+      **fields: others of `Theorem`.
+    """
+    judged = evidence or minimum_evidence(geometry_tolerance, alive)
+    fields = {"kind": "minimum", "minimiser": True} | fields
+    return other(id, origin, predict, measure, cases, draw, assumes, evidence=judged, **fields)
 
 
 def _geometry_error(
