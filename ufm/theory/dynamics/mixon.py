@@ -20,18 +20,10 @@ from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.dynamics.spectral import one_layer_mse
-from ufm.theory.kit.integrate import gradient_flow
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
 _K, _DIM = 4, 3
-
-
-class InvariantStart(NamedTuple):
-    """A balanced problem of one column a class, a start on the invariant set, and times (T,)."""
-
-    problem: Problem
-    params: Params
-    ts: jax.Array
 
 
 class Trajectory(NamedTuple):
@@ -42,11 +34,9 @@ class Trajectory(NamedTuple):
     away: jax.Array
 
 
-def predict(case: InvariantStart) -> Trajectory:
+def predict(case: Start) -> Trajectory:
     """On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an explicit
     matrix root times W(0), and b(t) relaxes on its own.
-
-    The symmetric root through the singular vectors of W(0).
     """
     problem, ts = case.problem, case.ts
     N, scale, l2 = problem.samples, problem.scale, problem.l2_H
@@ -64,21 +54,15 @@ def predict(case: InvariantStart) -> Trajectory:
     return Trajectory(W, b, jnp.zeros_like(ts))
 
 
-@jax.jit
-def measure(case: InvariantStart, key: jax.Array) -> Trajectory:
-    """Integrate the gradient flow of all entries of W, H and b."""
-    del key  # the start belongs to the case
-    path = gradient_flow(case.problem, case.params, case.ts)
-    W = path.weights[0]
-    tied, centred = jnp.abs(path.H - jnp.swapaxes(W, 1, 2)), jnp.abs(jnp.sum(W, axis=1))
-    return Trajectory(W, bias_of(path), jnp.maximum(jnp.max(tied, axis=(1, 2)), jnp.max(centred, axis=1)))
+def observe(case: Start, point: Params) -> Trajectory:
+    """W and b as they are, and how far H is from W^T and W from its columns' zero sum."""
+    (W,), H, _ = point
+    return Trajectory(W, bias_of(point), jnp.maximum(jnp.max(jnp.abs(H - W.T)), jnp.max(jnp.abs(jnp.sum(W, axis=0)))))
 
 
-def predict_end(case: InvariantStart) -> jax.Array:
+def predict_end(case: Start) -> jax.Array:
     """On the invariant set the flow ends at W W^T = (sqrt(n) - N l)_+ times the projector on range W(0): a simplex ETF from rank K
     - 1, a saddle from less, zero above the threshold.
-
-    scale^2 W W^T at infinite time: (scale sqrt(n) - N l)_+ times the projector on the range of W(0).
     """
     problem = case.problem
     size = problem.scale * jnp.sqrt(problem.multiplicity[0]) - problem.samples * problem.l2_H
@@ -87,13 +71,12 @@ def predict_end(case: InvariantStart) -> jax.Array:
     return jnp.maximum(size, 0) * U @ U.T
 
 
-def measure_end(case: InvariantStart, key: jax.Array) -> jax.Array:
-    """scale^2 W W^T at the last time of the integrated flow."""
-    W = measure(case, key).W[-1]
-    return np.asarray(case.problem.scale) ** 2 * np.asarray(W) @ np.asarray(W).T
+def observe_end(case: Start, point: Params) -> jax.Array:
+    """scale^2 W W^T where the flow is at the last time."""
+    return case.problem.scale**2 * point.weights[0] @ point.weights[0].T
 
 
-def _case(cutoff, n, rng, *, size=0.3, b0=0.1, l2_b=0.0, rank=3, scale=1.0, last=2.0) -> InvariantStart:
+def _case(cutoff, n, rng, *, size=0.3, b0=0.1, l2_b=0.0, rank=3, scale=1.0, last=2.0) -> Start:
     """l = cutoff scale/N, in units of which sqrt(n) is the threshold."""
     N = _K * n
     ridge = cutoff * scale / N
@@ -101,10 +84,10 @@ def _case(cutoff, n, rng, *, size=0.3, b0=0.1, l2_b=0.0, rank=3, scale=1.0, last
     problem = Problem.balanced(_K, n, _DIM, l2_W=ridge, l2_H=ridge, scale=scale, **bias).collapsed()
     left, right = rng.normal(size=(_K, rank)), rng.normal(size=(rank, _DIM))
     W = jnp.asarray(size * (left - left.mean(0)) @ right / np.sqrt(rank))
-    return InvariantStart(problem, Params((W,), W.T, jnp.full((_K,), float(b0))), jnp.linspace(0, last * N / scale, 5))
+    return Start(problem, Params((W,), W.T, jnp.full((_K,), float(b0))), jnp.linspace(0, last * N / scale, 5))
 
 
-def cases() -> dict[str, InvariantStart]:
+def cases() -> dict[str, Start]:
     """The paper's problem, ridges below, at and above the threshold, low rank, a bias away from 1/K and one with ridge."""
     rng = np.random.default_rng(0)
     return {
@@ -118,7 +101,7 @@ def cases() -> dict[str, InvariantStart]:
     }
 
 
-def end_cases() -> dict[str, InvariantStart]:
+def end_cases() -> dict[str, Start]:
     """The ETF without and with ridge, a saddle of rank two, and a ridge above the threshold."""
     rng = np.random.default_rng(1)
     long = {"size": 0.8, "last": 15.0}
@@ -130,13 +113,13 @@ def end_cases() -> dict[str, InvariantStart]:
     }
 
 
-def draw(rng: np.random.Generator) -> InvariantStart:
+def draw(rng: np.random.Generator) -> Start:
     """Random class size, ridge, bias, start and scale."""
     size, scale = np.exp(rng.uniform(-3, 1)), np.exp(rng.uniform(-0.7, 0.7))
     return _case(rng.uniform(0, 4), int(rng.integers(1, 12)), rng, size=size, b0=rng.normal(), scale=scale)
 
 
-def _is_on_set(case: InvariantStart) -> bool:
+def _is_on_set(case: Start) -> bool:
     W, H, b = (np.asarray(x) for x in (case.params.weights[0], case.params.H, case.params.b))
     centred = np.max(np.abs(W.sum(0))) <= 1e-12 * np.max(np.abs(W))
     return bool(np.array_equal(H, W.T) and centred and np.ptp(b) <= 1e-12 * np.max(np.abs(b)))
@@ -150,12 +133,11 @@ _ASSUMES = (
     Assumption("H = W^T, 1^T W = 0, b in span(1)", _is_on_set),
 )
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "mixon-invariant-set", _SOURCE + "closed form, ridges and bias derived",
-        predict, measure, cases, draw, _ASSUMES, evidence=agreement(1e-9, away=1e-10),
+        predict, observe, cases, draw, _ASSUMES, leaves={"away": 1e-10},
     ),
-    statements.other(
-        "mixon-collapse", _SOURCE + "ridges derived",
-        predict_end, measure_end, end_cases, assumes=_ASSUMES, evidence=agreement(1e-9),
+    statements.trajectory(
+        "mixon-collapse", _SOURCE + "ridges derived", predict_end, observe_end, end_cases, assumes=_ASSUMES, at_end=True
     ),
 )  # fmt: skip

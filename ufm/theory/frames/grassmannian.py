@@ -9,7 +9,7 @@ import numpy as np
 
 from ufm.theory import statements
 from ufm.theory.frames.packing import Lines
-from ufm.theory.frames.welch import measure, predict
+from ufm.theory.frames.welch import coherences, predict
 from ufm.theory.theorem import Check, lower_bound, relative_error
 
 _CASES = ((10, 5), (16, 6), (28, 7))
@@ -31,7 +31,7 @@ def cases() -> dict[str, Lines]:
 THEOREMS = (
     statements.other(
         "grassmannian-search", "derived; the threshold search of [shen2023] stays above on these",
-        predict, measure, cases,
+        predict, coherences, cases,
         claim="Smooth maxima of squared cosines, climbed from the frame potential up, reach Welch's bound for 16 lines in "
         "6, 28 in 7 and 10 in 5 dimensions from a few random starts.",
         status="numerical", evidence=evidence,

@@ -10,7 +10,6 @@ import numpy as np
 from ufm.frames import rankin_bound
 from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
-from ufm.theory.theorem import Check, below
 
 _CASES = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))
 
@@ -18,24 +17,13 @@ _CASES = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))
 def predict(case: Lines) -> jax.Array:
     """K unit vectors have a pair of cosine at least -1/(K-1), met by the simplex for d >= K - 1; beyond d + 1 vectors at least 0,
     met up to 2d of them, and above 0 beyond.
-
-    The bound: -1/(K - 1) or 0.
     """
     return jnp.asarray(rankin_bound(case.vectors, case.dim))
 
 
-def measure(case: Lines, key: jax.Array) -> np.ndarray:
+def largest_cosines(case: Lines, key: jax.Array) -> np.ndarray:
     """Largest cosines of random points and of points that minimise it from there."""
     return np.array([np.max(cosines(frame)) for frame in packed(case, key, signed=True)])
-
-
-def evidence(case: Lines, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
-    """No points are below the bound; the best meet it up to 2 d of them, and stay clear of it beyond."""
-    p, best = float(predicted), float(measured.min())
-    checks = [below("agreement", "below bound", p - best if np.isfinite(measured).all() else np.nan)]
-    if case.vectors <= 2 * case.dim:
-        return [*checks, Check("agreement", "met by the best points", abs(best - p), 1e-6)]
-    return [*checks, below("agreement", "above 0", 1e-2 - best, 0.0)]
 
 
 def cases() -> dict[str, Lines]:
@@ -44,5 +32,8 @@ def cases() -> dict[str, Lines]:
 
 
 THEOREMS = (
-    statements.other("rankin-bound", "[rankin1955]", predict, measure, cases, draw_lines, evidence=evidence),
-)
+    statements.bound(
+        "rankin-bound", "[rankin1955]",
+        predict, largest_cosines, cases, draw_lines, met=lambda case: case.vectors <= 2 * case.dim, clear=1e-2, unit=1.0,
+    ),
+)  # fmt: skip

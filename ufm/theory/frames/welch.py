@@ -10,7 +10,6 @@ import numpy as np
 from ufm.frames import welch_bound
 from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
-from ufm.theory.theorem import Check, lower_bound, relative_error
 
 _EQUIANGULAR = ((3, 2), (4, 3), (5, 4), (6, 3), (6, 5))  # (K, d) of real equiangular tight frames, K <= 6
 _OTHERS = ((3, 4), (4, 2), (5, 2), (5, 3), (6, 4))
@@ -19,27 +18,17 @@ _OTHERS = ((3, 4), (4, 2), (5, 2), (5, 3), (6, 4))
 def predict(case: Lines) -> jax.Array:
     """K > d unit vectors in d dimensions have a pair of |cosine| at least sqrt((K - d)/(d (K - 1))), with equality exactly at
     equiangular tight frames.
-
-    The bound sqrt((K - d)/(d (K - 1))), zero for K <= d.
     """
     return jnp.asarray(welch_bound(case.vectors, case.dim))
 
 
-def measure(case: Lines, key: jax.Array) -> np.ndarray:
-    """Coherences of frames that minimise it from random starts, and of the random starts themselves."""
-    return np.array([_coherence(frame) for frame in packed(case, key)])
+def coherences(case: Lines, key: jax.Array) -> np.ndarray:
+    """Coherences of random frames, and of those that minimise it from there."""
+    return np.array([np.max(np.abs(cosines(frame))) for frame in packed(case, key)])
 
 
-def _coherence(frame: np.ndarray) -> float:
-    return float(np.max(np.abs(cosines(frame))))
-
-
-def evidence(case: Lines, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
-    """No frame is below the bound; the best one meets it where an equiangular tight frame exists."""
-    checks = lower_bound(1e-12)(case, predicted, measured)
-    if (case.vectors, case.dim) in _EQUIANGULAR:
-        checks.append(Check("agreement", "met by the best frame", relative_error(predicted, measured.min()), 1e-6))
-    return checks
+def _is_met(case: Lines) -> bool | None:
+    return True if (case.vectors, case.dim) in _EQUIANGULAR else None
 
 
 def cases() -> dict[str, Lines]:
@@ -48,5 +37,5 @@ def cases() -> dict[str, Lines]:
 
 
 THEOREMS = (
-    statements.other("welch-bound", "[welch1974]; [strohmer2003]", predict, measure, cases, draw_lines, evidence=evidence),
+    statements.bound("welch-bound", "[welch1974]; [strohmer2003]", predict, coherences, cases, draw_lines, met=_is_met),
 )
