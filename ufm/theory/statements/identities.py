@@ -1,14 +1,23 @@
 """Identities: one quantity by a closed form and by its definition, by automatic differentiation, or by finite differences."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
+from ufm.problem import Problem
+from ufm.problem.params import Params
 from ufm.theory.theorem import Assumption, Check, Theorem, agreement
 
 Cases = Callable[[], dict[str, Any]]
 Evidence = Callable[[Any, Any, Any], list[Check]]
+
+
+class Point(NamedTuple):
+    """A problem and a point of it, at which something is looked at."""
+
+    problem: Problem
+    params: Params
 
 
 def identity(
