@@ -226,3 +226,17 @@ def test_the_ideal_column_is_what_a_collapsed_self_dual_simplex_measures():
 def test_bad_arguments_are_refused_in_a_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_moments_and_summaries_show_themselves():
+    state = streamed(H)
+    found = summary(state, W)
+    text, page = str(found), found._repr_html_()
+    for metric in found:
+        assert metric.name in text and metric.meaning in text and f"{metric.value:.5g}" in text
+    assert page.startswith("<pre>") and "&lt;" not in text and "nc1" in page
+    assert isinstance(found, tuple) and found == tuple(found)
+    said = str(state)
+    assert f"samples N: {state.counts.sum():g}" in said and f"dimension d: {state.means.shape[0]}" in said
+    missing = str(state._replace(counts=np.append(state.counts, 0)))
+    assert "1 without a sample so far" in missing

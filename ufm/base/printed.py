@@ -1,5 +1,6 @@
 """Printed: what shows itself as the table that rich draws of it."""
 
+import html
 import io
 from typing import ClassVar
 
@@ -15,3 +16,6 @@ class Printed:
         page = io.StringIO()
         Console(file=page, width=self.columns_of_text).print(self)
         return page.getvalue()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"

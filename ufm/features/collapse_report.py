@@ -19,7 +19,7 @@ from ufm.base.checks import check_count
 from ufm.base.printed import Printed
 from ufm.features.shards import find_shards, load_classifier, load_head, load_samples
 from ufm.metrics.streaming import decide, merge, merge_decisions, moments
-from ufm.metrics.table import Metric, summary
+from ufm.metrics.table import Summary, summary
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MetricsReport(Printed):
     samples: int
     dim: int
     conventions: dict[str, Any]
-    metrics: tuple[Metric, ...]
+    metrics: Summary
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -46,19 +46,12 @@ class MetricsReport(Printed):
 
     def __rich__(self) -> Any:
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
 
         title = f"{self.source}: {self.classes} classes, {self.samples} samples, d = {self.dim}"
-        table = Table(show_edge=False)
-        for name in ("metric", "value", "at collapse", "meaning"):
-            numeric = name in ("value", "at collapse")
-            table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "meaning")
-        for m in self.metrics:
-            table.add_row(m.name, f"{m.value:.5g}", f"{m.ideal:.5g}", Text(m.meaning))
         conventions = ", ".join(f"{name} {value}" for name, value in self.conventions.items())
         notes = [Text(note, style="yellow") for note in self.notes]
-        return Group(Text(title, style="bold"), Text(f"Conventions: {conventions}"), table, *notes)
+        return Group(Text(title, style="bold"), Text(f"Conventions: {conventions}"), self.metrics, *notes)
 
 
 def measure(

@@ -28,7 +28,7 @@ Imports base, problem, frames.
 """
 
 from ufm.frames import one_vs_rest_distance
-from ufm.metrics import streaming
+from ufm.metrics import cards, streaming  # noqa: F401  (cards: registers those of its values)
 from ufm.metrics.conflict import Conflict, PullPush, align_gradients, gradient_conflict, pull_push
 from ufm.metrics.decisions import cosine_margins, nc4
 from ufm.metrics.duality import bias_relation, gnc3, nc3, nc3_alignment, nc3_distance, unc3

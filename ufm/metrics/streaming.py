@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import check_choice, check_count, check_finite, check_positive, check_shape, refuse
+from ufm.base.describe import describe
 from ufm.metrics.inputs import as_array, dtype_name, samples_as_columns
 from ufm.metrics.samples import Scatter
 
@@ -39,6 +40,12 @@ class Moments(NamedTuple):
     means: np.ndarray
     squares: np.ndarray
     scatter: np.ndarray
+
+    def __str__(self) -> str:
+        return describe(self).text()
+
+    def _repr_html_(self) -> str:
+        return describe(self).html()
 
 
 class Decisions(NamedTuple):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import check_choice, check_count, check_finite, check_positive, check_shape
+from ufm.base.printed import Printed
 from ufm.base.programs import make_room_for
 from ufm.metrics.duality import bias_relation, duality_distance, gnc3, nc3_distance, unc3
 from ufm.metrics.geometry import normalised_distance, orthogonal_distance, simplex_distance, unit
@@ -79,6 +80,22 @@ class Metric(NamedTuple):
     meaning: str
 
 
+class Summary(Printed, tuple[Metric, ...]):
+    """Metrics in the order of `MEANINGS`. Prints as a table."""
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(show_edge=False)
+        for name in ("metric", "value", "at collapse", "meaning"):
+            numeric = name in ("value", "at collapse")
+            table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "meaning")
+        for m in self:
+            table.add_row(m.name, f"{m.value:.5g}", f"{m.ideal:.5g}", Text(m.meaning))
+        return table
+
+
 def summary(
     state: Moments,
     classifier: Any = None,
@@ -88,7 +105,7 @@ def summary(
     global_mean: str = "samples",
     exponent: float = 1.0,
     ddof: int = 0,
-) -> tuple[Metric, ...]:
+) -> Summary:
     """All metrics that moments, a classifier and decisions allow, computed in float64 also where x64 is off.
 
     Args:
@@ -99,7 +116,7 @@ def summary(
       ddof: of the variances of `cdnv` (over samples), of lengths and of `unc3` (over classes).
 
     Returns:
-      Metrics in the order of `MEANINGS`.
+      Metrics in the order of `MEANINGS`, a tuple that prints as a table.
 
     Raises:
       ValueError: for a class without samples (or with ddof or fewer), a classifier or bias of another shape, or a bad option.
@@ -133,7 +150,7 @@ def summary(
         said = ("agree", "classifier", "nearest", "margins")
         shares = [getattr(decisions, name) / decisions.samples for name in said]
         found |= dict(zip(("nc4", "accuracy", "nearest_mean_accuracy", "cosine_margin"), shares, strict=True))
-    return tuple(
+    return Summary(
         Metric(name, float(found[name]), float(ideal(K) if callable(ideal) else ideal), meaning)
         for name, (ideal, meaning) in MEANINGS.items()
         if name in found
