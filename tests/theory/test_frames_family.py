@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from ufm.theory.frames import dot_regression, equiangular, grassmannian, many_lines, nearest, rankin, sparse, welch
+from ufm.theory.frames import dot_regression, equiangular, grassmannian, nearest, rankin, sparse, welch
 from ufm.theory.theorem import key_of
 
-MODULES = (welch, grassmannian, many_lines, rankin, equiangular, nearest, dot_regression, sparse)
+MODULES = (welch, grassmannian, rankin, equiangular, nearest, dot_regression, sparse)
 THEOREMS = {theorem.id: theorem for module in MODULES for theorem in module.THEOREMS}
 LABELS = {
     "welch-bound": "K=6 d=3",

@@ -13,6 +13,7 @@ from ufm.problem.params import gradient_norm, logits, objective
 from ufm.theory.cross_entropy import sphere
 from ufm.theory.dynamics import two_factor
 from ufm.theory.frames import welch
+from ufm.theory.frames.packing import Lines, cosines
 from ufm.theory.mse import random_starts
 from ufm.theory.perturbation import near_collapse
 from ufm.theory.registry import predict
@@ -136,14 +137,15 @@ def test_minima_under_jit_are_found_in_the_catalogue():
 def test_the_icosahedron_meets_the_bound_of_welch_and_no_simplex_is_below_it():
     golden = (1 + 5**0.5) / 2
     lines = np.array([[0, 0, 1, 1, golden, -golden], [1, -1, golden, -golden, 0, 0], [golden, golden, 0, 0, 1, 1]])
-    np.testing.assert_allclose(welch._coherence(lines), welch.predict(welch.Lines(6, 3)), rtol=1e-14)
+    np.testing.assert_allclose(np.max(np.abs(cosines(lines))), welch.predict(Lines(6, 3)), rtol=1e-14)
     simplex = np.asarray(simplex_etf(5).vectors)
-    np.testing.assert_allclose(welch._coherence(simplex), welch.predict(welch.Lines(5, 4)), rtol=1e-14)
-    assert welch.predict(welch.Lines(3, 4)) == 0
+    np.testing.assert_allclose(np.max(np.abs(cosines(simplex))), welch.predict(Lines(5, 4)), rtol=1e-14)
+    assert welch.predict(Lines(3, 4)) == 0
 
 
 def test_a_coherence_below_the_bound_would_fail():
-    case = welch.Lines(6, 3)
-    bound = welch.predict(case)
-    below = welch.evidence(case, bound, np.array([0.9, float(bound) * 0.999]))
+    (theorem,) = welch.THEOREMS
+    case = Lines(6, 3)
+    bound = theorem.predict(case)
+    below = theorem.evidence(case, bound, np.array([0.9, float(bound) * 0.999]))
     assert [check.passed for check in below] == [False, False]

@@ -1,17 +1,11 @@
-"""Rankin's bound on points of the sphere: the simplex up to d + 1 of them, the orthoplex up to 2 d (Rankin 1955).
-
-    max <u_j, u_k> >= -1/(K - 1)  for K <= d + 1,    >= 0  for d + 2 <= K <= 2 d,    > 0  for K > 2 d.
-"""
+"""Rankin's bound on points of the sphere: the simplex up to d + 1 of them, the orthoplex up to 2 d (Rankin 1955)."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ufm.frames import rankin_bound
 from ufm.theory import statements
-from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
-
-_CASES = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))
+from ufm.theory.frames.packing import Lines, cases_of, draw_lines, largest_cosines
 
 
 def predict(case: Lines) -> jax.Array:
@@ -21,14 +15,9 @@ def predict(case: Lines) -> jax.Array:
     return jnp.asarray(rankin_bound(case.vectors, case.dim))
 
 
-def largest_cosines(case: Lines, key: jax.Array) -> np.ndarray:
-    """Largest cosines of random points and of points that minimise it from there."""
-    return np.array([np.max(cosines(frame)) for frame in packed(case, key, signed=True)])
-
-
 def cases() -> dict[str, Lines]:
     """Both sides of d + 1 and of 2 d."""
-    return {f"K={K} d={d}": Lines(K, d) for K, d in _CASES}
+    return cases_of(((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4)))
 
 
 THEOREMS = (

@@ -1,15 +1,11 @@
-"""Welch's bound on the coherence of K lines in d dimensions (Welch 1974), and the frames that meet it.
-
-max |<u_j, u_k>| >= sqrt((K - d)/(d (K - 1))) for K > d unit vectors, with equality exactly at equiangular tight frames.
-"""
+"""Welch's bound on the coherence of K lines in d dimensions (Welch 1974), and the frames that meet it."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ufm.frames import welch_bound
 from ufm.theory import statements
-from ufm.theory.frames.packing import Lines, cosines, draw_lines, packed
+from ufm.theory.frames.packing import Lines, cases_of, coherences, draw_lines
 
 _EQUIANGULAR = ((3, 2), (4, 3), (5, 4), (6, 3), (6, 5))  # (K, d) of real equiangular tight frames, K <= 6
 _OTHERS = ((3, 4), (4, 2), (5, 2), (5, 3), (6, 4))
@@ -22,18 +18,13 @@ def predict(case: Lines) -> jax.Array:
     return jnp.asarray(welch_bound(case.vectors, case.dim))
 
 
-def coherences(case: Lines, key: jax.Array) -> np.ndarray:
-    """Coherences of random frames, and of those that minimise it from there."""
-    return np.array([np.max(np.abs(cosines(frame))) for frame in packed(case, key)])
-
-
 def _is_met(case: Lines) -> bool | None:
     return True if (case.vectors, case.dim) in _EQUIANGULAR else None
 
 
 def cases() -> dict[str, Lines]:
     """With and without an equiangular tight frame, among them the six diagonals of the icosahedron, and K <= d."""
-    return {f"K={K} d={d}": Lines(K, d) for K, d in (*_EQUIANGULAR, *_OTHERS)}
+    return cases_of((*_EQUIANGULAR, *_OTHERS))
 
 
 THEOREMS = (
