@@ -79,7 +79,7 @@ def test_rank_one_means_have_a_nearest_simplex_of_the_predicted_distance():
     case = theorem.cases()["rank one"]
     measured = theorem.measure(case, jax.random.key(0))
     assert [check.name for check in theorem.evidence(case, theorem.predict(case), measured)] == ["value", "never below"]
-    np.testing.assert_allclose(measured.value, theorem.predict(case).value, rtol=1e-9)
+    np.testing.assert_allclose(measured["value"], theorem.predict(case)["value"], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", LABELS)
