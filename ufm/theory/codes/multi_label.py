@@ -66,7 +66,7 @@ def predict(problem: Problem) -> Prediction:
 
 
 def _is_design(problem: Problem) -> bool:
-    """Whether columns are uniform on m labels and weigh m, and the sets of every m are spread evenly over pairs; no where traced."""
+    """Whether columns are uniform on m labels, weigh m, and the sets of every m spread evenly over pairs; no where traced."""
     if not isinstance(problem.design, GeneralColumns) or is_traced(problem.design):
         return False
     targets, weight, n = (np.asarray(x) for x in (problem.targets, problem.weight, problem.multiplicity))
@@ -87,10 +87,8 @@ def _is_design(problem: Problem) -> bool:
 def cases() -> dict[str, Problem]:
     """Weak and strong ridges, either number of labels more frequent, both sides of the threshold."""
     grid = (({1: 2, 2: 1}, 1e-3), ({1: 1, 2: 20}, 0.01), ({1: 3, 2: 1}, 0.05))
-    found = {f"n_1={samples[1]} n_2={samples[2]} tau={tau}": _at(samples, tau) for samples, tau in grid}
-    for ratio in (0.95, 1.05):
-        found[f"threshold times {ratio}"] = _at({1: 3, 2: 2}, ratio * _threshold({1: 3, 2: 2}))
-    return found
+    near = {f"threshold times {ratio}": _at({1: 3, 2: 2}, ratio * _threshold({1: 3, 2: 2})) for ratio in (0.95, 1.05)}
+    return {f"n_1={samples[1]} n_2={samples[2]} tau={tau}": _at(samples, tau) for samples, tau in grid} | near
 
 
 def draw(rng: np.random.Generator) -> Problem:

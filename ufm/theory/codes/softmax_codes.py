@@ -46,8 +46,9 @@ def measure(case: Lines, key: jax.Array) -> np.ndarray:
     """Distances of codes annealed from random starts, then of the random starts: (2, S)."""
     K, d = case.vectors, case.dim
     starts = jax.random.normal(key, (_STARTS, 2, *_ROOM)) * (np.arange(_ROOM[0]) < d)[:, None]
-    groups = (anneal_codes(starts, np.arange(_ROOM[1]) < K), starts[:, 0])
-    return np.array([[min(hull_distances(_unit(x[:d, :K]))) for x in np.asarray(group)] for group in groups])
+    codes = np.stack([anneal_codes(starts, np.arange(_ROOM[1]) < K), starts[:, 0]])[..., :d, :K]
+    codes = codes / np.linalg.norm(codes, axis=-2, keepdims=True)
+    return np.array([[min(hull_distances(code)) for code in group] for group in codes])
 
 
 def hull_distances(code: np.ndarray) -> np.ndarray:
@@ -58,10 +59,6 @@ def hull_distances(code: np.ndarray) -> np.ndarray:
         shares, _ = nnls(np.vstack([D, np.ones(D.shape[1])]), np.append(np.zeros(len(D)), 1.0))
         distances.append(np.linalg.norm(D @ shares) / shares.sum())
     return np.array(distances)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=0)
 
 
 def cases() -> dict[str, Lines]:

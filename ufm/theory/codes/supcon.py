@@ -54,18 +54,17 @@ def predict(case: Batch) -> dict[str, jax.Array]:
 def measure(case: Batch, key: jax.Array) -> dict[str, Any]:
     """The best of L-BFGS runs on normalised coordinates from random features."""
     labels = np.repeat(np.arange(case.classes), case.per_class)
-    shape, N = (case.dim, labels.size), labels.size
-    same = labels[:, None] == labels
-    positives = (same & ~np.eye(N, dtype=bool)) / (case.per_class - 1)
+    N, T, shape = labels.size, case.temperature, (case.dim, labels.size)
+    same, itself = labels[:, None] == labels, np.eye(N, dtype=bool)
+    positives = (same & ~itself) / (case.per_class - 1)
 
     def value_and_slope(x: np.ndarray) -> tuple[float, np.ndarray]:
-        X = x.reshape(shape)
-        lengths = np.linalg.norm(X, axis=0)
-        u = X / lengths
-        z = np.where(np.eye(N, dtype=bool), -np.inf, u.T @ u / case.temperature)
-        shares = softmax(z, axis=1)
-        loss = -np.sum(positives * np.log(np.where(positives > 0, shares, 1))) / N
-        pull = u @ (shares - positives + (shares - positives).T) / (N * case.temperature)
+        lengths = np.linalg.norm(x.reshape(shape), axis=0)
+        u = x.reshape(shape) / lengths
+        shares = softmax(np.where(itself, -np.inf, u.T @ u / T), axis=1)
+        excess = shares - positives  # N T dL/d<u_i, u_j>
+        pull = u @ (excess + excess.T) / (N * T)
+        loss = -np.sum(positives * np.log(shares, where=~itself, out=np.zeros_like(shares))) / N
         return loss, ((pull - u * np.sum(u * pull, axis=0)) / lengths).ravel()
 
     options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-16, "gtol": 1e-10, "maxcor": 20}
