@@ -64,7 +64,7 @@ def test_the_contrastive_minimum_is_the_loss_at_the_simplex_by_its_definition(K,
             others = np.exp(np.delete(cosines[i], i) / T).sum()
             total -= np.log(np.exp(cosines[i, j] / T) / others) / (n - 1) / (K * n)
     batch = supcon.batch(K, n, K - 1, T)
-    np.testing.assert_allclose(jax.jit(supcon.predict)(batch).value, total, rtol=1e-12)
+    np.testing.assert_allclose(jax.jit(supcon.predict)(batch)["value"], total, rtol=1e-12)
 
 
 def test_batches_that_say_nothing_are_refused():
@@ -204,4 +204,4 @@ def test_margins_over_the_sphere_fall_short_of_the_distance_inside_a_hull():
     directions = np.random.default_rng(0).normal(size=(3, 20000))
     directions /= np.linalg.norm(directions, axis=0)
     margins = ((code[:, [5]] - np.delete(code, 5, axis=1)).T @ directions).min(axis=0)
-    assert np.asarray(hull_duality.predict(code).distances)[5] == 0 and margins.max() < -0.1
+    assert np.asarray(hull_duality.predict(code)["distances"])[5] == 0 and margins.max() < -0.1

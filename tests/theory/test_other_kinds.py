@@ -12,13 +12,14 @@ from ufm.frames import simplex_etf
 from ufm.problem.params import gradient_norm, logits, objective
 from ufm.theory.cross_entropy import sphere
 from ufm.theory.dynamics import two_factor
-from ufm.theory.frames import welch
+from ufm.theory.frames import bounds
+from ufm.theory.frames.packing import Lines, cosines
 from ufm.theory.mse import random_starts
 from ufm.theory.perturbation import near_collapse
 from ufm.theory.registry import predict
 from ufm.theory.theorem import key_of
 
-MODULES = (two_factor, near_collapse, sphere, welch, random_starts)
+MODULES = (two_factor, near_collapse, sphere, bounds, random_starts)
 
 
 near_map = jax.jit(near_collapse.predict)
@@ -34,7 +35,7 @@ def at_prediction(predict, problem):
 
 
 def checks(module, label, case=None):
-    (theorem,) = module.THEOREMS
+    theorem, *_ = module.THEOREMS
     case = theorem.cases()[label] if case is None else case
     return theorem.evidence(case, jax.jit(theorem.predict)(case), theorem.measure(case, key_of(0, theorem.id, label)))
 
@@ -44,7 +45,7 @@ def checks(module, label, case=None):
     [
         (two_factor, "two alive, one critical, one dead"),
         (near_collapse, "beta=1.0 c=0.3"),
-        (welch, "K=6 d=3"),
+        (bounds, "K=6 d=3"),
         (random_starts, "M=2 beta/tie=0.5"),
     ],
 )
@@ -53,8 +54,7 @@ def test_what_is_predicted_is_what_is_measured(module, label):
 
 
 def test_every_case_and_every_drawn_case_meets_the_assumptions():
-    for module in MODULES:
-        (theorem,) = module.THEOREMS
+    for theorem in (theorem for module in MODULES for theorem in module.THEOREMS):
         drawn = [theorem.draw(np.random.default_rng(0))] if theorem.draw else []
         for case in [*theorem.cases().values(), *drawn]:
             assert theorem.failing(case) == []
@@ -136,14 +136,15 @@ def test_minima_under_jit_are_found_in_the_catalogue():
 def test_the_icosahedron_meets_the_bound_of_welch_and_no_simplex_is_below_it():
     golden = (1 + 5**0.5) / 2
     lines = np.array([[0, 0, 1, 1, golden, -golden], [1, -1, golden, -golden, 0, 0], [golden, golden, 0, 0, 1, 1]])
-    np.testing.assert_allclose(welch._coherence(lines), welch.predict(welch.Lines(6, 3)), rtol=1e-14)
+    np.testing.assert_allclose(np.max(np.abs(cosines(lines))), bounds.welch(Lines(6, 3)), rtol=1e-14)
     simplex = np.asarray(simplex_etf(5).vectors)
-    np.testing.assert_allclose(welch._coherence(simplex), welch.predict(welch.Lines(5, 4)), rtol=1e-14)
-    assert welch.predict(welch.Lines(3, 4)) == 0
+    np.testing.assert_allclose(np.max(np.abs(cosines(simplex))), bounds.welch(Lines(5, 4)), rtol=1e-14)
+    assert bounds.welch(Lines(3, 4)) == 0
 
 
 def test_a_coherence_below_the_bound_would_fail():
-    case = welch.Lines(6, 3)
-    bound = welch.predict(case)
-    below = welch.evidence(case, bound, np.array([0.9, float(bound) * 0.999]))
+    theorem = bounds.THEOREMS[0]
+    case = Lines(6, 3)
+    bound = theorem.predict(case)
+    below = theorem.evidence(case, bound, np.array([0.9, float(bound) * 0.999]))
     assert [check.passed for check in below] == [False, False]

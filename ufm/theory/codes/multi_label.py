@@ -10,8 +10,6 @@ that depends on m alone: h_S = (g_m/om2) sum_{k in S} w_k, om2 = sqrt(l2_H/l2_W)
 g_m = 1 is at most (N tau)^2.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +30,7 @@ def predict(problem: Problem) -> Prediction:
     """Pick-all-labels cross-entropy, label sets of one size alike: the classifier is a simplex and the feature of a set is the
     average of those of its labels up to a scale that depends on its size; one scalar equation gives all.
 
-    g_m and s from s^2 = sum_S n_S g_m(s)^2 m_S (K - m_S) / (K (K-1)); the value is that of the loss plus tau (K-1) s.
+    g_m and s of the module; the value is that of the loss plus tau (K-1) s.
     """
     K, starts = problem.classes, run_starts(problem.groups)
     targets, weight, n = problem.targets[:, starts], problem.weight[starts], problem.counts
@@ -67,33 +65,21 @@ def predict(problem: Problem) -> Prediction:
     return from_triples(problem, basis, jnp.broadcast_to(s, (K - 1,)), V, jnp.zeros((K,), problem.dtype), value)
 
 
-def _picks_all_labels(targets: Any, weight: Any) -> Any:
-    """Whether every column is uniform on its m labels and weighs m."""
-    m = (targets > 0).sum(axis=0)
-    uniform = abs(targets * m[None, :] - (targets > 0)).max()
-    return (uniform <= _accuracy(targets)) & (abs(weight - m).max() <= _accuracy(targets))
-
-
-def _accuracy(numbers: Any) -> float:
-    """What counts as equal in the dtype of some numbers."""
-    return float(jnp.finfo(numbers.dtype).eps) ** 0.6
-
-
 def _is_design(problem: Problem) -> bool:
-    """Whether the sets of every number of labels are spread evenly over pairs of labels; no for numbers not known yet."""
+    """Whether columns are uniform on m labels, weigh m, and the sets of every m spread evenly over pairs; no where traced."""
     if not isinstance(problem.design, GeneralColumns) or is_traced(problem.design):
         return False
     targets, weight, n = (np.asarray(x) for x in (problem.targets, problem.weight, problem.multiplicity))
-    if not _picks_all_labels(targets, weight):
+    K, member, accuracy = problem.classes, targets > 0, float(jnp.finfo(targets.dtype).eps) ** 0.6
+    m = member.sum(axis=0)
+    if not (abs(targets * m - member).max() <= accuracy and abs(weight - m).max() <= accuracy):
         return False
     if problem.bias != "none" and np.any(np.asarray(problem.intercept) != 1):
         return False
-    K, member = problem.classes, targets > 0
-    m = member.sum(axis=0)
     for size in np.unique(m[m < K]):
         of_size = member[:, m == size] - size / K
         gram = (of_size * n[m == size]) @ of_size.T
-        if abs(gram - (np.eye(K) - 1 / K) * gram.trace() / (K - 1)).max() > _accuracy(targets) * gram.trace():
+        if abs(gram - (np.eye(K) - 1 / K) * gram.trace() / (K - 1)).max() > accuracy * gram.trace():
             return False
     return True
 
@@ -101,10 +87,8 @@ def _is_design(problem: Problem) -> bool:
 def cases() -> dict[str, Problem]:
     """Weak and strong ridges, either number of labels more frequent, both sides of the threshold."""
     grid = (({1: 2, 2: 1}, 1e-3), ({1: 1, 2: 20}, 0.01), ({1: 3, 2: 1}, 0.05))
-    found = {f"n_1={samples[1]} n_2={samples[2]} tau={tau}": _at(samples, tau) for samples, tau in grid}
-    for ratio in (0.95, 1.05):
-        found[f"threshold times {ratio}"] = _at({1: 3, 2: 2}, ratio * _threshold({1: 3, 2: 2}))
-    return found
+    near = {f"threshold times {ratio}": _at({1: 3, 2: 2}, ratio * _threshold({1: 3, 2: 2})) for ratio in (0.95, 1.05)}
+    return {f"n_1={samples[1]} n_2={samples[2]} tau={tau}": _at(samples, tau) for samples, tau in grid} | near
 
 
 def draw(rng: np.random.Generator) -> Problem:

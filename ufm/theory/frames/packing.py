@@ -1,4 +1,4 @@
-"""Best packings from random starts: the one measurement of the theorems about bounds on cosines.
+"""Lines and points, the cases of bounds on cosines, and their one measurement: best packings from random starts.
 
 All searches run in one compiled program, the room of 7 x 28; coordinates and columns that a case lacks stay empty.
 """
@@ -24,20 +24,34 @@ class Lines:
     dim: int
 
 
-def packed(case: Lines, key: jax.Array, *, signed: bool = False) -> list[np.ndarray]:
-    """Frames of least largest |cosine| (signed cosine) from random starts, after the random starts themselves."""
+def coherences(case: Lines, key: jax.Array) -> np.ndarray:
+    """Coherences of random frames, and of those that minimise it from there."""
+    return np.array([np.max(np.abs(cosines(frame))) for frame in _packed(case, key, signed=False)])
+
+
+def largest_cosines(case: Lines, key: jax.Array) -> np.ndarray:
+    """Largest cosines of random points, and of those that minimise it from there."""
+    return np.array([np.max(cosines(frame)) for frame in _packed(case, key, signed=True)])
+
+
+def _packed(case: Lines, key: jax.Array, signed: bool) -> list[np.ndarray]:
     starts = jax.random.normal(key, (_STARTS, *_ROOM))
     rows, columns = jnp.arange(_ROOM[0]) < case.dim, jnp.arange(_ROOM[1]) < case.vectors
     found, _ = spread(jnp.where(rows[None, :, None], starts, 0), columns, signed, case.dim)
     return [frame[: case.dim, : case.vectors] for frame in (*np.asarray(starts), *np.asarray(found))]
 
 
-def draw_lines(rng: np.random.Generator) -> Lines:
-    """Up to ten vectors in up to five dimensions."""
-    return Lines(int(rng.integers(2, 11)), int(rng.integers(1, 6)))
-
-
 def cosines(frame: np.ndarray) -> np.ndarray:
     """Cosines of all pairs of columns."""
     unit = frame / np.linalg.norm(frame, axis=0)
     return (unit.T @ unit)[np.triu_indices(frame.shape[1], 1)]
+
+
+def cases_of(sizes: tuple[tuple[int, int], ...]) -> dict[str, Lines]:
+    """Cases by label, from pairs (K, d)."""
+    return {f"K={K} d={d}": Lines(K, d) for K, d in sizes}
+
+
+def draw_lines(rng: np.random.Generator) -> Lines:
+    """Up to ten vectors in up to five dimensions."""
+    return Lines(int(rng.integers(2, 11)), int(rng.integers(1, 6)))
