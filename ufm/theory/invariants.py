@@ -20,7 +20,7 @@ class Examination(NamedTuple):
     value, gradient_norm: of the objective. curvature: smallest eigenvalue of its Hessian, and stiffness: the smallest that is not
     a rounding of zero, as those along rotations are (both NaN where it is too large to be looked at, see `sees_curvature`).
     singular_values: (L, min(K, G)) of H, W_1, ..., W_M. class_gram: (G, G) of the class means. classifier_gram: (K, K) of
-    W_M...W_1. logits: (K, G) of the classes. bias: (K,). nc1, nc3: of the features and W_M...W_1.
+    W_M...W_1. logits: (K, G) of the classes. bias: (K,). nc1: of the features.
     """
 
     value: jax.Array
@@ -33,7 +33,6 @@ class Examination(NamedTuple):
     logits: jax.Array
     bias: jax.Array
     nc1: jax.Array
-    nc3: jax.Array
 
 
 def sees_curvature(params: Params) -> bool:
@@ -74,9 +73,6 @@ def examine(problem: Problem, params: Params, active: Params, groups: tuple[int,
         logits=z,
         bias=b,
         nc1=metrics.nc1_trace_ratio(features, labels, len(groups), problem.multiplicity, samples_axis=1),
-        nc3=metrics.nc3(classifier, features, labels, len(groups), problem.multiplicity, samples_axis=1)
-        if problem.classes == len(groups)
-        else jnp.zeros((), problem.dtype),
     )
 
 

@@ -9,12 +9,15 @@
 
     THEOREMS = (statements.trajectory("id", "[key2020]; what is derived", predict, observe, cases, draw, assumes),)
 
-What is claimed is the first paragraph of the docstring of `predict`, so that the sentence stands where the formula does.
+All take `id`, `origin`, `predict`, `cases`, `draw` and `assumes` of a `Theorem`, and its other fields by name; a theorem holds
+unless another status is given. What is claimed is the first paragraph of the docstring of `predict`, so that the sentence stands
+where the formula does.
 """
 
 from ufm.theory.statements.bounds import bound
-from ufm.theory.statements.identities import identity, other
+from ufm.theory.statements.identities import identity
 from ufm.theory.statements.minima import minimum
+from ufm.theory.statements.own import other
 from ufm.theory.statements.spectra import spectrum
 from ufm.theory.statements.trajectories import trajectory
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ufm.theory.statements.identities import Cases, other
+from ufm.theory.statements.own import Cases, other
 from ufm.theory.theorem import ROUNDING, Assumption, Check, Theorem, below
 
 
@@ -30,15 +30,13 @@ def bound(
     """A Theorem about a number that nothing is below (or above).
 
     Args:
-      id, origin, cases, draw, assumes: of the Theorem.
-      predict: case -> the bound, a scalar; the first paragraph of its docstring is the claim.
+      predict: case -> the bound, a scalar.
       measure: (case, key) -> values of anything that the bound is about, the best that searches find among them.
       upper: whether values stay below.
       met: case -> True where the best value has to meet the bound within `near`, False where it has to stay `clear` of it, None
         where nothing is said.
       rounding: by which values may pass the bound.
       unit: of `rounding`, `near` and `clear`; the size of the bound by default, one where that is zero.
-      **fields: others of `Theorem`.
     """
 
     def evidence(case: Any, predicted: Any, measured: Any) -> list[Check]:

@@ -7,10 +7,8 @@ import jax
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
-from ufm.theory.theorem import Assumption, Check, Theorem, agreement
-
-Cases = Callable[[], dict[str, Any]]
-Evidence = Callable[[Any, Any, Any], list[Check]]
+from ufm.theory.statements.own import Cases, Evidence, other
+from ufm.theory.theorem import Assumption, Theorem, agreement
 
 
 class Point(NamedTuple):
@@ -38,36 +36,15 @@ def identity(
     """A Theorem that two expressions are equal at every case: no number in it is random.
 
     Args:
-      id, origin, predict, cases, draw, assumes: of the Theorem; its claim is the first paragraph of the docstring of `predict`.
       direct: case -> the pytree that `predict` gives, by the definition, automatic differentiation or finite differences.
       tolerance: of every leaf, relative to its largest predicted entry, or to `scale`. leaves: other tolerances, by name.
       evidence: in place of agreement leaf by leaf.
-      **fields: others of `Theorem`.
     """
 
     def measure(case: Any, key: jax.Array) -> Any:
-        """The other expression."""
         return direct(case)
 
-    measure.__doc__ = direct.__doc__ or measure.__doc__
+    measure.__doc__ = direct.__doc__
+    fields = {"kind": "identity"} | fields
     judged = evidence or agreement(tolerance, scale, **(leaves or {}))
-    return other(id, origin, predict, measure, cases, draw, assumes, evidence=judged, **{"kind": "identity"} | fields)
-
-
-def other(
-    id: str,
-    origin: str,
-    predict: Callable[[Any], Any],
-    measure: Callable[[Any, jax.Array], Any],
-    cases: Cases,
-    draw: Callable | None = None,
-    assumes: tuple[Assumption, ...] = (),
-    *,
-    evidence: Evidence,
-    **fields: Any,
-) -> Theorem:
-    """A Theorem of no common kind: all its own. It holds unless another status is given."""
-    fields = {"status": "holds"} | fields
-    return Theorem(
-        id=id, origin=origin, predict=predict, measure=measure, cases=cases, draw=draw, assumes=assumes, evidence=evidence, **fields
-    )
+    return other(id, origin, predict, measure, cases, draw, assumes, evidence=judged, **fields)

@@ -23,7 +23,7 @@ from ufm.search.solution import Solution, solve
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
 from ufm.theory.prediction import Prediction
-from ufm.theory.statements.identities import Cases, Evidence, other
+from ufm.theory.statements.own import Cases, Evidence, other
 from ufm.theory.theorem import Assumption, Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
@@ -160,11 +160,9 @@ def minimum(
     """A Theorem about the minimum of problems, which `ufm.predict` serves unless told not to.
 
     Args:
-      id, origin, cases, draw, assumes: of the Theorem.
-      predict: problem -> Prediction; the first paragraph of its docstring is the claim.
+      predict: problem -> Prediction.
       measure: by default a search from random uncollapsed starts, see `measured_minimum`.
       evidence: in place of `minimum_evidence`, whose arguments `geometry_tolerance` and `alive` are.
-      **fields: others of `Theorem`.
     """
     judged = evidence or minimum_evidence(geometry_tolerance, alive)
     fields = {"kind": "minimum", "minimiser": True} | fields

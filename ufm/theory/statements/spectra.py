@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ufm.theory.kit.hessian import derivatives
-from ufm.theory.statements.identities import Cases, other
+from ufm.theory.statements.own import Cases, other
 from ufm.theory.theorem import Assumption, Check, Theorem, relative_error
 
 
@@ -51,13 +51,10 @@ def spectrum(
     `tolerance` of the largest.
 
     Args:
-      id, origin, cases, draw, assumes: of the Theorem.
-      predict: case -> Spectrum, `Critical` (which adds the value), or a pytree of Spectrum, one for each matrix. The first
-        paragraph of its docstring is the claim.
+      predict: case -> Spectrum, `Critical` (which adds the value), or a pytree of Spectrum, one for each matrix.
       matrix: case -> (P, P), or a pytree of such; by default the Hessian at `case.params` of `case.problem`, whose gradient
         has to vanish there.
       tolerance: relative to the largest eigenvalue.
-      **fields: others of `Theorem`.
     """
 
     def measure(case: Any, key: jax.Array) -> Seen:

@@ -1,6 +1,6 @@
 """Trajectories: what is seen along a flow or a descent, in closed form and along the path integrated from the case's start."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -9,8 +9,9 @@ import jax
 from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory.kit.integrate import gradient_flow
-from ufm.theory.statements.identities import Cases, Evidence, other
-from ufm.theory.theorem import Assumption, Theorem, agreement
+from ufm.theory.statements.identities import identity
+from ufm.theory.statements.own import Cases
+from ufm.theory.theorem import Assumption, Theorem
 
 
 class Start(NamedTuple):
@@ -40,36 +41,26 @@ def trajectory(
     *,
     path: Callable[[Any], Any] = flow_of,
     at_end: bool = False,
-    tolerance: float = 1e-9,
-    scale: float | None = None,
-    leaves: Mapping[str, float] | None = None,
-    evidence: Evidence | None = None,
-    **fields: Any,
+    **judged: Any,
 ) -> Theorem:
     """A Theorem about what is seen along a path.
 
     Args:
-      id, origin, cases, draw, assumes: of the Theorem.
-      predict: case -> pytree of (T, ...), or where the path ends (`at_end`) of (...); its docstring's first paragraph is the claim.
+      predict: case -> pytree of (T, ...), or where the path ends (`at_end`) of (...).
       observe: (case, point) -> the same of one point of the path; the kit maps it over the times.
       path: case -> points with a leading axis T, from the start of the case; gradient flow of all parameters by default.
       at_end: whether the last point alone is spoken of.
-      tolerance: of every leaf, relative to its largest predicted entry along the path, or to `scale`. Paths are integrated to
-        1e-10 (see `kit.integrate`). leaves: other tolerances, by name.
-      evidence: in place of agreement leaf by leaf.
-      **fields: others of `Theorem`.
+      **judged: `tolerance`, `scale`, `leaves` and `evidence` as for an `identity`; paths are integrated to 1e-10.
     """
 
-    def measure(case: Any, key: jax.Array) -> Any:
-        """What is seen along the path."""
+    def seen(case: Any) -> Any:
         points = _path(path)(case)
         if at_end:
             return _seen(observe)(case, jax.tree.map(lambda x: x[-1], points))
-        return _seen(_along(observe))(case, points)
+        return _along(observe)(case, points)
 
-    measure.__doc__ = observe.__doc__ or measure.__doc__
-    judged = evidence or agreement(tolerance, scale, **(leaves or {}))
-    return other(id, origin, predict, measure, cases, draw, assumes, evidence=judged, **{"kind": "trajectory"} | fields)
+    seen.__doc__ = observe.__doc__
+    return identity(id, origin, predict, seen, cases, draw, assumes, **{"kind": "trajectory"} | judged)
 
 
 @cache
@@ -84,4 +75,4 @@ def _seen(observe: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 @cache
 def _along(observe: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return jax.vmap(observe, in_axes=(None, 0))
+    return jax.jit(jax.vmap(observe, in_axes=(None, 0)))
