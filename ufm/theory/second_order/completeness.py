@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives_of_many
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
@@ -41,38 +40,35 @@ def measure(case: CriticalPoint, key: jax.Array) -> dict[str, np.ndarray]:
 
     |grad f| and f where each search ends, singular values of W and of the class means, largest entry within classes.
     """
-    rng, (K, d) = np.random.default_rng(np.asarray(jax.random.key_data(key))), case.params.weights[0].shape
-    x = rng.normal(size=(_STARTS, d * (K + case.problem.columns))) * np.linspace(0.1, 1.5, _STARTS)[:, None]
-    damping = np.full(_STARTS, 1e-2)
-    value, gradient, hessian = _look(case, x)
+    unravel, (K, d) = jax.vmap(ravel_pytree(case.params)[1]), case.params.weights[0].shape
+
+    def look(x: np.ndarray) -> list[np.ndarray]:
+        """The S rows of x, with f, its gradient and its Hessian there."""
+        return [x, *map(np.asarray, derivatives_of_many(case.problem, unravel(jnp.asarray(x))))]
+
+    noise = np.random.default_rng(np.asarray(jax.random.key_data(key))).normal(size=(_STARTS, d * (K + case.problem.columns)))
+    looked, damping = look(noise * np.linspace(0.1, 1.5, _STARTS)[:, None]), np.full(_STARTS, 1e-2)
     for _ in range(_ITERATIONS):
+        x, _, gradient, hessian = looked
         square = np.sum(gradient**2, axis=1)
         if np.max(square) < (_FOUND / 100) ** 2:
             break
         system = hessian @ hessian + np.maximum(damping * square, _FLOOR)[:, None, None] * np.eye(x.shape[1])[None]
-        trial = x - np.linalg.solve(system, hessian @ gradient[:, :, None])[:, :, 0]
-        looked = _look(case, trial)
-        better = np.sum(looked[1] ** 2, axis=1) < square
+        trial = look(x - np.linalg.solve(system, hessian @ gradient[:, :, None])[:, :, 0])
+        better = np.sum(trial[2] ** 2, axis=1) < square
         damping = np.where(better, damping / 3, damping * 4)
-        x, value, gradient, hessian = (
-            np.where(better.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-            for old, new in zip((x, value, gradient, hessian), (trial, *looked), strict=True)
-        )
-    points = _points(case, x)
-    H = np.asarray(points.H).reshape(_STARTS, d, K, -1)
-    means = H.mean(axis=3)
-    W, M = (np.linalg.svd(matrices, compute_uv=False) for matrices in (np.asarray(points.weights[0]), means))
-    within = np.max(np.abs(H - means[..., None]), axis=(1, 2, 3))
-    return {"gradient": np.linalg.norm(gradient, axis=1), "value": value, "W": W, "H": M, "within": within}
-
-
-def _points(case: CriticalPoint, x: np.ndarray) -> Params:
-    return jax.vmap(ravel_pytree(case.params)[1])(jnp.asarray(x))
-
-
-def _look(case: CriticalPoint, x: np.ndarray) -> list[np.ndarray]:
-    """f, its gradient and its Hessian at the S rows of x."""
-    return [np.asarray(part) for part in derivatives_of_many(case.problem, _points(case, x))]
+        looked = [np.where(better.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in zip(looked, trial, strict=True)]
+    x, value, gradient, _ = looked
+    (W,), H, _ = jax.tree.map(np.asarray, unravel(jnp.asarray(x)))
+    H = H.reshape(_STARTS, d, K, -1)
+    M = H.mean(axis=3)
+    return {
+        "gradient": np.linalg.norm(gradient, axis=1),
+        "value": value,
+        "W": np.linalg.svd(W, compute_uv=False),
+        "H": np.linalg.svd(M, compute_uv=False),
+        "within": np.max(np.abs(H - M[..., None]), axis=(1, 2, 3)),
+    }
 
 
 def evidence(case: CriticalPoint, predicted: dict[str, jax.Array], measured: dict[str, np.ndarray]) -> list[Check]:
