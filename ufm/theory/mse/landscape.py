@@ -66,13 +66,9 @@ def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
     K, M = p.classes, len(p.widths)
     noise = 0.1 * jax.random.normal(key, (K,), p.dtype)
     size = (jnp.sqrt(p.c / p.ridges))[:, None] * (jnp.sqrt(p.counts) * (1 + noise) * keep)[None, :] ** (1 / (M + 1))
-
-    def block(rows: int, columns: int, diagonal: jax.Array) -> jax.Array:
-        return jnp.zeros((rows, columns), p.dtype).at[:K, :K].set(jnp.diag(diagonal))
-
-    outputs = (*p.widths[1:], K)
-    weights = tuple(block(outputs[i], p.widths[i], size[i + 1]) for i in range(M))
-    found = solve(p, Params(weights, block(p.widths[0], K, size[0]), None)).params
+    shapes = zip((*p.widths, K), (K, *p.widths), strict=True)
+    H, *weights = (jnp.zeros(shape, p.dtype).at[:K, :K].set(jnp.diag(x)) for shape, x in zip(shapes, size, strict=True))
+    found = solve(p, Params(tuple(weights), H, None)).params
     _, gradient, hessian = map(np.asarray, derivatives(p, found))
     seen = {"gradient": float(np.linalg.norm(gradient)), "curvature": float(np.linalg.eigvalsh(hessian)[0])}
     if M > 1:
