@@ -114,7 +114,7 @@ def test_the_hessian_is_the_one_of_matrix_calculus():
 def test_all_saddles_have_the_lowest_curvature_of_zero_and_minima_have_none(c):
     s, n, rng = 0.6, 2, np.random.default_rng(0)
     points = [critical_point(SHAPES["d=K"], r, c, s, rng) for r in range(4)]
-    lowest = [critical_points.measure_spectrum(point, None).spectrum[0] for point in points]
+    lowest = [critical_points.THEOREMS[0].measure(point, None).eigenvalues[0] for point in points]
     lH, lW = c * s, c / s
     nu = np.linalg.eigvalsh([[lH, -np.sqrt(n)], [-np.sqrt(n), n * lW]])[0] / 6
     assert nu < 0

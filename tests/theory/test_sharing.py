@@ -40,7 +40,6 @@ SHARED = {
     "mixup-limits": ("mixup.limits._nearer", _UNITS),
     "proximity-aligned-weak": ("perturbation.aligned._strong perturbation.model.units", _UNITS),
     "bartlett-start": ("reductions.limits._descend", _RUNS),
-    "mse-escape-from-zero": ("second_order.escape._class_means second_order.table.per_class", _UNITS),
 } | {
     name: ("reductions.runs._one_of reductions.runs._polar reductions.runs._trajectory reductions.runs.trajectories", _RUNS)
     for name in ("isotropic-limit", "sample-reduction", "arbitrary-target-reduction", "width-reduction", "hidden-subspace-chain")

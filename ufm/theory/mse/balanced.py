@@ -4,6 +4,7 @@ All directions share t (see `spectrum`), with mu = n. Without a bias Zbar = t P 
 bias takes the mean direction away and leaves the simplex; a ridge on the bias fills it partly (t0 <= t).
 """
 
+import jax
 import jax.numpy as jnp
 
 from ufm.base.matrices import helmert
@@ -12,8 +13,8 @@ from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.mse.cases import balanced_cases, draw_balanced
-from ufm.theory.mse.spectrum import minimise_direction
-from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.mse.spectrum import minimise_directions
+from ufm.theory.prediction import Prediction, from_triples
 
 
 def predict_without_bias(problem: Problem) -> Prediction:
@@ -22,17 +23,15 @@ def predict_without_bias(problem: Problem) -> Prediction:
 
     f* = (R/2K)(1-t)(1+Mt) + (K-R)/(2K), Zbar = t P_R, beta = N c / n^(M/(M+1)), R = min(K, d_1, ..., d_M).
     """
-    K = problem.classes
-    return _spread(problem, jnp.eye(K, dtype=problem.dtype), jnp.ones((K,), problem.dtype), gap=None)
+    return _spread(problem, jnp.eye(problem.classes, dtype=problem.dtype))
 
 
 def predict_free_bias(problem: Problem) -> Prediction:
     """Balanced MSE with an unpenalised bias on M linear layers: b = 1/K and the simplex ETF in every layer.
 
-    The same t on the K - 1 directions orthogonal to 1, and b = 1/K: Zbar = t (I - J) where all widths allow.
+    The same t on the K - 1 directions orthogonal to 1: Zbar = t (I - J) where all widths allow.
     """
-    basis = helmert(problem.classes, dtype=problem.dtype)
-    return _spread(problem, basis, jnp.ones((problem.classes - 1,), problem.dtype), gap=None)
+    return _spread(problem, helmert(problem.classes, dtype=problem.dtype))
 
 
 def predict_ridge_bias(problem: Problem) -> Prediction:
@@ -40,29 +39,19 @@ def predict_ridge_bias(problem: Problem) -> Prediction:
     K = problem.classes
     mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
     basis = jnp.concatenate([helmert(K, dtype=problem.dtype), mean], axis=1)
-    gamma = jnp.ones((K,), problem.dtype).at[-1].set(problem.l2_b / (1 + problem.l2_b))
-    return _spread(problem, basis, gamma, gap=gamma[-1])
+    return _spread(problem, basis, jnp.ones((K,), problem.dtype).at[-1].set(problem.l2_b / (1 + problem.l2_b)))
 
 
-def _spread(problem: Problem, basis, gamma, gap) -> Prediction:
+def _spread(problem: Problem, basis: jax.Array, gamma: jax.Array | None = None) -> Prediction:
     """Minimise each direction of an orthonormal basis with mu = n; the first R of them fit through the widths."""
-    K, size = problem.classes, gamma.shape[0]
-    n = problem.counts
-    mu = jnp.full((size,), 1, problem.dtype) * jnp.mean(n)
-    found = minimise_direction(mu, gamma, problem.samples, effective_c(problem), len(problem.widths))
-    rank = min(size, *problem.widths)
-    empty = gamma * mu / (2 * problem.samples)
-    value = jnp.sum(found.value[:rank]) + jnp.sum(empty[rank:])
-    b = jnp.zeros((K,), problem.dtype)
-    if problem.bias == "free":
-        b = jnp.full((K,), 1 / K, problem.dtype)
-    elif problem.bias == "ridge":
-        mean_t = found.t[-1] if rank == K else jnp.zeros((), problem.dtype)
-        b = jnp.full((K,), 1, problem.dtype) * (1 - mean_t) / (K * (1 + problem.l2_b))
+    (K, size), n = basis.shape, jnp.mean(problem.counts)
+    rank, sigma, value, alive = minimise_directions(problem, jnp.full((size,), 1, problem.dtype) * n, gamma)
+    b = jnp.full((K,), 0 if problem.bias == "none" else 1 / K, problem.dtype)
+    if problem.bias == "ridge":
+        b = b * (1 - (sigma[-1] / jnp.sqrt(n) if rank == K else 0)) / (1 + problem.l2_b)
+    flat_directions = size if gamma is None else size - 1
     U = basis[:, :rank]
-    flat_directions = size if gap is None else size - 1
-    unique = (rank >= flat_directions) | ~jnp.any(found.alive)
-    return from_triples(problem, U, jnp.sqrt(mu[:rank]) * found.t[:rank], U, b, value, unique=unique)
+    return from_triples(problem, U, sigma, U, b, value, unique=(rank >= flat_directions) | ~jnp.any(alive))
 
 
 _DANG = "[dang2023]"

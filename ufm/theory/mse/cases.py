@@ -1,12 +1,17 @@
-"""Default and random cases of the squared-error theorems: both sides of every threshold, few distinct shapes."""
+"""Default and random cases of the squared-error theorems: both sides of every threshold, few distinct shapes.
+
+Of equal classes, and of unequal ones with thresholds inside the class sizes, among them those of long-tailed benchmarks.
+"""
 
 import numpy as np
 
 from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
+from ufm.settings.long_tail import exponential_counts
 from ufm.theory.mse.spectrum import beta_tie
 
 _WIDE = 12  # K + C for K = 4 classes of two columns: more width changes nothing
+COUNTS = (9, 5, 3, 1)
 _TILT = (1.0, 2.0, 0.5, 1.5, 0.7, 1.2, 0.9)
 
 
@@ -20,15 +25,12 @@ def ridges_at(c: float, depth: int) -> dict:
 def balanced_at(ratio: float, depth: int, bias: str, *, widths=None, classes=4, per_class=5, l2_b=0.3) -> Problem:
     """A balanced problem with beta = ratio * beta_tie, each class as two columns of half its samples."""
     c = ratio * beta_tie(depth) * per_class ** (depth / (depth + 1)) / (classes * per_class)
-    problem = Problem.balanced(
-        classes,
-        per_class,
-        (_WIDE,) * depth if widths is None else widths,
-        bias=bias,
-        l2_b=l2_b if bias == "ridge" else 0.0,
-        **ridges_at(c, depth),
-    )
-    return split_columns(problem)
+    ridges = ridges_at(c, depth) | {"l2_b": l2_b if bias == "ridge" else 0.0}
+    return split_columns(Problem.balanced(classes, per_class, widths or _widths(depth), bias=bias, **ridges))
+
+
+def _widths(depth: int, first: int = _WIDE) -> tuple[int, ...]:
+    return (first, *(_WIDE,) * (depth - 1))
 
 
 def balanced_cases(bias: str, depths: tuple[int, ...] = (1, 2, 3)) -> dict[str, Problem]:
@@ -37,8 +39,7 @@ def balanced_cases(bias: str, depths: tuple[int, ...] = (1, 2, 3)) -> dict[str, 
     for depth in depths:
         for ratio in (0.02, 0.5, 0.9, 1.1, 2.0):
             cases[f"M={depth} beta/tie={ratio}"] = balanced_at(ratio, depth, bias)
-        narrow = (2, *(_WIDE,) * (depth - 1))
-        cases[f"M={depth} bottleneck d=2"] = balanced_at(0.3, depth, bias, widths=narrow)
+        cases[f"M={depth} bottleneck d=2"] = balanced_at(0.3, depth, bias, widths=_widths(depth, 2))
     if bias == "ridge":
         for l2_b in (0.05, 2.0):  # s/(1-s) = 1 where s = 1/2: the mean direction is empty below, partly filled above
             cases |= {f"M={m} beta/tie=0.5 l2_b={l2_b}": balanced_at(0.5, m, bias, l2_b=l2_b) for m in depths}
@@ -54,10 +55,49 @@ def draw_balanced(rng: np.random.Generator, bias: str, depths: tuple[int, ...] =
     ratio = float(rng.choice([rng.uniform(0.01, 0.85), rng.uniform(1.15, 3.0)], p=[0.8, 0.2]))
     width = int(rng.choice([2, 3, _WIDE, _WIDE]))
     sizes = {"classes": int(rng.choice((4, 6))), "per_class": int(rng.integers(1, 40))}
-    problem = balanced_at(ratio, depth, bias, **sizes, widths=(width, *(_WIDE,) * (depth - 1)), l2_b=0.1)
+    problem = balanced_at(ratio, depth, bias, **sizes, widths=_widths(depth, width), l2_b=0.1)
     spread = np.exp(rng.normal(size=depth + 1) * 0.5)
     spread /= np.exp(np.mean(np.log(spread)))
     changes = {"l2_H": problem.l2_H * spread[0], "l2_W": problem.l2_W * spread[1:]}
     if bias == "ridge":
         changes["l2_b"] = float(np.exp(rng.uniform(-3, 2)))
     return problem.replace(**changes)
+
+
+def at_critical_size(counts: tuple, critical: float, depth: int, bias: str, widths: tuple | None = None) -> Problem:
+    """An imbalanced problem whose critical size (or eigenvalue, under a free bias) is `critical`."""
+    c = beta_tie(depth) * critical ** (depth / (depth + 1)) / sum(counts)
+    return split_columns(Problem.imbalanced(counts, widths or _widths(depth), bias=bias, **ridges_at(c, depth)))
+
+
+def imbalanced_cases(bias: str) -> dict[str, Problem]:
+    """All alive, some dead, all dead, a bottleneck; the published counts; long tails on both sides of collapse."""
+    cases = {}
+    for depth in (1, 2, 3):
+        for critical in (0.3, 2.0, 4.0, 12.0):
+            cases[f"M={depth} n_crit={critical}"] = at_critical_size(COUNTS, critical, depth, bias)
+        cases[f"M={depth} bottleneck d=2"] = at_critical_size(COUNTS, 0.3, depth, bias, _widths(depth, 2))
+    for depth, width in ((1, 64), (3, 64), (6, 64), (1, 2048), (3, 2048)):
+        problem = Problem.imbalanced((200, 100, 50, 50), (width,) * depth, bias=bias, l2_W=5e-4, l2_H=5e-4)
+        cases[f"published 200/100/50/50 d={width} M={depth}"] = problem
+    if bias == "none":
+        # the benchmarks' own counts: critical size below the rarest class, and between rare and frequent ones
+        for classes, alive, width in ((10, 10, 64), (10, 6, 64), (100, 100, 128), (100, 50, 128)):
+            counts = exponential_counts(classes, 50_000 // classes)
+            critical = 0.5 * counts[-1] if alive == classes else (counts[alive - 1] * counts[alive]) ** 0.5
+            cases[f"CIFAR-{classes}-LT, {alive} classes alive"] = at_critical_size(counts, critical, 1, bias, (width,))
+    return cases
+
+
+def draw_imbalanced(rng: np.random.Generator, bias: str) -> Problem:
+    """Random class sizes and ridges, four or five classes, every direction at least 15 % away from its threshold."""
+    while True:
+        depth = int(rng.integers(1, 4))
+        counts = np.sort(rng.integers(1, 60, size=rng.choice((4, 5))))[::-1]
+        centred = np.diag(counts) - np.outer(counts, counts) / counts.sum()
+        mu = np.linalg.eigvalsh(centred)[1:] if bias == "free" else counts
+        critical = float(np.exp(rng.uniform(np.log(0.05 * mu.min()), np.log(1.3 * mu.max()))))
+        beta_over_tie = (critical / mu) ** (depth / (depth + 1))
+        width = int(rng.choice([2, _WIDE, _WIDE]))
+        if np.all((beta_over_tie < 0.85) | (beta_over_tie > 1.15)) and len(set(counts)) == len(counts):
+            return at_critical_size(tuple(int(n) for n in counts), critical, depth, bias, _widths(depth, width))

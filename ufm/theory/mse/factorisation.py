@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from ufm.search.minimum import minimise
 from ufm.theory import statements
 from ufm.theory.theorem import agreement
 
@@ -24,10 +24,7 @@ class Factorisation(NamedTuple):
 
 
 def predict_cost(case: Factorisation) -> dict[str, jax.Array]:
-    """The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally.
-
-    (L/2) c sum_j sigma_j^(2/L), each factor carrying the same share c sum_j sigma_j^(2/L).
-    """
+    """The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally."""
     L = case.ridges.shape[0]
     c = jnp.exp(jnp.mean(jnp.log(case.ridges)))
     share = c * jnp.sum(jnp.linalg.svd(case.Z, compute_uv=False) ** (2 / L))
@@ -40,27 +37,12 @@ def measure_cost(case: Factorisation, key: jax.Array) -> dict[str, jax.Array]:
     L, K = case.ridges.shape[0], case.Z.shape[0]
 
     def shares(G: jax.Array) -> jax.Array:
-        factors = [G[0]]
-        for i in range(1, L):
-            top = case.Z if i == L - 1 else G[i]
-            factors.append(jnp.linalg.solve(G[i - 1].T, top.T).T)
+        factors = [G[0], *(jnp.linalg.solve(low.T, top.T).T for low, top in zip(G, (*G[1:], case.Z), strict=True))]
         return jnp.stack([l2 * jnp.sum(A**2) for l2, A in zip(case.ridges, factors, strict=True)])
 
-    def cost(G: jax.Array) -> jax.Array:
-        return 0.5 * jnp.sum(shares(G))
-
     start = jnp.eye(K)[None] + 0.2 * jax.random.normal(key, (L - 1, K, K), case.Z.dtype)
-    solver = optax.lbfgs()
-    value_and_gradient = optax.value_and_grad_from_state(cost)
-
-    def step(carry, _):
-        G, state = carry
-        value, gradient = value_and_gradient(G, state=state)
-        updates, state = solver.update(gradient, state, G, value=value, grad=gradient, value_fn=cost)
-        return (optax.apply_updates(G, updates), state), None
-
-    (G, _), _ = jax.lax.scan(step, (start, solver.init(start)), length=400)
-    return {"cost": cost(G), "shares": shares(G)}
+    found = minimise(lambda G: 0.5 * jnp.sum(shares(G)), start)
+    return {"cost": found.value, "shares": shares(found.point)}
 
 
 def factorisation_cases() -> dict[str, Factorisation]:
@@ -77,6 +59,7 @@ def draw_factorisation(rng: np.random.Generator, factors: int | None = None) -> 
 
 
 THEOREMS = (
+    # other: a minimum over the factorisations of a given matrix, not of a problem
     statements.other(
         "schatten-factorisation", "classical ([srebro2004] for L = 2; [shang2016] for Schatten quasi-norms)",
         predict_cost, measure_cost, factorisation_cases, draw_factorisation, evidence=agreement(1e-9, shares=1e-5),

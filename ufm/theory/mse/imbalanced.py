@@ -12,8 +12,8 @@ from ufm.losses import MSE
 from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, PENALISED, PLAIN, as_class_sizes, has_bias, has_loss
-from ufm.theory.mse.long_tails import draw_imbalanced, imbalanced_cases
-from ufm.theory.mse.spectrum import minimise_direction
+from ufm.theory.mse.cases import draw_imbalanced, imbalanced_cases
+from ufm.theory.mse.spectrum import minimise_directions
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 
 
@@ -30,18 +30,13 @@ def predict_without_bias(problem: Problem) -> Prediction:
 
     Zbar = diag(t_k), f* = sum_alive n_k/(2N) (1-t_k)(1+M t_k) + sum_dead n_k/(2N), beta_k = N c / n_k^(M/(M+1)).
     """
-    K, n = problem.classes, problem.counts
-    rank = min(K, *problem.widths)
+    n = problem.counts
     order = jnp.argsort(-n, stable=True)
-    found = minimise_direction(n, jnp.ones_like(n), problem.samples, effective_c(problem), len(problem.widths))
-    fits = jnp.zeros((K,), bool).at[order[:rank]].set(True)
-    value = jnp.sum(jnp.where(fits, found.value, n / (2 * problem.samples)))
-    U = jax.nn.one_hot(order[:rank], K, dtype=problem.dtype).T
-    sigma = (jnp.sqrt(n) * found.t)[order[:rank]]
-    unique = _no_tie_at_the_cut(n[order], rank, found.alive[order])
-    return from_triples(
-        problem, U, sigma, U, jnp.zeros_like(n), value, alive=fits & found.alive, unique=unique
-    )
+    rank, sigma, value, alive = minimise_directions(problem, n[order])
+    U = jax.nn.one_hot(order[:rank], problem.classes, dtype=problem.dtype).T
+    kept = jnp.zeros(n.shape, bool).at[order[:rank]].set(alive[:rank])
+    unique = _no_tie_at_the_cut(n[order], rank, alive)
+    return from_triples(problem, U, sigma, U, jnp.zeros_like(n), value, alive=kept, unique=unique)
 
 
 def predict_free_bias(problem: Problem) -> Prediction:
@@ -51,16 +46,13 @@ def predict_free_bias(problem: Problem) -> Prediction:
     Directions (mu_j, u_j) = eigenpairs of diag(n) - n n^T/N, v_j = (diag(n)^(1/2) (I - q q^T))^T u_j / sqrt(mu_j), b = n/N.
     """
     K, n, N = problem.classes, problem.counts, problem.samples
-    rank = min(K - 1, *problem.widths)
     mu, U = jnp.linalg.eigh(jnp.diag(n) - n[:, None] * n[None, :] / N)
     mu, U = mu[::-1][: K - 1], U[:, ::-1][:, : K - 1]
-    found = minimise_direction(mu, jnp.ones_like(mu), N, effective_c(problem), len(problem.widths))
-    value = jnp.sum(found.value[:rank]) + jnp.sum(mu[rank:]) / (2 * N)
+    rank, sigma, value, alive = minimise_directions(problem, mu)
     q = jnp.sqrt(n / N)
     T = jnp.diag(jnp.sqrt(n)) @ (jnp.eye(K, dtype=n.dtype) - q[:, None] * q[None, :])
     V = T.T @ U[:, :rank] / jnp.sqrt(mu[:rank])[None, :]
-    unique = _no_tie_at_the_cut(mu, rank, found.alive)
-    return from_triples(problem, U[:, :rank], jnp.sqrt(mu[:rank]) * found.t[:rank], V, n / N, value, unique=unique)
+    return from_triples(problem, U[:, :rank], sigma, V, n / N, value, unique=_no_tie_at_the_cut(mu, rank, alive))
 
 
 def _no_tie_at_the_cut(mu: jax.Array, rank: int, alive: jax.Array) -> jax.Array:

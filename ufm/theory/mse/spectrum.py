@@ -12,7 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory.prediction import effective_c
 
 
 class Direction(NamedTuple):
@@ -53,15 +55,7 @@ def largest_root(beta: jax.Array, depth: int) -> jax.Array:
 
 
 def minimise_direction(mu: jax.Array, gamma: jax.Array, samples: jax.Array, c: jax.Array, depth: int) -> Direction:
-    """The global minimum of phi for every entry of mu > 0 (formulas in the module docstring).
-
-    Args:
-      mu: (R,) squared singular values of the targets. gamma: (R,) weights. samples: N. c: geometric mean ridge.
-      depth: M.
-
-    Returns:
-      Direction of (R,) arrays.
-    """
+    """The global minimum of phi for every entry of mu, the (R,) squared singular values of the targets, and their weights gamma."""
     zero = jnp.zeros_like(mu)
     present = mu > 0
     beta = samples * c / (gamma * jnp.where(present, mu, 1) ** (depth / (depth + 1)))
@@ -70,3 +64,18 @@ def minimise_direction(mu: jax.Array, gamma: jax.Array, samples: jax.Array, c: j
     t = jnp.where(alive, 1 - rest, zero)
     empty = gamma * mu / (2 * samples)
     return Direction(t, empty * jnp.where(alive, rest * (1 + depth * t), 1), alive)
+
+
+def minimise_directions(
+    problem: Problem, mu: jax.Array, gamma: jax.Array | None = None
+) -> tuple[int, jax.Array, jax.Array, jax.Array]:
+    """The minimum over directions of weight 1 or gamma, the first R = min(size, widths) of which fit through the widths.
+
+    Returns:
+      R, their singular values (R,), the value with what the others are worth at zero, and which of all would be alive.
+    """
+    weights = jnp.ones_like(mu) if gamma is None else gamma
+    rank, N = min(mu.shape[0], *problem.widths), problem.samples
+    found = minimise_direction(mu, weights, N, effective_c(problem), len(problem.widths))
+    value = jnp.sum(found.value[:rank]) + jnp.sum((weights * mu)[rank:]) / (2 * N)
+    return rank, jnp.sqrt(mu[:rank]) * found.t[:rank], value, found.alive

@@ -13,17 +13,10 @@ from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import MSE
 from ufm.problem import Problem
-from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_depth, has_loss, is_wide
+from ufm.theory.mse.spectrum import largest_root
 from ufm.theory.prediction import Prediction, from_triples
-
-
-def their_c(problem: Problem):
-    """c = sqrt(lW lH) in Tirer and Bruna's own ridges, recovered from the plain ones."""
-    lW = problem.l2_W[0] * problem.classes
-    lH = problem.l2_H * problem.samples
-    return jnp.sqrt(lW * lH)
 
 
 def predict_one_layer(problem: Problem) -> Prediction:
@@ -33,7 +26,7 @@ def predict_one_layer(problem: Problem) -> Prediction:
     |hbar_k|^2 = t sqrt(lW/lH), w_k = sqrt(lH/lW) hbar_k, t = (1 - c)_+; with a ridge on b, t0 = (1 - c (1+l2_b)/l2_b)_+.
     """
     K, n, dtype = problem.classes, problem.samples / problem.classes, problem.dtype
-    c = their_c(problem)
+    c = jnp.sqrt(problem.l2_W[0] * K * problem.l2_H * problem.samples)
     t = jnp.maximum(1 - c, 0)
     mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), dtype)
     U = jnp.concatenate([helmert(K, dtype=dtype), mean], axis=1)
@@ -59,17 +52,9 @@ def predict_two_layers(problem: Problem) -> Prediction:
     """
     K, n = problem.classes, problem.samples / problem.classes
     B = 2 * K * jnp.sqrt(problem.samples * jnp.prod(problem.ridges))
-    alive = B < 0.5
-    safe = jnp.where(alive, B, 0.25)
-
-    def equation(log_rest, log_rhs):
-        return 3 * log_rest + jnp.log1p(-jnp.exp(log_rest)) - log_rhs
-
-    log_rhs = 2 * jnp.log(safe / 2)
-    # the largest root has 1 - t below 1/2, where the left side is largest among the relevant ones (t >= 1/2)
-    log_rest = increasing_root(equation, log_rhs / 3, jnp.log(jnp.full_like(log_rhs, 0.5)), log_rhs)
-    t = jnp.where(alive, -jnp.expm1(log_rest), 0)
-    value = jnp.where(alive, jnp.exp(log_rest) * (1 + 2 * t) / 2, 0.5)
+    rest = jnp.where(B < 0.5, largest_root((jnp.minimum(B, 0.5) / 2) ** (2 / 3), 2), 1)
+    t = 1 - rest
+    value = rest * (1 + 2 * t) / 2
     U = jnp.eye(K, dtype=problem.dtype)
     return from_triples(problem, U, jnp.sqrt(n) * t * jnp.ones((K,), problem.dtype), U, jnp.zeros_like(U[0]), value)
 
@@ -77,8 +62,7 @@ def predict_two_layers(problem: Problem) -> Prediction:
 def _problem(their_c: float, bias: str, depth: int = 1, l2_b: float = 0.0) -> Problem:
     """K = 4, n = 6, lW : lH = 4 : 1, each class split in two columns; the second layer shares lW."""
     K, n = 4, 6
-    lW, lH = 2 * their_c, their_c / 2
-    ridges: dict[str, Any] = {"l2_W": lW / K, "l2_H": lH / (K * n)}
+    ridges: dict[str, Any] = {"l2_W": 2 * their_c / K, "l2_H": their_c / (2 * K * n)}
     return split_columns(Problem.balanced(K, n, (12,) * depth, bias=bias, l2_b=l2_b, **ridges))
 
 
@@ -90,14 +74,8 @@ def one_layer_cases() -> dict[str, Problem]:
 
 
 def two_layer_cases() -> dict[str, Problem]:
-    """Both sides of B = 1/2: B = 2 K sqrt(Kn l2_H l2_W^2)."""
-    return {f"B={B}": _problem_at(B) for B in (0.01, 0.3, 0.45, 0.56)}
-
-
-def _problem_at(B: float) -> Problem:
-    unit = _problem(1.0, "none", depth=2)
-    scale = (B / (2 * 4 * float(jnp.sqrt(unit.samples * jnp.prod(unit.ridges))))) ** (2 / 3)
-    return unit.replace(l2_W=unit.l2_W * scale, l2_H=unit.l2_H * scale)
+    """Both sides of B = 1/2: B = 2 K sqrt(Kn l2_H l2_W^2) = (2 c)^(3/2)."""
+    return {f"B={B}": _problem(B ** (2 / 3) / 2, "none", depth=2) for B in (0.01, 0.3, 0.45, 0.56)}
 
 
 _SOURCE = "[tirer2022]"

@@ -18,8 +18,8 @@ from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory.theorem import Assumption
 
-# (K, n, d): fewer dimensions than classes, as many, more, and one sample a class
-SHAPES = {"d<K": (3, 2, 2), "d=K": (3, 2, 3), "d>K": (3, 2, 4), "n=1": (3, 1, 4)}
+Shape = tuple[int, int, int]  # (K, n, d): fewer dimensions than classes, as many, more, and one sample a class
+SHAPES: dict[str, Shape] = {"d<K": (3, 2, 2), "d=K": (3, 2, 3), "d>K": (3, 2, 4), "n=1": (3, 1, 4)}
 
 
 class CriticalPoint(NamedTuple):
@@ -31,23 +31,13 @@ class CriticalPoint(NamedTuple):
 
 
 def critical_point(
-    shape: tuple[int, int, int],
-    rank: int,
-    c: float,
-    s: float,
-    rng: np.random.Generator,
-    *,
-    weight: float = 1.0,
-    proximity: float | None = None,
+    shape: Shape, rank: int, c: float, s: float, rng: np.random.Generator, *, weight: float = 1.0, proximity: float | None = None
 ) -> CriticalPoint:
-    """The critical point of rank r at random frames R and U.
+    """The critical point of rank r, from 0 to min(d, K) and 0 for c >= 1, at random frames R and U.
 
     Args:
-      shape: (K, n, d). rank: r from 0 to min(d, K), 0 for c >= 1.
-      c, s: geometric mean and root of the ratio of lH and lW, both above 0.
-      rng: of the frames.
-      weight: weight of every sample, so that w = weight/N.
-      proximity: beta/w of a proximity term around this very point, or None for no such term.
+      shape, rank, c, s, rng: shape (K, n, d), r, both numbers above 0, and what draws the frames.
+      weight: of every sample, so that w = weight/N. proximity: beta/w of a proximity term around this very point.
 
     Raises:
       ValueError: naming the argument, the value and what is allowed.
@@ -66,9 +56,15 @@ def critical_point(
     return CriticalPoint(problem, Params((jnp.asarray(np.sqrt(left * s) * U @ R.T),), H, None), jnp.asarray(rank))
 
 
-def minimiser(shape: tuple[int, int, int], c: float, s: float, rng: np.random.Generator, **options: float) -> CriticalPoint:
+def minimiser(shape: Shape, c: float, s: float, rng: np.random.Generator, **options: float) -> CriticalPoint:
     """The critical point of the largest rank, which is global; arguments as for `critical_point`."""
     return critical_point(shape, 0 if c >= 1 else min(shape[0], shape[2]), c, s, rng, **options)
+
+
+def every_rank(c: float, s: float, rng: np.random.Generator) -> dict[str, CriticalPoint]:
+    """The critical points of all ranks of every shape."""
+    ranks = [(name, shape, r) for name, shape in SHAPES.items() for r in range(min(shape[0], shape[2]) + 1)]
+    return {f"{name} r={r}": critical_point(shape, r, c, s, rng) for name, shape, r in ranks}
 
 
 def random_point(rng: np.random.Generator) -> CriticalPoint:

@@ -6,14 +6,11 @@ for some r from 0 to min(d, K). For c >= 1 the only one is zero. Proof: grad_H f
 together lH H H^T = n lW W^T W, so that a singular value x > 0 of W satisfies (x^2 + lH)^2 = lH/lW = s^2, which is x^2 = a.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
-from ufm.problem import Problem
-from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives_of_many
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
@@ -26,92 +23,71 @@ _FOUND = 1e-13  # |grad f| at a root
 _FLOOR = 1e-13  # of the damping, since the Hessian at a root has zero modes
 
 
-class Allowed(NamedTuple):
-    """W, H: singular values of W and of the class means where not zero. value: (min(d, K) + 1,) f by rank."""
-
-    W: jax.Array
-    H: jax.Array
-    value: jax.Array
-
-
-class Roots(NamedTuple):
-    """S searches: |grad f| and f at the end, singular values of W and of the class means, largest entry within classes."""
-
-    gradient_norm: np.ndarray
-    value: np.ndarray
-    W: np.ndarray
-    H: np.ndarray
-    within: np.ndarray
-
-
-def predict(case: CriticalPoint) -> Allowed:
+def predict(case: CriticalPoint) -> dict[str, jax.Array]:
     """Balanced MSE has no other critical points than those of rank r <= min(d, K) with all singular values sqrt(a) in W and
     sqrt(rho) in the class means; for c >= 1 only zero.
 
-    sqrt(a), sqrt(rho) and f_r; zeros and f_0 for c >= 1.
+    sqrt(a), sqrt(rho), and f_r by rank.
     """
     problem = case.problem
-    _, _, _, c, s, _ = numbers(problem)
+    _, _, _, _, c, s, _ = numbers(problem)
     left, ranks = jnp.maximum(1 - c, 0), jnp.arange(min(problem.widths[0], problem.classes) + 1)
-    return Allowed(jnp.sqrt(left * s), jnp.sqrt(left / s), (1 - ranks / problem.classes * left**2) / 2)
+    return {"W": jnp.sqrt(left * s), "H": jnp.sqrt(left / s), "value": (1 - ranks / problem.classes * left**2) / 2}
 
 
-def measure(case: CriticalPoint, key: jax.Array) -> Roots:
-    """Levenberg-Marquardt on the equations grad f = 0 from Gaussian starts of many sizes, by automatic Hessians."""
-    problem, rng = case.problem, np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    (K, d), C = case.params.weights[0].shape, problem.columns
-    x = rng.normal(size=(_STARTS, d * (K + C))) * np.linspace(0.1, 1.5, _STARTS)[:, None]
-    damping = np.full(_STARTS, 1e-2)
-    value, gradient, hessian = _look(problem, x)
+def measure(case: CriticalPoint, key: jax.Array) -> dict[str, np.ndarray]:
+    """Levenberg-Marquardt on the equations grad f = 0 from Gaussian starts of many sizes, by automatic Hessians.
+
+    |grad f| and f where each search ends, singular values of W and of the class means, largest entry within classes.
+    """
+    unravel, (K, d) = jax.vmap(ravel_pytree(case.params)[1]), case.params.weights[0].shape
+
+    def look(x: np.ndarray) -> list[np.ndarray]:
+        """The S rows of x, with f, its gradient and its Hessian there."""
+        return [x, *map(np.asarray, derivatives_of_many(case.problem, unravel(jnp.asarray(x))))]
+
+    noise = np.random.default_rng(np.asarray(jax.random.key_data(key))).normal(size=(_STARTS, d * (K + case.problem.columns)))
+    looked, damping = look(noise * np.linspace(0.1, 1.5, _STARTS)[:, None]), np.full(_STARTS, 1e-2)
     for _ in range(_ITERATIONS):
+        x, _, gradient, hessian = looked
         square = np.sum(gradient**2, axis=1)
         if np.max(square) < (_FOUND / 100) ** 2:
             break
         system = hessian @ hessian + np.maximum(damping * square, _FLOOR)[:, None, None] * np.eye(x.shape[1])[None]
-        trial = x - np.linalg.solve(system, hessian @ gradient[:, :, None])[:, :, 0]
-        looked = _look(problem, trial)
-        better = np.sum(looked[1] ** 2, axis=1) < square
+        trial = look(x - np.linalg.solve(system, hessian @ gradient[:, :, None])[:, :, 0])
+        better = np.sum(trial[2] ** 2, axis=1) < square
         damping = np.where(better, damping / 3, damping * 4)
-        x = np.where(better[:, None], trial, x)
-        value, gradient, hessian = (
-            np.where(better.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-            for old, new in zip((value, gradient, hessian), looked, strict=True)
-        )
-    H = x[:, K * d :].reshape(_STARTS, d, K, -1)
-    means = H.mean(axis=3)
-    return Roots(
-        np.linalg.norm(gradient, axis=1),
-        value,
-        np.linalg.svd(x[:, : K * d].reshape(_STARTS, K, d), compute_uv=False),
-        np.linalg.svd(means, compute_uv=False),
-        np.max(np.abs(H - means[..., None]), axis=(1, 2, 3)),
-    )
-
-
-def _look(problem: Problem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """f, its gradient and its Hessian at the S rows of x."""
-    K, d = problem.classes, problem.widths[0]
-    W, H = x[:, : K * d].reshape(-1, K, d), x[:, K * d :].reshape(-1, d, problem.columns)
-    return jax.tree.map(np.asarray, tuple(derivatives_of_many(problem, Params((jnp.asarray(W),), jnp.asarray(H), None))))
-
-
-def evidence(case: CriticalPoint, predicted: Allowed, measured: Roots) -> list[Check]:
-    """Most searches find a root; several ranks are among them; each is one of the allowed points of its rank."""
-    found, allowed = measured.gradient_norm < _FOUND, jax.tree.map(np.asarray, predicted)
-    alive = measured.W[found] > 1e-6
-    ranks = alive.sum(axis=1)
-    expected = min(3, allowed.value.size) if np.any(np.diff(allowed.value)) else 1
-    deviations = {
-        "W": measured.W[found] - alive * allowed.W,
-        "class means": measured.H[found] - alive * allowed.H,
-        "within": measured.within[found],
-        "value": measured.value[found] - allowed.value[ranks],
+        looked = [np.where(better.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in zip(looked, trial, strict=True)]
+    x, value, gradient, _ = looked
+    (W,), H, _ = jax.tree.map(np.asarray, unravel(jnp.asarray(x)))
+    H = H.reshape(_STARTS, d, K, -1)
+    M = H.mean(axis=3)
+    return {
+        "gradient": np.linalg.norm(gradient, axis=1),
+        "value": value,
+        "W": np.linalg.svd(W, compute_uv=False),
+        "H": np.linalg.svd(M, compute_uv=False),
+        "within": np.max(np.abs(H - M[..., None]), axis=(1, 2, 3)),
     }
-    agreed = [Check("agreement", name, float(np.max(np.abs(x), initial=0)), 1e-9) for name, x in deviations.items()]
+
+
+def evidence(case: CriticalPoint, predicted: dict[str, jax.Array], measured: dict[str, np.ndarray]) -> list[Check]:
+    """Most searches find a root; several ranks are among them; each is one of the allowed points of its rank."""
+    allowed, found = jax.tree.map(np.asarray, predicted), measured["gradient"] < _FOUND
+    W, H, within, value = (measured[name][found] for name in ("W", "H", "within", "value"))
+    alive = W > 1e-6
+    ranks = alive.sum(axis=1)
+    expected = min(3, allowed["value"].size) if np.any(np.diff(allowed["value"])) else 1
+    deviations = {
+        "W": W - alive * allowed["W"],
+        "class means": H - alive * allowed["H"],
+        "within": within,
+        "value": value - allowed["value"][ranks],
+    }
     return [
         Check("stationarity", "share of searches without a root", float(1 - np.mean(found)), 0.2),
         below("agreement", "ranks missed", expected - np.unique(ranks).size, 0.5),
-        *agreed,
+        *(Check("agreement", name, float(np.max(np.abs(x), initial=0)), 1e-9) for name, x in deviations.items()),
     ]
 
 
@@ -128,6 +104,7 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 
 
 THEOREMS = (
+    # other: roots that searches from random starts find, each held to the points of its rank
     statements.other(
         "mse-critical-points", "derived; cf. [zhou2022landscape]",
         predict, measure, cases, draw, PLAIN, evidence=evidence,

@@ -9,107 +9,79 @@ while what is within classes decays like exp(-lH t/N). All K directions of W gro
 those of the start in the combination n M_0^T + kappa W_0. (N = K n, numbers as in `table`.)
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.kit.integrate import gradient_flow
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point
-from ufm.theory.second_order.table import numbers, per_class
-from ufm.theory.theorem import agreement
+from ufm.theory.second_order.table import block, numbers
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Check, agreement
 
-_SIZE = 1e-20
+_SIZE = 1e-20  # of a start: products of W and H do not matter before t = 20 N
 _TIMES = np.array([0.0, 4.0, 16.0, 20.0])  # of N: the start, early, late, the end
 
 
-class TinyStart(NamedTuple):
-    """A problem, and a start so small that products of W and H do not matter before t = 20 N."""
-
-    problem: Problem
-    params: Params
-
-
-class Exit(NamedTuple):
-    """What is left of the start at t = 20 N.
-
-    rate: of growth of |W|. within: of decay within classes. balance: kappa. misaligned: |W - kappa M^T|/|W|.
-    direction: (K, d) W/|W|. size: log |W|.
-    """
-
-    rate: jax.Array
-    within: jax.Array
-    balance: jax.Array
-    misaligned: jax.Array
-    direction: jax.Array
-    size: jax.Array
-
-
-def predict(case: TinyStart) -> Exit:
+def predict(case: Start) -> dict[str, jax.Array]:
     """From a tiny generic start balanced MSE leaves zero at rate -nu_-/N along W = kappa M^T, kappa = lH - nu_-, in the direction
     of n M_0^T + kappa W_0, while what is within classes decays at rate lH/N; for c > 1 all of it dies.
 
-    The formulas of the module docstring at t = 20 N.
+    At t = 20 N: rates of |W| and within classes, kappa, |W - kappa M^T|/|W|, W/|W| and log |W|.
     """
-    problem, n = case.problem, per_class(case.problem)
-    w, lW, lH, _, _, _ = numbers(problem)
-    nu = (lH + n * lW - jnp.sqrt((lH - n * lW) ** 2 + 4 * n)) / 2
+    n, w, lW, lH, *_ = numbers(case.problem)
+    nu, _ = block(lH, jnp.sqrt(n), n * lW)
     kappa = lH - nu
-    W = kappa * (n * _class_means(problem, case.params.H).T + kappa * case.params.weights[0]) / (n + kappa**2)
-    length, t = jnp.linalg.norm(W), _TIMES[-1] * problem.samples
-    return Exit(-nu * w, lH * w, kappa, jnp.zeros_like(nu), W / length, jnp.log(length) - nu * w * t)
+    M = jnp.mean(case.params.H.reshape(-1, case.problem.classes, n), axis=2)
+    W = kappa * (n * M.T + kappa * case.params.weights[0]) / (n + kappa**2)
+    length, rate = jnp.linalg.norm(W), -nu * w
+    exit = {"rate": rate, "direction": W / length, "size": jnp.log(length) + rate * case.ts[-1]}
+    return exit | {"within": lH * w, "balance": kappa, "misaligned": jnp.zeros_like(nu)}
 
 
-def measure(case: TinyStart, key: jax.Array) -> Exit:
-    """Integrate the gradient flow of all entries, and read rates, balance and direction off it."""
-    del key  # the start belongs to the case
-    W, M, D = map(np.asarray, _path(case))
-    sizes, within = np.linalg.norm(W, axis=(1, 2)), np.linalg.norm(D, axis=(1, 2))
-    _, early, late, end = _TIMES * float(case.problem.samples)
-    rate = np.log(sizes[3] / sizes[2]) / (end - late)
-    decay = np.log(within[0] / within[1]) / early
-    balance = np.sum(W[-1] * M[-1].T) / np.sum(M[-1] ** 2)
-    misaligned = np.linalg.norm(W[-1] - balance * M[-1].T) / sizes[-1]
-    return Exit(rate, decay, balance, misaligned, W[-1] / sizes[-1], np.log(sizes[-1]))
+def observe(case: Start, point: Params) -> tuple[jax.Array, ...]:
+    """W, the class means in its shape, and what is within classes: rates, balance and direction are read off their path."""
+    classes = point.H.reshape(point.H.shape[0], case.problem.classes, -1)
+    M = jnp.mean(classes, axis=2)
+    return point.weights[0], M.T, jnp.ravel(classes - M[:, :, None])
 
 
-@jax.jit
-def _path(case: TinyStart) -> tuple[jax.Array, jax.Array, jax.Array]:
-    problem = case.problem
-    path = gradient_flow(problem, case.params, problem.samples * jnp.asarray(_TIMES))
-    M = jax.vmap(lambda H: _class_means(problem, H))(path.H)
-    return path.weights[0], M, path.H - jnp.repeat(M, per_class(problem), axis=2)
+def evidence(case: Start, predicted: dict[str, jax.Array], measured: tuple[jax.Array, ...]) -> list[Check]:
+    """Growth between the two last times, decay up to the early one; balance, direction and size at the end."""
+    W, M, D = map(np.asarray, measured)
+    _, early, late, end = np.asarray(case.ts)
+    sizes, within = np.linalg.norm(W, axis=(1, 2)), np.linalg.norm(D, axis=1)
+    balance = np.sum(W[-1] * M[-1]) / np.sum(M[-1] ** 2)
+    found = {
+        "rate": np.log(sizes[3] / sizes[2]) / (end - late),
+        "within": np.log(within[0] / within[1]) / early,
+        "balance": balance,
+        "misaligned": np.linalg.norm(W[-1] - balance * M[-1]) / sizes[-1],
+        "direction": W[-1] / sizes[-1],
+        "size": np.log(sizes[-1]),
+    }
+    return agreement(1e-6, misaligned=1e-8, direction=1e-8)(case, predicted, found)
 
 
-def _class_means(problem: Problem, H: jax.Array) -> jax.Array:
-    return jnp.mean(H.reshape(H.shape[0], problem.classes, -1), axis=2)
-
-
-def tiny_start(c: float, s: float, rng: np.random.Generator) -> TinyStart:
+def tiny_start(c: float, s: float, rng: np.random.Generator) -> Start:
     """Gaussian W and H of size 1e-20, for more dimensions than classes."""
     point = critical_point(SHAPES["d>K"], 0, c, s, rng)
     W, H = (jnp.asarray(_SIZE * rng.normal(size=x.shape)) for x in (point.params.weights[0], point.params.H))
-    return TinyStart(point.problem, Params((W,), H, None))
+    return Start(point.problem, Params((W,), H, None), point.problem.samples * jnp.asarray(_TIMES))
 
 
-def cases() -> dict[str, TinyStart]:
+def cases() -> dict[str, Start]:
     """Features or classifier the lighter, close to c = 1 on either side, and far from it."""
     rng = np.random.default_rng(0)
     return {f"c={c} s={s}": tiny_start(c, s, rng) for c in (0.1, 0.6, 0.97, 1.03, 1.5) for s in (0.6, 2.0)}
 
 
-def draw(rng: np.random.Generator) -> TinyStart:
+def draw(rng: np.random.Generator) -> Start:
     """Random ridges and start."""
     return tiny_start(rng.uniform(0.05, 1.6), np.exp(rng.uniform(-0.7, 0.7)), rng)
 
 
 THEOREMS = (
-    statements.other(
-        "mse-escape-from-zero", "derived",
-        predict, measure, cases, draw, PLAIN, evidence=agreement(1e-6, misaligned=1e-8, direction=1e-8),
-    ),
+    statements.trajectory("mse-escape-from-zero", "derived", predict, observe, cases, draw, PLAIN, evidence=evidence),
 )  # fmt: skip

@@ -9,59 +9,36 @@ With r = min(d, K), at the minimiser of balanced MSE for c < 1 (N = K n; lH, s, 
 They stand out where n >> s^2 and c << 1. For d >= K there are K^2 of them, all equal in the Hessian of W.
 """
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.base.checks import AnyNumber
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
-from ufm.theory.second_order.table import Spectrum, numbers, per_class, spectrum_check
-from ufm.theory.theorem import Check, relative_error
+from ufm.theory.second_order.table import numbers
+from ufm.theory.statements.spectra import Spectrum
 
 
-class Layers(NamedTuple):
-    """W, H: spectra of the diagonal blocks of the Hessian. outliers: eigenvalues of the whole one above its widest gap."""
-
-    W: Spectrum | np.ndarray
-    H: Spectrum | np.ndarray
-    outliers: AnyNumber
-
-
-def predict(case: CriticalPoint) -> Layers:
+def predict(case: CriticalPoint) -> dict[str, Spectrum]:
     """Balanced MSE at its minimum: the Hessian in W has K min(d, K) equal outliers 1/(K s) over a bulk at l2_W, the one in H is
     two-valued too, and the whole Hessian has as many outliers, K^2 for d >= K.
-
-    The two-valued spectra of the module docstring, and K r.
     """
-    problem, r = case.problem, case.rank
-    K, n, d = problem.classes, per_class(problem), problem.widths[0]
-    w, lW, lH, _, s, _ = numbers(problem)
-    copies = jnp.stack([K * r, K * (d - r)])
-    return Layers(Spectrum(w * n * jnp.stack([1 / s, lW]), copies), Spectrum(w * jnp.stack([s, lH]), n * copies), K * r)
+    K, d, r = case.problem.classes, case.problem.widths[0], case.rank
+    n, w, lW, lH, _, s, _ = numbers(case.problem)
+    copies, rest = jnp.stack([K * r, K * (d - r)]), K * (d + n * d - r)
+    return {
+        "Hessian in W": Spectrum(w * n * jnp.stack([1 / s, lW]), copies),
+        "Hessian in H": Spectrum(w * jnp.stack([s, lH]), n * copies),
+        "outliers": Spectrum(jnp.array([1.0, 0.0]), jnp.stack([K * r, rest])),
+    }
 
 
-def measure(case: CriticalPoint, key: jax.Array) -> Layers:
-    """Eigenvalues of the blocks of the Hessian by automatic differentiation, and a count above the widest gap."""
-    del key  # nothing is random: the point belongs to the case
-    hessian = np.asarray(derivatives(case.problem, case.params).hessian)
-    size = case.params.weights[0].size
-    whole = np.linalg.eigvalsh(hessian)
-    outliers = whole.size - 1 - np.argmax(np.diff(whole))
-    return Layers(np.linalg.eigvalsh(hessian[:size, :size]), np.linalg.eigvalsh(hessian[size:, size:]), outliers)
-
-
-def evidence(case: CriticalPoint, predicted: Layers, measured: Layers) -> list[Check]:
-    """Every eigenvalue of both blocks, and the number of outliers of the whole."""
-    del case
-    return [
-        spectrum_check("Hessian in W", predicted.W, measured.W, 1e-12),
-        spectrum_check("Hessian in H", predicted.H, measured.H, 1e-12),
-        Check("agreement", "outliers", relative_error(predicted.outliers, measured.outliers), 1e-12),
-    ]
+def matrices(case: CriticalPoint) -> dict[str, np.ndarray]:
+    """Both blocks of the Hessian by automatic differentiation, and the projector on its eigenvectors above the widest gap."""
+    hessian, size = np.asarray(derivatives(case.problem, case.params).hessian), case.params.weights[0].size
+    eigenvalues, vectors = np.linalg.eigh(hessian)
+    above = vectors[:, 1 + np.argmax(np.diff(eigenvalues)) :]
+    return {"Hessian in W": hessian[:size, :size], "Hessian in H": hessian[size:, size:], "outliers": above @ above.T}
 
 
 def cases() -> dict[str, CriticalPoint]:
@@ -78,8 +55,8 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 
 
 THEOREMS = (
-    statements.other(
+    statements.spectrum(
         "mse-layer-hessians", "[papyan2020traces] and [garrod2024], for the K^2 outliers; values derived",
-        predict, measure, cases, draw, PLAIN, evidence=evidence,
+        predict, cases, draw, PLAIN, matrix=matrices,
     ),
 )  # fmt: skip

@@ -19,8 +19,8 @@ from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, critical_point, random_point
-from ufm.theory.second_order.table import Spectrum, spectrum, spectrum_check
-from ufm.theory.theorem import Check
+from ufm.theory.second_order.table import spectrum
+from ufm.theory.statements.spectra import Spectrum
 
 
 class TwoRates(NamedTuple):
@@ -35,24 +35,14 @@ class TwoRates(NamedTuple):
 def predict(case: TwoRates) -> Spectrum:
     """Balanced MSE with learning rates e_W and e_H: the preconditioned spectrum at every critical point keeps its 2 x 2 blocks,
     with entries scaled by e_H, sqrt(e_H e_W), e_W; zero modes stay zero.
-
-    The table of diag(rates) Hess f.
     """
     return spectrum(case.problem, case.rank, case.rates[0], case.rates[1])
 
 
-def measure(case: TwoRates, key: jax.Array) -> np.ndarray:
-    """Real parts, ascending, of the eigenvalues of the unsymmetric matrix diag(rates) Hess f by automatic differentiation."""
-    del key  # nothing is random: the point belongs to the case
-    hessian = np.asarray(derivatives(case.problem, case.params).hessian)
+def preconditioned(case: TwoRates) -> np.ndarray:
+    """The unsymmetric matrix diag(rates) Hess f by automatic differentiation."""
     each = np.repeat(np.asarray(case.rates), [case.params.weights[0].size, case.params.H.size])
-    return np.sort(np.linalg.eigvals(each[:, None] * hessian).real)
-
-
-def evidence(case: TwoRates, predicted: Spectrum, measured: np.ndarray) -> list[Check]:
-    """Every eigenvalue with its multiplicity."""
-    del case
-    return [spectrum_check("eigenvalues", predicted, measured, 1e-10)]
+    return each[:, None] * np.asarray(derivatives(case.problem, case.params).hessian)
 
 
 def cases() -> dict[str, TwoRates]:
@@ -70,5 +60,5 @@ def draw(rng: np.random.Generator) -> TwoRates:
 
 
 THEOREMS = (
-    statements.other("mse-two-rates", "derived", predict, measure, cases, draw, PLAIN, evidence=evidence),
-)
+    statements.spectrum("mse-two-rates", "derived", predict, cases, draw, PLAIN, matrix=preconditioned, tolerance=1e-10),
+)  # fmt: skip

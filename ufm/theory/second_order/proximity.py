@@ -8,41 +8,20 @@ entry of every block of `table`. The zero modes of the minimiser lift: for small
 the stiffness that a solver meets. A saddle is a minimum of the proximity model exactly from B = 1/lW - lH on.
 """
 
-import jax
 import numpy as np
 
 from ufm.theory import statements
-from ufm.theory.kit.hessian import derivatives
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, critical_point
-from ufm.theory.second_order.table import Spectrum, spectrum, spectrum_check
-from ufm.theory.theorem import Assumption, Check, relative_error
+from ufm.theory.second_order.table import spectrum
+from ufm.theory.statements.spectra import Spectrum
+from ufm.theory.theorem import Assumption
 
 
 def predict(case: CriticalPoint) -> Spectrum:
     """The proximity model around a critical point of balanced MSE: beta adds to the feature entry of every block of the spectrum,
     so that rotations lift to about beta n/(s^2 + n), and saddles become minima at B = 1/lW - lH.
-
-    The table with B in the feature entries.
     """
     return spectrum(case.problem, case.rank)
-
-
-def measure(case: CriticalPoint, key: jax.Array) -> tuple[np.ndarray, float]:
-    """Eigenvalues of the Hessian of the proximity model by automatic differentiation, and |grad f|."""
-    del key  # nothing is random: the point belongs to the case
-    found = derivatives(case.problem, case.params)
-    return np.linalg.eigvalsh(np.asarray(found.hessian)), float(np.linalg.norm(np.asarray(found.gradient)))
-
-
-def evidence(case: CriticalPoint, predicted: Spectrum, measured: tuple[np.ndarray, float]) -> list[Check]:
-    """Critical; every eigenvalue; the lowest curvature relative to itself, where it is not a rounding of zero."""
-    eigenvalues, gradient = measured
-    present = np.asarray(predicted.values)[np.asarray(predicted.multiplicity) > 0]
-    return [
-        Check("stationarity", "gradient", gradient, 1e-13),
-        spectrum_check("eigenvalues", predicted, eigenvalues, 1e-12),
-        Check("agreement", "lowest", relative_error(np.min(present), eigenvalues[0]), 1e-8),
-    ]
 
 
 def cases() -> dict[str, CriticalPoint]:
@@ -69,8 +48,8 @@ def _is_centred(case: CriticalPoint) -> bool:
 
 
 THEOREMS = (
-    statements.other(
+    statements.spectrum(
         "mse-proximity-spectrum", "model of [tirer2023]; spectrum derived",
-        predict, measure, cases, draw, (*PLAIN, Assumption("H0 equal to the critical point's H", _is_centred)), evidence=evidence,
+        predict, cases, draw, (*PLAIN, Assumption("H0 equal to the critical point's H", _is_centred)),
     ),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from ufm.problem.params import objective
 from ufm.theory import statements
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
-from ufm.theory.second_order.table import numbers, per_class
+from ufm.theory.second_order.table import block, numbers
 from ufm.theory.theorem import agreement
 
 _STEPS = 600
@@ -33,22 +33,15 @@ def predict(case: CriticalPoint) -> jax.Array:
 
     2 N/T, or 2 N/nu_+ for c >= 1.
     """
-    n = per_class(case.problem)
-    w, lW, lH, c, s, _ = numbers(case.problem)
-    upper = (lH + n * lW + jnp.sqrt((lH - n * lW) ** 2 + 4 * n)) / 2
-    return 2 / (w * jnp.where(c < 1, s + n / s, upper))
-
-
-def measure(case: CriticalPoint, key: jax.Array) -> jax.Array:
-    """The step between gradient descent that comes back to the minimum and descent that leaves it, by refining a bracket."""
-    size = case.params.weights[0].size + case.params.H.size
-    noise = np.random.default_rng(np.asarray(jax.random.key_data(key))).normal(size=size)
-    return _critical_step(case, jnp.asarray(_KICK * noise))
+    n, w, lW, lH, c, s, _ = numbers(case.problem)
+    return 2 / (w * jnp.where(c < 1, s + n / s, block(lH, jnp.sqrt(n), n * lW)[1]))
 
 
 @jax.jit
-def _critical_step(case: CriticalPoint, kick: jax.Array) -> jax.Array:
+def measure(case: CriticalPoint, key: jax.Array) -> jax.Array:
+    """The step between gradient descent that comes back to the minimum and descent that leaves it, by refining a bracket."""
     flat, unravel = ravel_pytree(case.params)
+    start = flat + _KICK * jax.random.normal(key, flat.shape, flat.dtype)
     gradient = jax.grad(lambda x: objective(case.problem, unravel(x)))
 
     def grows(step: jax.Array) -> jax.Array:
@@ -57,7 +50,7 @@ def _critical_step(case: CriticalPoint, kick: jax.Array) -> jax.Array:
         def half(x: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
             return lax.fori_loop(0, _STEPS // 2, lambda _, y: y - step * gradient(y), x), jnp.linalg.norm(gradient(x))
 
-        first, middle, last = lax.scan(half, flat + kick, length=3)[1]
+        first, middle, last = lax.scan(half, start, length=3)[1]
         return ~(((last <= middle) | (last < _GONE * first)) & (last < _FAR * first))
 
     def refine(_: int, bracket: tuple) -> tuple:
@@ -85,5 +78,6 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 
 
 THEOREMS = (
+    # other: the limit lies between descents that return and descents that leave, a bracket of many paths from random kicks
     statements.other("mse-step-limit", "derived", predict, measure, cases, draw, PLAIN, evidence=agreement(1e-6)),
-)
+)  # fmt: skip

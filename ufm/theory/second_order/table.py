@@ -14,19 +14,19 @@ For B = 0 the second to fourth kind of block have determinant zero, the first 4 
 rates (e_W, e_H) turn a block [[p, q], [q, t]] into [[e_H p, sqrt(e_H e_W) q], [., e_W t]].
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ufm.problem import Problem
-from ufm.theory.theorem import Check, relative_error
+from ufm.theory.statements.spectra import Spectrum
 
 
 class Numbers(NamedTuple):
-    """w, lW, lH, c, s and B of a problem (formulas in the module docstring)."""
+    """n, the samples of a class, and w, lW, lH, c, s and B (formulas in the module docstring)."""
 
+    n: int
     w: jax.Array
     lW: jax.Array
     lH: jax.Array
@@ -35,23 +35,17 @@ class Numbers(NamedTuple):
     B: jax.Array
 
 
-class Spectrum(NamedTuple):
-    """values: (G,) different eigenvalues, as far as they differ in general. multiplicity: (G,), zeros among them."""
-
-    values: jax.Array
-    multiplicity: jax.Array
-
-
 def numbers(problem: Problem) -> Numbers:
     """The numbers that the closed forms are written in."""
-    w = problem.weight[0] / problem.samples
-    lW, lH = problem.l2_W[0] / (per_class(problem) * w), problem.l2_H / w
-    return Numbers(w, lW, lH, jnp.sqrt(lH * lW), jnp.sqrt(lH / lW), problem.beta / w)
+    n, w = problem.columns // problem.classes, problem.weight[0] / problem.samples
+    lW, lH = problem.l2_W[0] / (n * w), problem.l2_H / w
+    return Numbers(n, w, lW, lH, jnp.sqrt(lH * lW), jnp.sqrt(lH / lW), problem.beta / w)
 
 
-def per_class(problem: Problem) -> int:
-    """n, the samples of a class."""
-    return problem.columns // problem.classes
+def block(p: jax.Array, q: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The lower and the upper eigenvalue of [[p, q], [q, t]]."""
+    spread = jnp.sqrt((p - t) ** 2 / 4 + q**2)
+    return (p + t) / 2 - spread, (p + t) / 2 + spread
 
 
 def spectrum(problem: Problem, rank: jax.Array, rate_W: jax.Array | float = 1.0, rate_H: jax.Array | float = 1.0) -> Spectrum:
@@ -61,18 +55,11 @@ def spectrum(problem: Problem, rank: jax.Array, rate_W: jax.Array | float = 1.0,
       problem: as `cases.PLAIN` asks, with H0 equal to H at the point where beta is not zero.
       rank: r. rate_W, rate_H: learning rates of W and H.
     """
-    K, n, d, r = problem.classes, per_class(problem), problem.widths[0], rank
-    w, lW, lH, c, s, B = numbers(problem)
+    K, d, r = problem.classes, problem.widths[0], rank
+    n, w, lW, lH, c, s, B = numbers(problem)
     p = rate_H * jnp.stack([s + B, s + B, lH + B, s + B, lH + B])
     q = jnp.sqrt(rate_H * rate_W * n) * jnp.stack([1 - 2 * c, jnp.ones_like(c), -c, -jnp.ones_like(c), -jnp.ones_like(c)])
     t = rate_W * n * jnp.stack([1 / s, 1 / s, lW, 1 / s, lW])
-    spread = jnp.sqrt((p - t) ** 2 / 4 + q**2)
-    values = w * jnp.concatenate([p[:1], p[2:3], (p + t) / 2 - spread, (p + t) / 2 + spread])
+    values = w * jnp.concatenate([p[:1], p[2:3], *block(p, q, t)])
     blocks = [r * (r + 1) // 2, r * (r - 1) // 2, r * (d - r), r * (K - r), (d - r) * (K - r)]
     return Spectrum(values, jnp.stack([r * K * (n - 1), (d - r) * K * (n - 1), *blocks, *blocks]))
-
-
-def spectrum_check(name: str, predicted: Any, eigenvalues: Any, tolerance: float) -> Check:
-    """Whether eigenvalues in ascending order are those of a table, relative to the largest."""
-    expected = np.sort(np.repeat(np.asarray(predicted.values), np.asarray(predicted.multiplicity)))
-    return Check("agreement", name, relative_error(expected, eigenvalues), tolerance)
