@@ -50,6 +50,6 @@ def _is_centred(case: CriticalPoint) -> bool:
 THEOREMS = (
     statements.spectrum(
         "mse-proximity-spectrum", "model of [tirer2023]; spectrum derived",
-        predict, cases, draw, (*PLAIN, Assumption("H0 equal to the critical point's H", _is_centred)),
+        predict, cases, draw, (*PLAIN, Assumption("H0 equal to the critical point's H", _is_centred)), lowest=1e-8,
     ),
 )  # fmt: skip

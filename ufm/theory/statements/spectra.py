@@ -43,6 +43,7 @@ def spectrum(
     *,
     matrix: Callable[[Any], Any] | None = None,
     tolerance: float = 1e-12,
+    lowest: float | None = None,
     **fields: Any,
 ) -> Theorem:
     """A Theorem about all eigenvalues of the Hessian of the objective at a critical point, or of another matrix.
@@ -54,7 +55,7 @@ def spectrum(
       predict: case -> Spectrum, `Critical` (which adds the value), or a pytree of Spectrum, one for each matrix.
       matrix: case -> (P, P), or a pytree of such; by default the Hessian at `case.params` of `case.problem`, whose gradient
         has to vanish there.
-      tolerance: relative to the largest eigenvalue.
+      tolerance: relative to the largest eigenvalue. lowest: of the lowest one, relative to itself.
     """
 
     def measure(case: Any, key: jax.Array) -> Seen:
@@ -76,6 +77,9 @@ def spectrum(
         for (place, table), found in zip(tables, jax.tree.leaves(measured.eigenvalues), strict=True):
             name = jax.tree_util.keystr(place, simple=True, separator=".") or "eigenvalues"
             checks.append(spectrum_check(name, table, found, tolerance))
+            if lowest is not None:
+                present = np.asarray(table.values)[np.asarray(table.multiplicity) > 0]
+                checks.append(Check("agreement", f"lowest of {name}", relative_error(np.min(present), found[0]), lowest))
         return checks
 
     return other(id, origin, predict, measure, cases, draw, assumes, evidence=evidence, **{"kind": "spectrum"} | fields)
