@@ -9,42 +9,26 @@ Z = s (I - J/K) with s = u^L / sqrt(n), and with q = 2 - 2/L = 2M/(M+1)
 Time is that of theta' = -grad f.
 """
 
-from functools import partial
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.problem.params import Params, logits, objective
+from ufm.problem.params import logits
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexStart, cases, draw, logit_scale, trained_part, trained_square
-from ufm.theory.kit.integrate import integrate
-from ufm.theory.theorem import agreement
+from ufm.theory.implicit_bias.simplex_start import ASSUMES, SimplexPath, SimplexStart, cases, draw, flow, observe
 
 _HIGHEST = 60.0
 _NODES = np.polynomial.legendre.leggauss(64)
 
 
-class SimplexPath(NamedTuple):
-    """s, value, square: (T,) logit scale, f and |theta|^2 of the trained factors; off: (T,) largest entry of Z - s (I - J/K)."""
-
-    s: jax.Array
-    value: jax.Array
-    square: jax.Array
-    off: jax.Array
-
-
 def predict_flow(case: SimplexStart) -> SimplexPath:
     """Without ridge, flow of cross-entropy from balanced simplex factors keeps the simplex, and its scale s solves one scalar
     equation: an exponential integral for M = 1, a quadrature for deeper models.
-
-    s(t) from t(s): by the exponential integral for two trained factors, by quadrature in s for more.
     """
     K, n, L = case.problem.classes, case.problem.counts[0], 1 + jnp.sum(case.trained)
-    s0 = logit_scale(logits(case.problem, case.params))
-    q = 2 - 2 / L
+    z = logits(case.problem, case.params)
+    s0, q = z[0, 0] - z[1, 0], 2 - 2 / L
     x, w = (jnp.asarray(v, case.ts.dtype) for v in _NODES)
 
     def time(s: jax.Array) -> jax.Array:
@@ -64,35 +48,9 @@ def _expi(s: jax.Array) -> jax.Array:
     return jnp.log(s) + jnp.sum(jnp.exp(k * jnp.log(s) - np.cumsum(np.log(k))) / k)
 
 
-def measure_flow(case: SimplexStart, key: jax.Array) -> SimplexPath:
-    """Integrate all entries of the trained factors, in the time log(1 + t)."""
-    del key  # the start belongs to the case
-    return _integrate(case)
-
-
-@jax.jit
-def _integrate(case: SimplexStart) -> SimplexPath:
-    problem = case.problem
-
-    def velocity(state: tuple[Params, jax.Array]) -> tuple[Params, jax.Array]:
-        params, clock = state
-        gradient = trained_part(case, jax.grad(partial(objective, problem))(params))
-        return jax.tree.map(lambda g: -jnp.exp(clock) * g, gradient), jnp.ones_like(clock)
-
-    path, _ = integrate(velocity, (case.params, jnp.zeros(())), jnp.log1p(case.ts))
-
-    def look(params: Params) -> SimplexPath:
-        z = logits(problem, params)
-        s = logit_scale(z)
-        simplex = s * (jnp.eye(problem.classes) - 1 / problem.classes)
-        return SimplexPath(s, objective(problem, params), trained_square(case, params), jnp.max(jnp.abs(z - simplex)))
-
-    return jax.lax.map(look, path)
-
-
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "ce-simplex-flow", "derived, for the model of [ji2022]",
-        predict_flow, measure_flow, cases, draw, ASSUMES, evidence=agreement(1e-8),
+        predict_flow, observe, cases, draw, ASSUMES, path=flow, tolerance=1e-8,
     ),
 )  # fmt: skip
