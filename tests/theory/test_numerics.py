@@ -53,8 +53,8 @@ def test_every_drawn_case_meets_the_assumptions_and_passes():
 @pytest.mark.parametrize(("bits", "first"), [(24, 16.64), (53, 36.74), (11, 7.62), (8, 5.55)])
 def test_the_published_thresholds_of_collapse(bits, first):
     found = softmax_collapse.predict(softmax_collapse.precision(bits, 4))
-    np.testing.assert_allclose(found.first, first, atol=0.005)
-    np.testing.assert_allclose(found.last - found.first, np.log(3), rtol=1e-13)
+    np.testing.assert_allclose(found["first"], first, atol=0.005)
+    np.testing.assert_allclose(found["last"] - found["first"], np.log(3), rtol=1e-13)
 
 
 def test_log_softmax_in_float32_is_six_percent_off_at_16_and_nothing_at_17():

@@ -135,8 +135,7 @@ def box(K: int, d: int, B: float) -> Box:
 
 def cases() -> dict[str, Box]:
     """Designs of even and of odd K in boxes of two widths, and a shape that has none."""
-    shapes = ((4, 3, 1.0), (4, 3, 0.6), (3, 3, 1.0), (6, 5, 1.0))
-    return {f"K={K} d={d} B={B}": box(K, d, B) for K, d, B in shapes}
+    return {f"K={K} d={d} B={B}": box(K, d, B) for K, d, B in ((4, 3, 1.0), (4, 3, 0.6), (3, 3, 1.0), (6, 5, 1.0))}
 
 
 _ASSUMES = (

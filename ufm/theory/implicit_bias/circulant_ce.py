@@ -64,7 +64,7 @@ def circulant_params(case: CirculantPoint) -> Params:
 
 
 def hadamard_characters(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Basis, characters and conjugate pairs (none) of Z_2^bits."""
+    """Basis, characters, and a frequency for every basis vector alone, of Z_2^bits."""
     H: np.ndarray = np.ones((1, 1))
     for _ in range(bits):
         H = np.kron([[1, 1], [1, -1]], H)

@@ -68,7 +68,7 @@ def in_box(run: Run, predicted: jax.Array, measured: jax.Array) -> list[Check]:
     """Excess within its bound, and on it where every entry is pushed outwards."""
     over = float(np.max(np.asarray(measured) - np.asarray(predicted)) * run.decay)
     checks = [below("agreement", "excess over its bound", over)]
-    if bool(run.outward):
+    if run.outward:
         checks.append(Check("agreement", "excess", relative_error(predicted, measured), 1e-12))
     return checks
 
@@ -131,17 +131,16 @@ def cases() -> dict[str, Run]:
 
 
 _ASSUMES = (Assumption("eta decay <= 1", lambda run: float(run.eta * run.decay) <= 1 + 1e-12),)
-_SOURCE = "[chen2024]"
 
 THEOREMS = (
     statements.trajectory(
-        "lion-box", _SOURCE,
+        "lion-box", "[chen2024]",
         predict_excess, excess, cases, lambda rng: random_run(rng, np.exp(rng.uniform(-1, 1)), rng.uniform(0.01, 0.3)), _ASSUMES,
         path=descent, evidence=in_box,
         notes="Equality holds where every entry outside the box is pushed outwards throughout.",
     ),
     statements.identity(
-        "lion-frank-wolfe", _SOURCE + "; the matrix sign derived",
+        "lion-frank-wolfe", "[chen2024]; the matrix sign derived",
         predict_step, take_step,
         lambda: {label: cases()[label] for label in ("inside", "slow")},  # of full rank, no gradient vanishing by saturation
         lambda rng: random_run(rng, 1.0, rng.uniform(0.01, 1)), _ASSUMES,

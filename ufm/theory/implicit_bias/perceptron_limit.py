@@ -107,11 +107,9 @@ def bounded(case: Separable, predicted: Mistakes, measured: Mistakes) -> list[Ch
         Check("agreement", "bound over progress", float(np.max(p.progress / m.progress)), 1 + 1e-9),
         Check("agreement", "growth over its bound", float(np.max(m.growth / p.growth)), 1 + 1e-9),
     ]
-    if np.ptp(margins) <= 1e-12 * margins[0]:
-        checks.append(Check("agreement", "progress", relative_error(p.progress, m.progress), 1e-9))
-    if np.ptp(v, axis=0).max() == 0:
-        checks.append(Check("agreement", "growth", relative_error(p.growth, m.growth), 1e-9))
-    return checks
+    met = {"progress": np.ptp(margins) <= 1e-12 * margins[0], "growth": np.ptp(v, axis=0).max() == 0}
+    names = [name for name, is_met in met.items() if is_met]
+    return checks + [Check("agreement", name, relative_error(getattr(p, name), getattr(m, name)), 1e-9) for name in names]
 
 
 def separable(margin: float, spread: float, slack: float, rng: np.random.Generator, n: int = 6, d: int = 4) -> Separable:

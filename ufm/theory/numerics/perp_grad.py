@@ -62,8 +62,8 @@ def steps(case: Step) -> Norms:
         return jnp.array([[jnp.sum(z) for z in (x**2, (x + y) ** 2, x * y, y**2)] for x, y in pairs]).T
 
     def read(sums: jax.Array) -> tuple[jax.Array, jax.Array]:
-        before, after, inner, length = sums
-        return after - before, inner / jnp.sqrt(before * length)
+        before, moved, inner, length = sums
+        return moved - before, inner / jnp.sqrt(before * length)
 
     return Norms(*read(jnp.sum(after(perp_grad()), axis=1)), *read(after(perp_grad(per_array=True, rescale=True))))
 
@@ -73,11 +73,6 @@ def cases() -> dict[str, Step]:
     return {f"eta={eta} l2={l2}": _step(eta, l2, seed) for seed, (eta, l2) in enumerate(((0.01, 0.0), (1.0, 0.0), (10.0, 0.02)))}
 
 
-def draw(rng: np.random.Generator) -> Step:
-    """A random learning rate, ridge and point."""
-    return _step(float(np.exp(rng.uniform(-5, 3))), float(np.exp(rng.uniform(-6, -1))), int(rng.integers(2**31)))
-
-
 def _step(eta: float, l2: float, seed: int) -> Step:
     rng = np.random.default_rng(seed)
     problem = Problem.balanced(3, 2, 4, loss="ce", l2_W=l2, l2_H=l2)
@@ -85,10 +80,14 @@ def _step(eta: float, l2: float, seed: int) -> Step:
     return Step(problem, Params((jnp.asarray(W),), jnp.asarray(H), None), jnp.asarray(eta))
 
 
+def _draw(rng: np.random.Generator) -> Step:
+    return _step(float(np.exp(rng.uniform(-5, 3))), float(np.exp(rng.uniform(-6, -1))), int(rng.integers(2**31)))
+
+
 THEOREMS = (
     statements.identity(
         "perp-grad", "[prieto2025]; growth derived",
-        predict, steps, cases, draw, tolerance=1e-8, leaves={"turn": 1e-12, "turns": 1e-12},
+        predict, steps, cases, _draw, tolerance=1e-8, leaves={"turn": 1e-12, "turns": 1e-12},
         notes="The two readings differ twice: one projection for all parameters or one for each array, and whether g_perp "
         "keeps its length. Flow of either conserves the norm; steps do not.",
     ),

@@ -32,13 +32,6 @@ class Precision(NamedTuple):
     classes: np.ndarray
 
 
-class Thresholds(NamedTuple):
-    """Margins from which the loss is exactly 0, with the true class summed first, and last."""
-
-    first: AnyArray
-    last: AnyArray
-
-
 def precision(bits: int, classes: int) -> Precision:
     """A case: p = 8 is bfloat16, 11 float16, 24 float32, 53 float64."""
     check_choice("bits", bits, tuple(DTYPES))
@@ -46,12 +39,12 @@ def precision(bits: int, classes: int) -> Precision:
     return Precision(np.asarray(float(bits)), np.asarray(float(classes)))
 
 
-def predict(case: Precision) -> Thresholds:
+def predict(case: Precision) -> dict[str, AnyArray]:
     """Max-subtracted log-softmax of p-bit numbers gives a loss of exactly 0 from the margin p log 2 (true class summed first) or p
     log 2 + log(K-1) (last); library sums lie between.
     """
     first = case.bits * jnp.log(2.0)
-    return Thresholds(first, first + jnp.log(case.classes - 1))
+    return {"first": first, "last": first + jnp.log(case.classes - 1)}
 
 
 def least_margins(case: Precision) -> dict[str, float]:
@@ -89,10 +82,10 @@ def _threshold(loss: Callable[[np.ndarray], float], dtype: np.dtype) -> float:
         low, high = (low, middle) if loss(middle) == 0 else (middle, high)
 
 
-def evidence(case: Precision, predicted: Thresholds, measured: dict[str, float]) -> list[Check]:
+def evidence(case: Precision, predicted: dict[str, AnyArray], measured: dict[str, float]) -> list[Check]:
     """The two orders to the spacing of the dtype; the library between them, and at the last where it sums in a longer dtype."""
     bits, K = float(case.bits), float(case.classes)
-    first, last = float(predicted.first), float(predicted.last)
+    first, last = float(predicted["first"]), float(predicted["last"])
     spacing = 2 ** (1 - bits) * (1 + K / (2 * first))  # of margins, and of sums of K - 1 rounded terms
     checks = [
         Check("agreement", "true class first", relative_error(first, measured["first"]), spacing),

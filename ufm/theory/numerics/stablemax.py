@@ -9,8 +9,6 @@ simplex factors of one layer keeps logits a (I - J/K), with q = 1 + a + k a^2 an
 so that a ~ (12 t / (k sqrt(n)))^{1/3} and f ~ (K/a)^2 ~ t^{-2/3}, where cross-entropy of softmax falls like 1/(t log t).
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,16 +25,9 @@ from ufm.theory.theorem import Assumption
 _HIGHEST = 1e6
 
 
-class Shares(NamedTuple):
-    """Probabilities of K classes, and the slopes of the logarithms of their scores s(z_k)."""
-
-    probability: AnyArray
-    slope: AnyArray
-
-
-def predict_shares(z: jax.Array) -> Shares:
+def predict_shares(z: jax.Array) -> dict[str, jax.Array]:
     """StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere."""
-    return Shares(jax.nn.softmax(signed_log(z)), 1 / (1 + jnp.abs(z)))
+    return {"probability": jax.nn.softmax(signed_log(z)), "slope": 1 / (1 + jnp.abs(z))}
 
 
 def score(x: AnyArray) -> jax.Array:
@@ -45,10 +36,10 @@ def score(x: AnyArray) -> jax.Array:
 
 
 @jax.jit
-def shares(z: jax.Array) -> Shares:
+def shares(z: jax.Array) -> dict[str, jax.Array]:
     """The definition, and central differences of log s."""
     s, h = score(z), 1e-5 * (1 + jnp.abs(z))
-    return Shares(s / jnp.sum(s), (jnp.log(score(z + h)) - jnp.log(score(z - h))) / (2 * h))
+    return {"probability": s / jnp.sum(s), "slope": (jnp.log(score(z + h)) - jnp.log(score(z - h))) / (2 * h)}
 
 
 def predict_flow(case: SimplexStart) -> SimplexPath:
