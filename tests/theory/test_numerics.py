@@ -53,8 +53,8 @@ def test_every_drawn_case_meets_the_assumptions_and_passes():
 @pytest.mark.parametrize(("bits", "first"), [(24, 16.64), (53, 36.74), (11, 7.62), (8, 5.55)])
 def test_the_published_thresholds_of_collapse(bits, first):
     found = softmax_collapse.predict(softmax_collapse.precision(bits, 4))
-    np.testing.assert_allclose(found.first, first, atol=0.005)
-    np.testing.assert_allclose(found.last - found.first, np.log(3), rtol=1e-13)
+    np.testing.assert_allclose(found["first"], first, atol=0.005)
+    np.testing.assert_allclose(found["last"] - found["first"], np.log(3), rtol=1e-13)
 
 
 def test_log_softmax_in_float32_is_six_percent_off_at_16_and_nothing_at_17():
@@ -89,8 +89,8 @@ def test_every_counterexample_to_zero_sums_refutes_and_the_margin_form_does_not(
     (theorem,) = naive_gradient.THEOREMS
     for label, case in theorem.cases().items():
         found, _ = theorem.measure(case, key_of(0, label))
-        np.testing.assert_allclose(found.logits, 1, rtol=1e-12)
-        assert found.classifier > 1
+        np.testing.assert_allclose(found["logits"], 1, rtol=1e-12)
+        assert found["classifier"] > 1
         targets = jnp.eye(4, dtype=case.W.dtype)
         G = jax.jit(jax.grad(lambda z, y: jnp.mean(jax.vmap(cross_entropy, 1)(z, y))))(case.W @ case.H, targets)
         G = np.asarray(G, float)
@@ -107,9 +107,9 @@ def test_the_drift_of_the_classifier_cancels_at_exactly_balanced_simplex_points(
     U = np.asarray(simplex_etf(4).vectors)
     balanced = naive_gradient.Point(jnp.asarray(U.T, jnp.float32), jnp.asarray(20 * U, jnp.float32))
     uneven = balanced._replace(H=balanced.H * jnp.asarray([1.0, 1.0, 1.0, 1.2], jnp.float32)[None, :])
-    drifts = [naive_gradient.measure(point, key_of(0))[0] for point in (balanced, uneven)]
-    np.testing.assert_allclose([drift.logits for drift in drifts], 1, rtol=1e-12)
-    assert drifts[0].classifier < 1e-4 and drifts[1].classifier > 0.3
+    drifts = [naive_gradient.drifts(point)[0] for point in (balanced, uneven)]
+    np.testing.assert_allclose([drift["logits"] for drift in drifts], 1, rtol=1e-12)
+    assert drifts[0]["classifier"] < 1e-4 and drifts[1]["classifier"] > 0.3
 
 
 def test_descent_with_the_naive_gradient_moves_what_the_margin_form_conserves():
@@ -144,11 +144,11 @@ def test_the_time_of_stablemax_is_a_quadrature_and_its_loss_falls_like_t_to_minu
         h = 1e-4 * a
         return -2 * a * (phi(a + h) - phi(a - h)) / (2 * h) / (np.sqrt(n) * (K - 1))
 
-    early = quad(lambda a: 1 / speed(a), 0.1, float(found.a[2]), epsrel=1e-10)[0]
+    early = quad(lambda a: 1 / speed(a), 0.1, float(found.s[2]), epsrel=1e-10)[0]
     np.testing.assert_allclose(early, case.ts[2], rtol=1e-6)
     k = (K - 1) / K**2
-    np.testing.assert_allclose(found.a[-1], (12 * 1e9 / (k * np.sqrt(n))) ** (1 / 3), rtol=0.01)
-    np.testing.assert_allclose(found.f[-1], (K / found.a[-1]) ** 2, rtol=0.01)
+    np.testing.assert_allclose(found.s[-1], (12 * 1e9 / (k * np.sqrt(n))) ** (1 / 3), rtol=0.01)
+    np.testing.assert_allclose(found.value[-1], (K / found.s[-1]) ** 2, rtol=0.01)
 
 
 def test_the_flow_of_cross_entropy_takes_the_published_time_to_collapse():

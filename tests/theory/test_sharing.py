@@ -35,7 +35,6 @@ SHARED = {
         "a point of given margins; the claimed value is summed without it",
     ),
     "group-merge": ("imbalance.thresholds.same_size", _UNITS),
-    "ce-simplex-flow": ("implicit_bias.simplex_start.logit_scale", "how the scale is read off logits"),
     "ntp-mm-centred": ("language.centred_supports._matrix", _UNITS),
     "mixup-limits": ("mixup.limits._nearer", _UNITS),
     "proximity-aligned-weak": ("perturbation.aligned._strong perturbation.model.units", _UNITS),

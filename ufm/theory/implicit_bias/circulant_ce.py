@@ -12,7 +12,6 @@ is kept by gradient flow with equal ridges l, and with N = K n and p the softmax
 Garrod, Keating, Thrampoulidis 2025 solve the Hadamard case. Every symmetric pattern of logits such as the simplex is inside.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -20,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem, is_balanced
-from ufm.problem.params import Params, objective
+from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.kit.integrate import downhill
+from ufm.theory.theorem import Assumption
 
 
 class CirculantPoint(NamedTuple):
@@ -39,33 +39,22 @@ class CirculantPoint(NamedTuple):
     beta: jax.Array
 
 
-class Velocity(NamedTuple):
-    """W' (K, d) and H' (d, K) of the flow."""
-
-    W: jax.Array
-    H: jax.Array
-
-
-def predict(case: CirculantPoint) -> Velocity:
+def predict(case: CirculantPoint) -> Params:
     """Gradient flow of balanced cross-entropy keeps group-circulant factors, whose 2K spectral numbers obey alpha' = g beta - l
     alpha, beta' = g alpha - l beta with g from the characters of the group.
-
-    The scalar equations, on their matrices.
     """
     n, N, ridge = case.problem.counts[0], case.problem.samples, case.problem.l2_H
     z = case.basis @ (case.alpha * case.beta * case.basis[0]) / jnp.sqrt(n)
     g = jnp.sqrt(n) / N * (1 - jax.nn.softmax(z) @ case.characters)
     alpha = g * case.beta - ridge * case.alpha
     beta = g * case.alpha - ridge * case.beta
-    return Velocity((case.basis * alpha[None, :]) @ case.frame.T, (case.frame * beta[None, :]) @ case.basis.T)
+    return Params(((case.basis * alpha[None, :]) @ case.frame.T,), (case.frame * beta[None, :]) @ case.basis.T, None)
 
 
 @jax.jit
-def measure(case: CirculantPoint, key: jax.Array) -> Velocity:
+def velocity(case: CirculantPoint) -> Params:
     """Minus the gradient of the objective in all entries of W and H."""
-    del key
-    (W,), H, _ = jax.grad(partial(objective, case.problem))(circulant_params(case))
-    return Velocity(-W, -H)
+    return downhill(case.problem)(circulant_params(case))
 
 
 def circulant_params(case: CirculantPoint) -> Params:
@@ -75,7 +64,7 @@ def circulant_params(case: CirculantPoint) -> Params:
 
 
 def hadamard_characters(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Basis, characters and conjugate pairs (none) of Z_2^bits."""
+    """Basis, characters, and a frequency for every basis vector alone, of Z_2^bits."""
     H: np.ndarray = np.ones((1, 1))
     for _ in range(bits):
         H = np.kron([[1, 1], [1, -1]], H)
@@ -127,15 +116,15 @@ def _is_group(case: CirculantPoint) -> bool:
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "ce-circulant-flow", "derived; the Hadamard case: [garrod2025hadamard]",
-        predict, measure, cases, draw,
+        predict, velocity, cases, draw,
         (
             Assumption("balanced cross-entropy without bias, one column a class", lambda c: is_balanced(c.problem.design)),
             Assumption("equal ridges", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
             Assumption("circulant logits", _is_group),
         ),
-        evidence=agreement(1e-11),
+        tolerance=1e-11,
         notes="Measured is the velocity in all entries; that it is tangent to the set at each of its points keeps the set.",
     ),
 )  # fmt: skip

@@ -8,8 +8,7 @@ For steps x+ = x - eta (grad K(M) + l x), M an average of gradients, K = |.|_1 (
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,8 @@ from ufm.motion.lion import lion_k
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 from ufm.theory import statements
-from ufm.theory.theorem import Assumption, Check, agreement, below, relative_error
+from ufm.theory.implicit_bias.circulant_ce import hadamard_characters
+from ufm.theory.theorem import Assumption, Check, below, relative_error
 
 _STEPS = 40
 
@@ -38,56 +38,46 @@ class Run(NamedTuple):
     outward: jax.Array
 
 
-class Step(NamedTuple):
-    """sign, msign: the point after a step of either. gaps: (2,) of Frank-Wolfe before it."""
-
-    sign: Params
-    msign: Params
-    gaps: jax.Array
-
-
 def predict_excess(run: Run) -> jax.Array:
     """The excess of Lion over the box |x_i| <= 1/decay shrinks at least by 1 - eta decay a step; the box is never left.
 
-    (T+1,) bounds (1 - eta l)^t max(|x_i| - 1/l, 0) of the excess over the box.
+    (T+1,) bounds (1 - eta l)^t max(|x_i| - 1/l, 0).
     """
     start = jnp.max(jnp.abs(ravel_pytree(run.x)[0])) - 1 / run.decay
     return (1 - run.eta * run.decay) ** jnp.arange(_STEPS + 1.0) * jnp.maximum(start, 0)
 
 
-@jax.jit
-def measure_excess(run: Run, key: jax.Array) -> jax.Array:
-    """Excess along a run of Lion."""
-    del key
+def descent(run: Run) -> Params:
+    """The start of a run of Lion and the points after each of its steps, stacked."""
     optimizer = lion_k(run.eta, "sign", b1=run.b1, b2=run.b2, decay=run.decay)
 
-    def excess(x: Params) -> jax.Array:
-        return jnp.maximum(jnp.max(jnp.abs(ravel_pytree(x)[0])) - 1 / run.decay, 0)
-
-    def step(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
+    def step(carry: tuple, _: None) -> tuple[tuple, Params]:
         x, state = carry
-        update, state = optimizer.update(_gradient(run, x), state, x)
-        x = optax.apply_updates(x, update)
-        return (x, state), excess(x)
+        update, state = optimizer.update(jax.grad(objective, argnums=1)(run.problem, x), state, x)
+        return (optax.apply_updates(x, update), state), x
 
-    path = jax.lax.scan(step, (run.x, optimizer.init(run.x)), length=_STEPS)[1]
-    return jnp.append(excess(run.x), path)
+    return jax.lax.scan(step, (run.x, optimizer.init(run.x)), length=_STEPS + 1)[1]
+
+
+def excess(run: Run, x: Params) -> jax.Array:
+    """By how much the largest entry is out of the box."""
+    return jnp.maximum(jnp.max(jnp.abs(ravel_pytree(x)[0])) - 1 / run.decay, 0)
 
 
 def in_box(run: Run, predicted: jax.Array, measured: jax.Array) -> list[Check]:
     """Excess within its bound, and on it where every entry is pushed outwards."""
     over = float(np.max(np.asarray(measured) - np.asarray(predicted)) * run.decay)
     checks = [below("agreement", "excess over its bound", over)]
-    if bool(run.outward):
+    if run.outward:
         checks.append(Check("agreement", "excess", relative_error(predicted, measured), 1e-12))
     return checks
 
 
-def predict_step(run: Run) -> Step:
+def predict_step(run: Run) -> dict[str, Any]:
     """Without momentum Lion is Frank-Wolfe with step eta decay on a box, and Muon with an exact matrix sign on a spectral ball; the
     gap is K(grad f) + decay <x, grad f>.
 
-    Frank-Wolfe with step eta l; gradients of cross-entropy in closed form, vertices of the ball by a square root.
+    The points after a step of either, and (2,) gaps before it; vertices of the ball by a square root.
     """
     (W,), H, _ = run.x
     G = (jax.nn.softmax(W @ H, axis=0) - run.problem.targets) / run.problem.samples
@@ -100,33 +90,26 @@ def predict_step(run: Run) -> Step:
         return sign if tall is A else sign.T
 
     def moved(vertex: Callable) -> Params:
-        weight = run.eta * run.decay
-        return jax.tree.map(lambda x, d: (1 - weight) * x - weight / run.decay * vertex(d), run.x, g)
+        return jax.tree.map(lambda x, d: (1 - run.eta * run.decay) * x - run.eta * vertex(d), run.x, g)
 
     inner = run.decay * sum(jax.tree.leaves(jax.tree.map(jnp.vdot, run.x, g)))
     box = sum(jnp.sum(jnp.abs(d)) for d in jax.tree.leaves(g))
     nuclear = sum(jnp.vdot(polar(d), d) for d in jax.tree.leaves(g))
-    return Step(moved(jnp.sign), moved(polar), jnp.stack([box, nuclear]) + inner)
+    return {"sign": moved(jnp.sign), "msign": moved(polar), "gaps": jnp.stack([box, nuclear]) + inner}
 
 
 @jax.jit
-def measure_step(run: Run, key: jax.Array) -> Step:
-    """A step without momentum, and l <grad f, x - v> for the vertex v = (x+ - (1 - eta l) x)/(eta l) that it went to."""
-    del key
-    g, weight = _gradient(run, run.x), run.eta * run.decay
-    points, gaps = [], []
-    for kind in ("sign", "msign"):
+def take_step(run: Run) -> dict[str, Any]:
+    """A step without momentum, and l <grad f, x - v> = <grad f, x - x+>/eta for the vertex v that it went to."""
+    g = jax.grad(objective, argnums=1)(run.problem, run.x)
+
+    def after(kind: str) -> Params:
         optimizer = lion_k(run.eta, kind, b1=0.0, b2=0.0, decay=run.decay)
-        update, _ = optimizer.update(g, optimizer.init(run.x), run.x)
-        points.append(optax.apply_updates(run.x, update))
-        slopes = jax.tree.map(lambda d, x, new: jnp.vdot(d, x - (new - (1 - weight) * x) / weight), g, run.x, points[-1])
-        gaps.append(run.decay * sum(jax.tree.leaves(slopes)))
-    by_sign, by_polar = points
-    return Step(by_sign, by_polar, jnp.stack(gaps))
+        return optax.apply_updates(run.x, optimizer.update(g, optimizer.init(run.x), run.x)[0])
 
-
-def _gradient(run: Run, x: Params) -> Params:
-    return jax.grad(partial(objective, run.problem))(x)
+    points = {kind: after(kind) for kind in ("sign", "msign")}
+    gone = [jax.tree.leaves(jax.tree.map(lambda d, x, new: jnp.vdot(d, x - new), g, run.x, point)) for point in points.values()]
+    return points | {"gaps": jnp.stack([sum(parts) for parts in gone]) / run.eta}
 
 
 def random_run(rng: np.random.Generator, size: float, weight: float) -> Run:
@@ -142,37 +125,24 @@ def cases() -> dict[str, Run]:
     rng = np.random.default_rng(0)
     named = {"inside": (1.0, 0.1), "outside": (10.0, 0.1), "one step": (3.0, 1.0), "slow": (3.0, 0.01)}
     runs = {label: random_run(rng, *values) for label, values in named.items()}
-    start, signs = runs["slow"], np.kron([[1.0, 1.0], [1.0, -1.0]], [[1.0, 1.0], [1.0, -1.0]])[:, 1:]
-    simplex = jnp.asarray(1.5 / float(start.decay) * signs)
+    start = runs["slow"]
+    simplex = jnp.asarray(1.5 / float(start.decay) * hadamard_characters(2)[1][:, 1:])
     return runs | {"outwards": start._replace(x=Params((simplex,), simplex.T, None), outward=jnp.asarray(True))}
 
 
-def draw(rng: np.random.Generator) -> Run:
-    """A random start in or out of the box."""
-    return random_run(rng, np.exp(rng.uniform(-1, 1)), rng.uniform(0.01, 0.3))
-
-
-def step_cases() -> dict[str, Run]:
-    """As `cases` where no gradient vanishes by saturation, and those are of full rank."""
-    return {label: run for label, run in cases().items() if label in ("inside", "slow")}
-
-
-def draw_step(rng: np.random.Generator) -> Run:
-    """A random start inside the box."""
-    return random_run(rng, 1.0, rng.uniform(0.01, 1))
-
-
 _ASSUMES = (Assumption("eta decay <= 1", lambda run: float(run.eta * run.decay) <= 1 + 1e-12),)
-_SOURCE = "[chen2024]"
 
 THEOREMS = (
-    statements.other(
-        "lion-box", _SOURCE,
-        predict_excess, measure_excess, cases, draw, _ASSUMES, evidence=in_box,
+    statements.trajectory(
+        "lion-box", "[chen2024]",
+        predict_excess, excess, cases, lambda rng: random_run(rng, np.exp(rng.uniform(-1, 1)), rng.uniform(0.01, 0.3)), _ASSUMES,
+        path=descent, evidence=in_box,
         notes="Equality holds where every entry outside the box is pushed outwards throughout.",
     ),
-    statements.other(
-        "lion-frank-wolfe", _SOURCE + "; the matrix sign derived",
-        predict_step, measure_step, step_cases, draw_step, _ASSUMES, evidence=agreement(1e-9),
+    statements.identity(
+        "lion-frank-wolfe", "[chen2024]; the matrix sign derived",
+        predict_step, take_step,
+        lambda: {label: cases()[label] for label in ("inside", "slow")},  # of full rank, no gradient vanishing by saturation
+        lambda rng: random_run(rng, 1.0, rng.uniform(0.01, 1)), _ASSUMES,
     ),
 )  # fmt: skip

@@ -14,30 +14,23 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ufm.motion.log_domain import descend_log
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.implicit_bias.simplex_start import NO_RIDGE
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
-_STEPS, _EVERY, _STEP = 24_000, 400, 0.9
-
-
-class Start(NamedTuple):
-    """A problem without ridge, and a point to start from."""
-
-    problem: Problem
-    params: Params
+_EVERY, _STEP = 400, 0.9
+_RECORDED = np.arange(0.0, 24_001, _EVERY)
 
 
 class Direction(NamedTuple):
-    """What the flow ends in.
+    """margin: over |theta|^2. classifier, features: Gram matrices (K, K) of the centred classifier and (N, N), of trace 1.
 
-    margin: limit of the margin over |theta|^2. classifier: (K, K) Gram matrix of the centred classifier, of trace 1.
-    features: (N, N) of the features. sums: (d,) of the classifier's rows. fall: largest fall of the smoothed margin,
-    relative to the limit, since N f < log 2.
+    sums: (d,) of the classifier's rows. fall: largest fall of the smoothed margin, relative to its last, since N f < log 2.
     """
 
     margin: jax.Array
@@ -50,52 +43,44 @@ class Direction(NamedTuple):
 def predict(case: Start) -> Direction:
     """Gradient flow of balanced cross-entropy without ridge turns random starts to the simplex: the centred classifier and the
     features collapse, the margin over |theta|^2 tends to 1/(2 sqrt(n)(K-1)), the column sums of W stay.
-
-    The simplex, and the sums of the start.
     """
-    problem = case.problem
-    K, n = problem.classes, problem.counts[0]
+    K, n, labels = case.problem.classes, case.problem.counts[0], case.problem.labels
     simplex = (jnp.eye(K) - 1 / K) / (K - 1)
-    labels = problem.labels
-    features = simplex[labels][:, labels] / n
-    return Direction(
-        1 / (2 * jnp.sqrt(n) * (K - 1)), simplex, features, jnp.sum(case.params.weights[0], axis=0), jnp.zeros(())
-    )
+    features, sums = simplex[labels][:, labels] / n, jnp.sum(case.params.weights[0], axis=0)
+    return Direction(1 / (2 * jnp.sqrt(n) * (K - 1)), simplex, features, sums, jnp.zeros(()))
 
 
-def measure(case: Start, key: jax.Array) -> Direction:
-    """Descend on log f in steps of the flow, until log t is above ten thousand."""
-    del key  # the start belongs to the case
-    return _late(case)
-
-
-@jax.jit
-def _late(case: Start) -> Direction:
-    run = descend_log(case.problem, case.params, _STEPS, step=_STEP, every=_EVERY)
-    (W,), H = run.params.weights, run.params.H
-    centred = W - jnp.mean(W, axis=0, keepdims=True)
+def descent(case: Start) -> tuple[Params, jax.Array, jax.Array]:
+    """Points, margins and falls at the records of a descent on log f in steps of the flow, until log t is above ten thousand."""
+    steps = _EVERY * (len(case.ts) - 1)
+    run = descend_log(case.problem, case.params, steps, step=_STEP, every=_EVERY, record=_itself)
     learned = run.log_value[:-1] + jnp.log(case.problem.samples) < jnp.log(jnp.log(2.0))
-    falls = jnp.where(learned, -jnp.diff(run.smoothed_margin), 0)
-    return Direction(
-        run.margin[-1] / optax.tree.norm(run.params) ** 2,
-        centred @ centred.T / jnp.sum(centred**2),
-        H.T @ H / jnp.sum(H**2),
-        jnp.sum(W, axis=0),
-        jnp.maximum(jnp.max(falls), 0) / run.smoothed_margin[-1],
-    )
+    falls = jnp.where(learned, -jnp.diff(run.smoothed_margin), 0) / run.smoothed_margin[-1]
+    return run.metrics, run.margin, jax.lax.cummax(jnp.append(0, falls))
+
+
+def _itself(problem: Problem, params: Params) -> Params:
+    return params
+
+
+def observe(case: Start, point: tuple[Params, jax.Array, jax.Array]) -> Direction:
+    """Where a point is turned to, and the largest fall up to it."""
+    ((W,), H, _), margin, fall = point
+    centred = W - jnp.mean(W, axis=0, keepdims=True)
+    classifier, features = centred @ centred.T / jnp.sum(centred**2), H.T @ H / jnp.sum(H**2)
+    return Direction(margin / (jnp.sum(W**2) + jnp.sum(H**2)), classifier, features, jnp.sum(W, axis=0), fall)
 
 
 def random_start(size_W: float, size_H: float, rng: np.random.Generator, K: int = 3, n: int = 2, d: int = 4) -> Start:
-    """Gaussian entries of the given sizes."""
+    """Gaussian entries of the given sizes, looked at every 400 steps."""
     W, H = size_W * rng.normal(size=(K, d)), size_H * rng.normal(size=(d, K * n))
-    return Start(Problem.balanced(K, n, d, loss="ce"), Params((jnp.asarray(W),), jnp.asarray(H), None))
+    return Start(Problem.balanced(K, n, d, loss="ce"), Params((jnp.asarray(W),), jnp.asarray(H), None), jnp.asarray(_RECORDED))
 
 
 def cases() -> dict[str, Start]:
     """Small and larger starts, and factors of different sizes."""
     rng = np.random.default_rng(0)
-    sizes = ((0.1, 0.1), (0.5, 0.5), (0.8, 0.1), (0.1, 0.8))
-    return {f"sizes {a} {b}": random_start(a, b, rng) for a, b in sizes}
+    return {f"sizes {a} {b}": random_start(a, b, rng) for a, b in ((0.1, 0.1), (0.5, 0.5), (0.8, 0.1), (0.1, 0.8))}
 
 
 def draw(rng: np.random.Generator) -> Start:
@@ -105,15 +90,15 @@ def draw(rng: np.random.Generator) -> Start:
 
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "ce-implicit-bias", "[ji2022]; smoothed margin: [lyu2020]; limit of the margin derived",
-        predict, measure, cases, draw,
+        predict, observe, cases, draw,
         (
             Assumption("balanced cross-entropy, one layer, no bias", lambda c: is_balanced(c.problem.design)),
-            Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
+            NO_RIDGE,
             Assumption("d >= K - 1", lambda c: c.problem.widths[0] >= c.problem.classes - 1),
         ),
-        status="numerical", evidence=agreement(5e-4, sums=1e-9, fall=1e-9),
+        path=descent, at_end=True, tolerance=5e-4, leaves={"sums": 1e-9, "fall": 1e-9}, status="numerical",
         notes="Proved are convergence in direction to KKT points of the margin problem, of which the simplex is the global "
         "minimiser, and that the others can be left; that random starts leave them is measured.",
     ),

@@ -10,7 +10,6 @@ is skipped once is of lower order in g, and its argmax is then decided by terms 
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,105 +19,84 @@ from ufm.losses import CE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
 from ufm.theory import statements
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.implicit_bias.simplex_start import NO_RIDGE
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption, Check, agreement
 
-_ONE_LAYER_STEPS, _ONE_LAYER_SIZE = 40, 1e13
-_TWO_LAYER_STEPS, _TWO_LAYER_SIZE = 6, 1e9
-
-
-class Layers(NamedTuple):
-    """A problem of one layer of cross-entropy without ridge, and a start."""
-
-    problem: Problem
-    params: Params
+_FROZEN_STEPS, _FROZEN_SIZE = 40, 1e13
+_BOTH_STEPS, _BOTH_SIZE = 6, 1e9
 
 
-class Growth(NamedTuple):
-    """W: (T, K, d) and H: (T, d, C), iterates over powers of the step; zero once a sample has been skipped."""
-
-    W: jax.Array
-    H: jax.Array
-
-
-def predict_frozen(case: Layers) -> jax.Array:
+def predict_frozen(case: Start) -> jax.Array:
     """With fixed features and W_0 = 0, gradient descent of cross-entropy at step g -> infinity has W/g on the path of the
     multiclass batch perceptron, ties shared evenly.
-
-    (T, K, d) iterates of the multiclass perceptron.
     """
     (W,), H, _ = case.params
 
-    def step(P: jax.Array, _: None) -> tuple:
+    def step(P: jax.Array, _: jax.Array) -> tuple:
         P = P - _mistakes(case.problem, _shared_argmax(P @ H)) @ H.T
         return P, P
 
-    return jax.lax.scan(step, jnp.zeros_like(W), length=_ONE_LAYER_STEPS)[1]
+    return jax.lax.scan(step, jnp.zeros_like(W), case.ts)[1]
 
 
-@jax.jit
-def measure_frozen(case: Layers, key: jax.Array) -> jax.Array:
-    """Gradient descent of W alone at step 1e13, over the step."""
-    del key
+def descent_of_classifier(case: Start) -> jax.Array:
+    """(T, K, d) of W alone at step 1e13, from zero."""
     slope = jax.grad(lambda W: objective(case.problem, case.params._replace(weights=(W,))))
 
-    def step(W: jax.Array, _: None) -> tuple:
-        W = W - _ONE_LAYER_SIZE * slope(W)
-        return W, W / _ONE_LAYER_SIZE
+    def step(W: jax.Array, _: jax.Array) -> tuple:
+        W = W - _FROZEN_SIZE * slope(W)
+        return W, W
 
-    return jax.lax.scan(step, jnp.zeros_like(case.params.weights[0]), length=_ONE_LAYER_STEPS)[1]
+    return jax.lax.scan(step, jnp.zeros_like(case.params.weights[0]), case.ts)[1]
 
 
-def predict_both(case: Layers) -> Growth:
+def predict_both(case: Start) -> dict[str, jax.Array]:
     """At step g -> infinity both layers grow like g^t, and their limits over g^t obey w+ = -E h^T, h+ = -w^T E with the mistakes E
     of the argmax, until a sample is first classified.
 
-    The recursion of w and h.
+    Zero from there on.
     """
     (W,), H, _ = case.params
 
-    def step(carry: tuple, first: jax.Array) -> tuple:
+    def step(carry: tuple, t: jax.Array) -> tuple:
         w, h, alive = carry
         z = w @ h
-        E = _mistakes(case.problem, jnp.where(first, jax.nn.softmax(z, axis=0), _shared_argmax(z)))
-        alive = alive & (first | jnp.all(jnp.any(E != 0, axis=0)))
+        E = _mistakes(case.problem, jnp.where(t == 1, jax.nn.softmax(z, axis=0), _shared_argmax(z)))
+        alive = alive & ((t == 1) | jnp.all(jnp.any(E != 0, axis=0)))
         w, h = -E @ h.T, -w.T @ E
-        return (w, h, alive), Growth(jnp.where(alive, w, 0), jnp.where(alive, h, 0))
+        return (w, h, alive), {"W": jnp.where(alive, w, 0), "H": jnp.where(alive, h, 0)}
 
-    return jax.lax.scan(step, (W, H, jnp.asarray(True)), jnp.arange(_TWO_LAYER_STEPS) == 0)[1]
+    return jax.lax.scan(step, (W, H, jnp.asarray(True)), case.ts)[1]
 
 
-@jax.jit
-def measure_both(case: Layers, key: jax.Array) -> Growth:
-    """Gradient descent of both layers at step 1e9, over the powers of the step."""
-    del key
+def descent(case: Start) -> tuple[jax.Array, Params, jax.Array]:
+    """(T,) steps t, both layers at step 1e9, and (T,) whether every sample has been misclassified from the second step on."""
     problem = case.problem
 
     def step(carry: tuple, t: jax.Array) -> tuple:
         params, alive = carry
-        z = logits(problem, params)
-        correct = jnp.argmax(z, axis=0) == jnp.argmax(problem.targets, axis=0)
-        alive = alive & ((t == 0) | ~jnp.any(correct))
+        correct = jnp.argmax(logits(problem, params), axis=0) == problem.labels
+        alive = alive & ((t == 1) | ~jnp.any(correct))
         gradient = jax.grad(partial(objective, problem))(params)
-        params = jax.tree.map(lambda x, g: x - _TWO_LAYER_SIZE * g, params, gradient)
-        power = _TWO_LAYER_SIZE ** (t + 1.0)
-        seen = Growth(params.weights[0] / power, params.H / power)
-        return (params, alive), jax.tree.map(lambda x: jnp.where(alive, x, 0), seen)
+        params = jax.tree.map(lambda x, g: x - _BOTH_SIZE * g, params, gradient)
+        return (params, alive), (t, params, alive)
 
-    return jax.lax.scan(step, (case.params, jnp.asarray(True)), jnp.arange(_TWO_LAYER_STEPS))[1]
+    return jax.lax.scan(step, (case.params, jnp.asarray(True)), case.ts)[1]
 
 
-def each_step(case: Layers, predicted: Growth, measured: Growth) -> list:
+def over_powers(case: Start, point: tuple[jax.Array, Params, jax.Array]) -> dict[str, jax.Array]:
+    """Both layers over the power of the step; zero once a sample has been classified."""
+    t, ((W,), H, _), alive = point
+    return {name: jnp.where(alive, x / _BOTH_SIZE**t, 0) for name, x in (("W", W), ("H", H))}
+
+
+def each_step(case: Start, predicted: dict, measured: dict) -> list[Check]:
     """Agreement of W and H at every step, each relative to its size there."""
-
-    def scaled(x: jax.Array) -> np.ndarray:
-        return np.asarray(x) / np.where(sizes > 0, sizes, 1)
-
-    checks = []
-    for name in Growth._fields:
-        p, m = getattr(predicted, name), getattr(measured, name)
-        sizes = np.max(np.abs(np.asarray(p)), axis=(1, 2), keepdims=True)
-        checks += agreement(1e-6, scale=1.0)(case, {name: scaled(p)}, {name: scaled(m)})
-    return checks
+    sizes = {name: np.max(np.abs(np.asarray(x)), axis=(1, 2), keepdims=True) for name, x in predicted.items()}
+    units = {name: np.where(size > 0, size, 1) for name, size in sizes.items()}
+    scaled = ({name: np.asarray(x) / units[name] for name, x in answer.items()} for answer in (predicted, measured))
+    return agreement(1e-6, scale=1.0)(case, *scaled)
 
 
 def _shared_argmax(z: jax.Array) -> jax.Array:
@@ -130,46 +108,47 @@ def _mistakes(problem: Problem, probabilities: jax.Array) -> jax.Array:
     return (probabilities - problem.targets) / problem.samples
 
 
-def random_layers(rng: np.random.Generator, size: float, separable: bool = False) -> Layers:
-    """Three classes of 3, 2 and 2 samples in five dimensions; separable ones lie around the axis of their class."""
+def random_layers(rng: np.random.Generator, size: float, steps: int = _BOTH_STEPS, separable: bool = False) -> Start:
+    """Three classes of 3, 2 and 2 samples in five dimensions, around the axis of their class if separable, and steps 1, 2, ..."""
     problem = Problem.imbalanced((3, 2, 2), 5, loss="ce")
     W, H = size * rng.normal(size=(3, 5)), size * rng.normal(size=(5, 7))
     if separable:
         H = np.eye(5, 3) @ np.asarray(problem.targets) + 0.2 * H
-    return Layers(problem, Params((jnp.asarray(W),), jnp.asarray(H), None))
+    return Start(problem, Params((jnp.asarray(W),), jnp.asarray(H), None), jnp.arange(1.0, steps + 1))
 
 
-def frozen_cases() -> dict[str, Layers]:
+def frozen_cases() -> dict[str, Start]:
     """Random features and features around one axis a class."""
     rng = np.random.default_rng(0)
-    return {"random": random_layers(rng, 1.0), "separable": random_layers(rng, 1.0, True)}
+    return {name: random_layers(rng, 1.0, _FROZEN_STEPS, name == "separable") for name in ("random", "separable")}
 
 
-def both_cases() -> dict[str, Layers]:
+def both_cases() -> dict[str, Start]:
     """Starts of three sizes."""
     rng = np.random.default_rng(0)
     return {f"size {size}": random_layers(rng, size) for size in (0.2, 0.5, 1.0)}
 
 
-def draw(rng: np.random.Generator) -> Layers:
+def draw(rng: np.random.Generator, steps: int = _BOTH_STEPS) -> Start:
     """A random start of random size."""
-    return random_layers(rng, rng.uniform(0.2, 1))
+    return random_layers(rng, rng.uniform(0.2, 1), steps)
 
 
 _ASSUMES = (
     Assumption("one layer of cross-entropy without bias", lambda c: is_loss(c.problem.loss, CE) and c.params.b is None),
-    Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0),
+    NO_RIDGE,
 )
 _SOURCE = "derived, after [tyurin2024]"
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "perceptron-fixed-features", _SOURCE,
-        predict_frozen, measure_frozen, frozen_cases, draw, _ASSUMES, evidence=agreement(1e-9),
+        predict_frozen, lambda case, W: W / _FROZEN_SIZE, frozen_cases, partial(draw, steps=_FROZEN_STEPS), _ASSUMES,
+        path=descent_of_classifier,
     ),
-    statements.other(
+    statements.trajectory(
         "perceptron-two-layers", _SOURCE,
-        predict_both, measure_both, both_cases, draw, _ASSUMES, evidence=each_step,
+        predict_both, over_powers, both_cases, draw, _ASSUMES, path=descent, evidence=each_step,
         notes="After the first classified sample the leading order alone no longer decides: its features stay behind by a "
         "power of g, and the argmax there depends on terms of lower order.",
     ),

@@ -21,7 +21,7 @@ import numpy as np
 
 from ufm.base.checks import AnyArray
 from ufm.theory import statements
-from ufm.theory.theorem import Assumption, Check, agreement, relative_error
+from ufm.theory.theorem import Assumption, Check, relative_error
 
 _STEPS, _STEP_SIZE = 60, 1e13
 
@@ -33,13 +33,6 @@ class Separable(NamedTuple):
     u: jax.Array
 
 
-class Paths(NamedTuple):
-    """plain, normalised: (T, d) iterates p_1, p_2, ... of either variant."""
-
-    plain: jax.Array
-    normalised: jax.Array
-
-
 class Mistakes(NamedTuple):
     """Of either variant (2,): steps until all are correct, u . p_T / S_1, and |p_T|^2 / S_2; what is predicted bounds them."""
 
@@ -48,11 +41,11 @@ class Mistakes(NamedTuple):
     growth: AnyArray
 
 
-def predict_path(case: Separable) -> Paths:
+def predict_path(case: Separable) -> dict[str, jax.Array]:
     """Gradient descent of logistic regression from zero, divided by its step, is the batch perceptron as the step grows; with steps
     divided by the mass of sigmoids, the normalised one.
 
-    The batch perceptron.
+    (T, d) iterates p_1, p_2, ... of either variant.
     """
 
     def run(normalised: bool) -> jax.Array:
@@ -65,53 +58,43 @@ def predict_path(case: Separable) -> Paths:
 
         return jax.lax.scan(step, jnp.zeros_like(case.u), length=_STEPS)[1]
 
-    return Paths(run(False), run(True))
+    return {"plain": run(False), "normalised": run(True)}
 
 
-def measure_path(case: Separable, key: jax.Array) -> Paths:
-    """Gradient descent in float64 at step 1e13, over the step."""
-    del key
-    return _descend(case)[0]
+def descent(case: Separable) -> tuple[jax.Array, ...]:
+    """Gradient descent of both variants at step 1e13: p (T, 2, d), and (T, 2) of steps until all are correct, S_1 and S_2."""
+    normalised = jnp.array([False, True])
+
+    def loss(theta: jax.Array, shift: jax.Array) -> jax.Array:
+        return jnp.mean(jax.nn.softplus(-(case.v @ theta + shift)))
+
+    def step(state: tuple, _: None) -> tuple:
+        p, steps, first, second = state
+        gradient, falling = jax.vmap(jax.grad(loss, argnums=(0, 1)), (0, None))(_STEP_SIZE * p, jnp.zeros(()))
+        share = -falling  # the mean sigmoid: how the loss falls when all margins grow
+        wrong = ~jnp.all(p @ case.v.T > 0, axis=1)
+        p = jnp.where(wrong[:, None], p - gradient / jnp.where(normalised, share, 1)[:, None], p)
+        c = jnp.where(wrong, jnp.where(normalised, 1, share), 0)
+        state = (p, steps + wrong, first + c, second + c**2)
+        return state, state
+
+    none = jnp.zeros((2,), case.v.dtype)
+    return jax.lax.scan(step, (jnp.zeros((2, *case.u.shape), case.v.dtype), none, none, none), length=_STEPS)[1]
 
 
 def predict_mistakes(case: Separable) -> Mistakes:
     """Gradient descent at a huge step classifies all samples within n R^2/mu^2 + 1 steps, normalised within R^2/mu^2 + 1, by the
     two bounds of Novikoff on p_T.
-
-    Upper bounds of steps and growth, a lower bound of progress.
     """
     margin, square, n = jnp.min(case.v @ case.u), jnp.max(jnp.sum(case.v**2, axis=1)), len(case.v)
     both = jnp.ones((2,), case.v.dtype)
     return Mistakes(jnp.asarray([n, 1]) * square / margin**2 + 1, margin * both, square * both)
 
 
-def measure_mistakes(case: Separable, key: jax.Array) -> Mistakes:
-    """Counts and sums along gradient descent at step 1e13."""
-    del key
-    return _descend(case)[1]
-
-
-@jax.jit
-def _descend(case: Separable) -> tuple[Paths, Mistakes]:
-    v = case.v
-
-    def loss(theta: jax.Array, shift: jax.Array) -> jax.Array:
-        return jnp.mean(jax.nn.softplus(-(v @ theta + shift)))
-
-    def run(normalised: bool) -> tuple:
-        def step(theta: jax.Array, _: None) -> tuple[jax.Array, tuple]:
-            gradient, falling = jax.grad(loss, argnums=(0, 1))(theta, jnp.zeros(()))
-            wrong = ~jnp.all(v @ theta > 0)
-            share = -falling  # the mean sigmoid: how the loss falls when all margins grow
-            direction = gradient / share if normalised else gradient
-            theta = jnp.where(wrong, theta - _STEP_SIZE * direction, theta)
-            return theta, (theta / _STEP_SIZE, wrong, jnp.where(wrong, 1.0 if normalised else share, 0.0))
-
-        path, wrong, share = jax.lax.scan(step, jnp.zeros_like(case.u), length=_STEPS)[1]
-        return path, jnp.sum(wrong), case.u @ path[-1] / jnp.sum(share), jnp.sum(path[-1] ** 2) / jnp.sum(share**2)
-
-    (plain, *counts), (normalised, *others) = run(False), run(True)
-    return Paths(plain, normalised), Mistakes(*(jnp.stack([a, b]).astype(v.dtype) for a, b in zip(counts, others, strict=True)))
+def mistakes(case: Separable, point: tuple[jax.Array, ...]) -> Mistakes:
+    """Counts and sums where the descent ends."""
+    p, steps, first, second = point
+    return Mistakes(steps, p @ case.u / first, jnp.sum(p**2, axis=1) / second)
 
 
 def bounded(case: Separable, predicted: Mistakes, measured: Mistakes) -> list[Check]:
@@ -124,11 +107,9 @@ def bounded(case: Separable, predicted: Mistakes, measured: Mistakes) -> list[Ch
         Check("agreement", "bound over progress", float(np.max(p.progress / m.progress)), 1 + 1e-9),
         Check("agreement", "growth over its bound", float(np.max(m.growth / p.growth)), 1 + 1e-9),
     ]
-    if np.ptp(margins) <= 1e-12 * margins[0]:
-        checks.append(Check("agreement", "progress", relative_error(p.progress, m.progress), 1e-9))
-    if np.ptp(v, axis=0).max() == 0:
-        checks.append(Check("agreement", "growth", relative_error(p.growth, m.growth), 1e-9))
-    return checks
+    met = {"progress": np.ptp(margins) <= 1e-12 * margins[0], "growth": np.ptp(v, axis=0).max() == 0}
+    names = [name for name, is_met in met.items() if is_met]
+    return checks + [Check("agreement", name, relative_error(getattr(p, name), getattr(m, name)), 1e-9) for name in names]
 
 
 def separable(margin: float, spread: float, slack: float, rng: np.random.Generator, n: int = 6, d: int = 4) -> Separable:
@@ -145,16 +126,11 @@ def separable(margin: float, spread: float, slack: float, rng: np.random.Generat
 def cases() -> dict[str, Separable]:
     """Wide and narrow margins, all samples on the margin, and all samples equal."""
     rng = np.random.default_rng(0)
-    return {
-        "wide": separable(1.0, 1.0, 1.0, rng),
-        "narrow": separable(0.2, 1.0, 1.0, rng),
-        "on the margin": separable(0.4, 1.0, 0.0, rng),
-        "equal samples": separable(0.7, 0.0, 0.0, rng),
-    }
+    named = {"wide": (1.0, 1.0, 1.0), "narrow": (0.2, 1.0, 1.0), "on the margin": (0.4, 1.0, 0.0), "equal samples": (0.7, 0.0, 0.0)}
+    return {label: separable(*values, rng) for label, values in named.items()}
 
 
-def draw(rng: np.random.Generator) -> Separable:
-    """A random margin, scatter and slack."""
+def _draw(rng: np.random.Generator) -> Separable:
     return separable(rng.uniform(0.3, 1), rng.uniform(0.5, 1), rng.uniform(0, 2), rng)
 
 
@@ -164,13 +140,13 @@ _ASSUMES = (
 )
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "perceptron-large-step", "[tyurin2024]; normalised form derived",
-        predict_path, measure_path, cases, draw, _ASSUMES, evidence=agreement(1e-9),
+        predict_path, lambda case, point: {"plain": point[0][0], "normalised": point[0][1]}, cases, _draw, _ASSUMES, path=descent,
         notes="Ties after the start, which symmetric data can bring, leave the choice to terms of order 1/step.",
     ),
-    statements.other(
+    statements.trajectory(
         "perceptron-mistakes", "[novikoff1962]; batch and normalised forms derived",
-        predict_mistakes, measure_mistakes, cases, draw, _ASSUMES, evidence=bounded,
+        predict_mistakes, mistakes, cases, _draw, _ASSUMES, path=descent, at_end=True, evidence=bounded,
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
-"""Balanced simplex factors of cross-entropy without ridge: the starts that the flow and its rates are about."""
+"""Balanced simplex factors of a loss without ridge: the starts that flows and rates are about, and what is seen along the flow."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,21 +8,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.matrices import helmert
-from ufm.losses import CE, is_loss
+from ufm.losses import CE, Loss, is_loss
 from ufm.problem import Problem
-from ufm.problem.params import Params, logits
+from ufm.problem.params import Params, logits, objective
+from ufm.theory.kit.integrate import integrate
 from ufm.theory.theorem import Assumption
 
 _DIM = 4
 
 
 class SimplexStart(NamedTuple):
-    """Columns of K classes of n samples, simplex factors, which of W_1, W_2, W_3 are trained (0 is a fixed I), times (T,)."""
+    """Columns of K classes of n samples, simplex factors, which of W_1, ..., W_M are trained (0 is a fixed I), times (T,)."""
 
     problem: Problem
     params: Params
     trained: jax.Array
     ts: jax.Array
+
+
+class SimplexPath(NamedTuple):
+    """s, value, square: logit scale, f and |theta|^2 of the trained factors; off: largest entry of Z - s (I - J/K)."""
+
+    s: jax.Array
+    value: jax.Array
+    square: jax.Array
+    off: jax.Array
 
 
 def logit_scale(z: jax.Array) -> jax.Array:
@@ -39,15 +50,36 @@ def trained_square(case: SimplexStart, params: Params) -> jax.Array:
     return jnp.sum(params.H**2) + sum(on * jnp.sum(W**2) for on, W in zip(case.trained, params.weights, strict=True))
 
 
-def simplex_start(depth: int, n: int, s: float, last: float, rng: np.random.Generator, classes: int = 4) -> SimplexStart:
-    """Simplex factors of scale s in random frames, with `depth` of the three weights trained, and nine times up to `last`."""
-    problem = Problem.balanced(classes, n, (_DIM,) * 3, loss="ce").collapsed()
-    trained = np.array([0.0] * (3 - depth) + [1.0] * depth)
+def flow(case: SimplexStart) -> Params:
+    """The trained factors along gradient flow, integrated in the time log(1 + t), at the times of the case."""
+
+    def velocity(state: tuple[Params, jax.Array]) -> tuple[Params, jax.Array]:
+        params, clock = state
+        gradient = trained_part(case, jax.grad(partial(objective, case.problem))(params))
+        return jax.tree.map(lambda g: -jnp.exp(clock) * g, gradient), jnp.ones_like(clock)
+
+    return integrate(velocity, (case.params, jnp.zeros(())), jnp.log1p(case.ts))[0]
+
+
+def observe(case: SimplexStart, point: Params) -> SimplexPath:
+    """Scale, value and square at a point of the flow, and how far its logits are from the simplex."""
+    z, K = logits(case.problem, point), case.problem.classes
+    s = logit_scale(z)
+    off = jnp.max(jnp.abs(z - s * (jnp.eye(K) - 1 / K)))
+    return SimplexPath(s, objective(case.problem, point), trained_square(case, point), off)
+
+
+def simplex_start(
+    depth: int, n: int, s: float, last: float, rng: np.random.Generator, classes: int = 4, layers: int = 3, loss: str | Loss = "ce"
+) -> SimplexStart:
+    """Simplex factors of scale s in random frames, with `depth` of the weights trained, and nine times up to `last`."""
+    problem = Problem.balanced(classes, n, (_DIM,) * layers, loss=loss).collapsed()
+    trained = np.array([0.0] * (layers - depth) + [1.0] * depth)
     u = (np.sqrt(n) * s) ** (1 / (depth + 1))
     frame = np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
     U = np.asarray(helmert(classes))
     H, weights = u * frame @ U.T, []
-    for on in trained[:2]:
+    for on in trained[:-1]:
         turned = np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
         weights.append(u * turned @ frame.T if on else np.eye(_DIM))
         frame = turned if on else frame
@@ -74,6 +106,7 @@ def _is_simplex(case: SimplexStart) -> bool:
     return np.allclose(z, (z[0, 0] - z[1, 0]) * (np.eye(K) - 1 / K), atol=1e-12 * np.max(np.abs(z)))
 
 
+NO_RIDGE = Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0)
 ASSUMES = (
     Assumption("balanced cross-entropy, one column a class", lambda c: is_loss(c.problem.loss, CE)),
     Assumption("no ridge and no bias", lambda c: float(np.max(c.problem.ridges)) == 0 and c.problem.bias == "none"),

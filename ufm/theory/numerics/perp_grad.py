@@ -7,7 +7,6 @@ Plain descent has |theta+|^2 = |theta|^2 - 2 eta <theta, g> + eta^2 |g|^2, with 
 scaling the logits: "naive loss minimisation".
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,7 +18,6 @@ from ufm.motion.perp_grad import perp_grad
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 from ufm.theory import statements
-from ufm.theory.theorem import Check, agreement
 
 
 class Step(NamedTuple):
@@ -31,64 +29,48 @@ class Step(NamedTuple):
 
 
 class Norms(NamedTuple):
-    """square: |theta|^2 after a step of the definition. arrays: (number of arrays,) after one of the reference optimiser.
+    """How a step of the definition grows |theta|^2 and its cosine with theta; (number of arrays,) of both for the reference."""
 
-    turn, turns: cosines of both steps with theta, of the arrays for the reference.
-    """
-
-    square: jax.Array
-    arrays: jax.Array
+    growth: jax.Array
     turn: jax.Array
+    growths: jax.Array
     turns: jax.Array
 
 
 def predict(case: Step) -> Norms:
     """A perpGrad step is orthogonal to the parameters and grows their squared norm by exactly eta^2 |g_perp|^2; the published
     optimiser, which stretches it array by array, by eta^2 |g|^2.
-
-    The two sums of squares above, and right angles.
     """
-    gradient = jax.grad(partial(objective, case.problem))(case.params)
+    gradient = jax.grad(objective, argnums=1)(case.problem, case.params)
     theta, g = (jnp.stack([jnp.sum(x**2) for x in jax.tree.leaves(tree)]) for tree in (case.params, gradient))
     along = sum(jnp.sum(x * y) for x, y in zip(jax.tree.leaves(case.params), jax.tree.leaves(gradient), strict=True))
     perp = jnp.sum(g) - along**2 / jnp.sum(theta)
-    return Norms(jnp.sum(theta) + case.eta**2 * perp, theta + case.eta**2 * g, jnp.zeros(()), jnp.zeros_like(theta))
-
-
-def measure(case: Step, key: jax.Array) -> Norms:
-    """One step of gradient descent after either transformation."""
-    del key  # the point belongs to the case
-    return _steps(case)
+    return Norms(case.eta**2 * perp, jnp.zeros(()), case.eta**2 * g, jnp.zeros_like(theta))
 
 
 @jax.jit
-def _steps(case: Step) -> Norms:
-    gradient = jax.grad(partial(objective, case.problem))(case.params)
+def steps(case: Step) -> Norms:
+    """One step of gradient descent after either transformation."""
+    gradient = jax.grad(objective, argnums=1)(case.problem, case.params)
     theta = jax.tree.leaves(case.params)
 
-    def after(transformation: optax.GradientTransformation) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Squares of the arrays after a step, their inner products with it, and the squares of the step."""
+    def after(transformation: optax.GradientTransformation) -> jax.Array:
+        """(4, number of arrays) squares before and after a step, inner products with it, and squares of the step."""
         optimizer = optax.chain(transformation, optax.sgd(case.eta))
-        updates = jax.tree.leaves(optimizer.update(gradient, optimizer.init(case.params), case.params)[0])
-        sums = [(jnp.sum((x + y) ** 2), jnp.sum(x * y), jnp.sum(y**2)) for x, y in zip(theta, updates, strict=True)]
-        after, along, step = (jnp.stack(column) for column in zip(*sums, strict=True))
-        return after, along, step
+        step = jax.tree.leaves(optimizer.update(gradient, optimizer.init(case.params), case.params)[0])
+        pairs = list(zip(theta, step, strict=True))
+        return jnp.array([[jnp.sum(z) for z in (x**2, (x + y) ** 2, x * y, y**2)] for x, y in pairs]).T
 
-    before = jnp.stack([jnp.sum(x**2) for x in theta])
-    squares, inner, lengths = after(perp_grad())
-    turn = jnp.sum(inner) / jnp.sqrt(jnp.sum(before) * jnp.sum(lengths))
-    arrays, each, lengths = after(perp_grad(per_array=True, rescale=True))
-    return Norms(jnp.sum(squares), arrays, turn, each / jnp.sqrt(before * lengths))
+    def read(sums: jax.Array) -> tuple[jax.Array, jax.Array]:
+        before, moved, inner, length = sums
+        return moved - before, inner / jnp.sqrt(before * length)
+
+    return Norms(*read(jnp.sum(after(perp_grad()), axis=1)), *read(after(perp_grad(per_array=True, rescale=True))))
 
 
 def cases() -> dict[str, Step]:
     """Small and large steps, with and without ridge."""
     return {f"eta={eta} l2={l2}": _step(eta, l2, seed) for seed, (eta, l2) in enumerate(((0.01, 0.0), (1.0, 0.0), (10.0, 0.02)))}
-
-
-def draw(rng: np.random.Generator) -> Step:
-    """A random learning rate, ridge and point."""
-    return _step(float(np.exp(rng.uniform(-5, 3))), float(np.exp(rng.uniform(-6, -1))), int(rng.integers(2**31)))
 
 
 def _step(eta: float, l2: float, seed: int) -> Step:
@@ -98,19 +80,14 @@ def _step(eta: float, l2: float, seed: int) -> Step:
     return Step(problem, Params((jnp.asarray(W),), jnp.asarray(H), None), jnp.asarray(eta))
 
 
-def evidence(case: Step, predicted: Norms, measured: Norms) -> list[Check]:
-    """Growths of the squares, not the squares, agree; and the cosines are zero."""
-    before = np.array([np.sum(np.asarray(x) ** 2) for x in jax.tree.leaves(case.params)])
-    grown = [
-        x._replace(square=np.asarray(x.square) - before.sum(), arrays=np.asarray(x.arrays) - before) for x in (predicted, measured)
-    ]
-    return agreement(1e-8, turn=1e-12, turns=1e-12)(case, *grown)
+def _draw(rng: np.random.Generator) -> Step:
+    return _step(float(np.exp(rng.uniform(-5, 3))), float(np.exp(rng.uniform(-6, -1))), int(rng.integers(2**31)))
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "perp-grad", "[prieto2025]; growth derived",
-        predict, measure, cases, draw, evidence=evidence,
+        predict, steps, cases, _draw, tolerance=1e-8, leaves={"turn": 1e-12, "turns": 1e-12},
         notes="The two readings differ twice: one projection for all parameters or one for each array, and whether g_perp "
         "keeps its length. Flow of either conserves the norm; steps do not.",
     ),

@@ -32,22 +32,6 @@ class Precision(NamedTuple):
     classes: np.ndarray
 
 
-class Thresholds(NamedTuple):
-    """Margins from which the loss is exactly 0, with the true class summed first, and last."""
-
-    first: AnyArray
-    last: AnyArray
-
-
-class Measured(NamedTuple):
-    """The two orders added one by one in the dtype, and what jax.nn.log_softmax does with the true class first and last."""
-
-    first: float
-    last: float
-    library_first: float
-    library_last: float
-
-
 def precision(bits: int, classes: int) -> Precision:
     """A case: p = 8 is bfloat16, 11 float16, 24 float32, 53 float64."""
     check_choice("bits", bits, tuple(DTYPES))
@@ -55,19 +39,19 @@ def precision(bits: int, classes: int) -> Precision:
     return Precision(np.asarray(float(bits)), np.asarray(float(classes)))
 
 
-def predict(case: Precision) -> Thresholds:
+def predict(case: Precision) -> dict[str, AnyArray]:
     """Max-subtracted log-softmax of p-bit numbers gives a loss of exactly 0 from the margin p log 2 (true class summed first) or p
     log 2 + log(K-1) (last); library sums lie between.
-
-    p log 2, and p log 2 + log(K-1).
     """
     first = case.bits * jnp.log(2.0)
-    return Thresholds(first, first + jnp.log(case.classes - 1))
+    return {"first": first, "last": first + jnp.log(case.classes - 1)}
 
 
-def measure(case: Precision, key: jax.Array) -> Measured:
-    """The least number of the dtype at which the loss, evaluated in that dtype, is 0: by bisection down to neighbours."""
-    del key  # nothing is drawn: rounding is deterministic
+def least_margins(case: Precision) -> dict[str, float]:
+    """The least number of the dtype at which the loss, evaluated in that dtype, is 0: by bisection down to neighbours.
+
+    Of sums added one by one, and of jax.nn.log_softmax with the true class first and last.
+    """
     dtype, K = np.dtype(DTYPES[int(case.bits)]), int(case.classes)
 
     def one_by_one(a: np.ndarray, true_class_last: bool) -> float:
@@ -81,12 +65,12 @@ def measure(case: Precision, key: jax.Array) -> Measured:
         logits[place] = a
         return -float(_log_softmax(logits)[place])
 
-    return Measured(
-        _threshold(lambda a: one_by_one(a, False), dtype),
-        _threshold(lambda a: one_by_one(a, True), dtype),
-        _threshold(lambda a: library(a, 0), dtype),
-        _threshold(lambda a: library(a, K - 1), dtype),
-    )
+    return {
+        "first": _threshold(lambda a: one_by_one(a, False), dtype),
+        "last": _threshold(lambda a: one_by_one(a, True), dtype),
+        "library first": _threshold(lambda a: library(a, 0), dtype),
+        "library last": _threshold(lambda a: library(a, K - 1), dtype),
+    }
 
 
 def _threshold(loss: Callable[[np.ndarray], float], dtype: np.dtype) -> float:
@@ -98,16 +82,17 @@ def _threshold(loss: Callable[[np.ndarray], float], dtype: np.dtype) -> float:
         low, high = (low, middle) if loss(middle) == 0 else (middle, high)
 
 
-def evidence(case: Precision, predicted: Thresholds, measured: Measured) -> list[Check]:
+def evidence(case: Precision, predicted: dict[str, AnyArray], measured: dict[str, float]) -> list[Check]:
     """The two orders to the spacing of the dtype; the library between them, and at the last where it sums in a longer dtype."""
     bits, K = float(case.bits), float(case.classes)
-    first, last = float(predicted.first), float(predicted.last)
+    first, last = float(predicted["first"]), float(predicted["last"])
     spacing = 2 ** (1 - bits) * (1 + K / (2 * first))  # of margins, and of sums of K - 1 rounded terms
     checks = [
-        Check("agreement", "true class first", relative_error(first, measured.first), spacing),
-        Check("agreement", "true class last", relative_error(last, measured.last), spacing),
+        Check("agreement", "true class first", relative_error(first, measured["first"]), spacing),
+        Check("agreement", "true class last", relative_error(last, measured["last"]), spacing),
     ]
-    for name, found in (("first", measured.library_first), ("last", measured.library_last)):
+    for name in ("first", "last"):
+        found = measured[f"library {name}"]
         outside = np.maximum(first - found, found - last) / last
         checks.append(below("agreement", f"log_softmax, true class {name}, in between", outside, spacing))
         if bits < 24:
@@ -122,9 +107,9 @@ def cases() -> dict[str, Precision]:
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "softmax-collapse", "phenomenon: [prieto2025]; thresholds derived",
-        predict, measure, cases, evidence=evidence,
+        predict, least_margins, cases, evidence=evidence,
         notes="On XLA for CPUs float32 and float64 sums of a few terms run in the order of the classes, so that the "
         "threshold depends on the label; float16 and bfloat16 are summed in float32 and rounded once. ufm's own "
         "cross-entropy has no threshold: margin-form-ce.",

@@ -9,56 +9,25 @@ simplex factors of one layer keeps logits a (I - J/K), with q = 1 + a + k a^2 an
 so that a ~ (12 t / (k sqrt(n)))^{1/3} and f ~ (K/a)^2 ~ t^{-2/3}, where cross-entropy of softmax falls like 1/(t log t).
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray
-from ufm.base.matrices import helmert
 from ufm.losses import stablemax
 from ufm.losses.rational import signed_log
-from ufm.problem import Problem
-from ufm.problem.params import Params, logits, objective
+from ufm.problem.params import logits
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.kit.integrate import integrate
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.implicit_bias.simplex_start import SimplexPath, SimplexStart, flow, observe, simplex_start
+from ufm.theory.theorem import Assumption
 
-_CLASSES, _DIM = 4, 4
 _HIGHEST = 1e6
 
 
-class Shares(NamedTuple):
-    """Probabilities of K classes, and the slopes of the logarithms of their scores s(z_k)."""
-
-    probability: AnyArray
-    slope: AnyArray
-
-
-class Start(NamedTuple):
-    """A problem without ridge, balanced simplex factors, and times."""
-
-    problem: Problem
-    params: Params
-    ts: jax.Array
-
-
-class Path(NamedTuple):
-    """a, f: (T,) logit scale and loss. off: (T,) largest entry of Z - a (I - J/K)."""
-
-    a: jax.Array
-    f: jax.Array
-    off: jax.Array
-
-
-def predict_shares(z: jax.Array) -> Shares:
-    """StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere.
-
-    softmax(g(z)) with g(x) = sign(x) log(1 + |x|), whose slope is 1/(1 + |x|).
-    """
-    return Shares(jax.nn.softmax(signed_log(z)), 1 / (1 + jnp.abs(z)))
+def predict_shares(z: jax.Array) -> dict[str, jax.Array]:
+    """StableMax is softmax of sign(z) log(1 + |z|), a change of variables with slope 1/(1 + |z|) everywhere."""
+    return {"probability": jax.nn.softmax(signed_log(z)), "slope": 1 / (1 + jnp.abs(z))}
 
 
 def score(x: AnyArray) -> jax.Array:
@@ -66,15 +35,14 @@ def score(x: AnyArray) -> jax.Array:
     return jnp.where(x >= 0, 1 + jnp.maximum(x, 0), 1 / (1 - jnp.minimum(x, 0)))
 
 
-def measure_shares(z: jax.Array, key: jax.Array) -> Shares:
+@jax.jit
+def shares(z: jax.Array) -> dict[str, jax.Array]:
     """The definition, and central differences of log s."""
-    del key
-    at = np.asarray(z)
-    s, h = np.asarray(score(at)), 1e-5 * (1 + np.abs(at))
-    return Shares(s / s.sum(), (np.log(np.asarray(score(at + h))) - np.log(np.asarray(score(at - h)))) / (2 * h))
+    s, h = score(z), 1e-5 * (1 + jnp.abs(z))
+    return {"probability": s / jnp.sum(s), "slope": (jnp.log(score(z + h)) - jnp.log(score(z - h))) / (2 * h)}
 
 
-def predict_flow(case: Start) -> Path:
+def predict_flow(case: SimplexStart) -> SimplexPath:
     """Without ridge, flow of StableMax cross-entropy from balanced simplex factors keeps the simplex and solves a scalar equation
     in closed form: its loss falls like t^(-2/3).
 
@@ -92,37 +60,7 @@ def predict_flow(case: Start) -> Path:
     a0 = z[0, 0] - z[1, 0]
     goal = F(a0) + 2 * case.ts / jnp.sqrt(n)
     a = jax.lax.map(lambda goal: increasing_root(lambda a, goal: F(a) - goal, a0, jnp.asarray(_HIGHEST), goal), goal)
-    return Path(a, jnp.log1p((K - 1) / (1 + a + k * a**2)), jnp.zeros_like(a))
-
-
-def measure_flow(case: Start, key: jax.Array) -> Path:
-    """Integrate all entries of W and H in the time log(1 + t)."""
-    del key  # the start belongs to the case
-    return _integrate(case)
-
-
-@jax.jit
-def _integrate(case: Start) -> Path:
-    problem, (W,), H = case.problem, case.params.weights, case.params.H
-
-    def unpack(y: jax.Array) -> Params:
-        return Params((y[:-1].reshape(2, _CLASSES, _DIM)[0],), y[:-1].reshape(2, _CLASSES, _DIM)[1].T, None)
-
-    def velocity(y: jax.Array) -> jax.Array:
-        slope = jax.grad(lambda p: objective(problem, p))(unpack(y))
-        return jnp.append(-jnp.exp(y[-1]) * jnp.concatenate([slope.weights[0].ravel(), slope.H.T.ravel()]), 1.0)
-
-    start = jnp.concatenate([W.ravel(), H.T.ravel(), jnp.zeros(1, W.dtype)])
-    path = integrate(velocity, start, jnp.log1p(case.ts))
-
-    def look(y: jax.Array) -> Path:
-        params = unpack(y)
-        z = logits(problem, params)
-        a = z[0, 0] - z[1, 0]
-        off = jnp.max(jnp.abs(z - a * (jnp.eye(_CLASSES) - 1 / _CLASSES)))
-        return Path(a, objective(problem, params), off)
-
-    return jax.lax.map(look, path)
+    return SimplexPath(a, jnp.log1p((K - 1) / (1 + a + k * a**2)), 2 * (K - 1) * jnp.sqrt(n) * a, jnp.zeros_like(a))
 
 
 def share_cases() -> dict[str, jax.Array]:
@@ -135,16 +73,12 @@ def share_cases() -> dict[str, jax.Array]:
     }
 
 
-def start(n: int, a: float, last: float, rng: np.random.Generator) -> Start:
-    """Simplex factors of scale a in a random frame, n samples a class, at nine times up to `last`."""
-    problem = Problem.balanced(_CLASSES, n, _DIM, loss=stablemax()).collapsed()
-    frame = np.linalg.qr(rng.normal(size=(_DIM, _CLASSES - 1)))[0]
-    factor = np.sqrt(np.sqrt(n) * a) * frame @ np.asarray(helmert(_CLASSES)).T
-    ts = np.expm1(np.linspace(0, np.log1p(last), 9))
-    return Start(problem, Params((jnp.asarray(factor.T),), jnp.asarray(factor), None), jnp.asarray(ts))
+def start(n: int, a: float, last: float, rng: np.random.Generator) -> SimplexStart:
+    """One trained layer of scale a, four classes of n samples, at nine times up to `last`."""
+    return simplex_start(1, n, a, last, rng, layers=1, loss=stablemax())
 
 
-def flow_cases() -> dict[str, Start]:
+def flow_cases() -> dict[str, SimplexStart]:
     """One and several samples a class, from small and from large scale, to early and late times."""
     rng = np.random.default_rng(0)
     return {f"n={n} a={a} t={last:.0e}": start(n, a, last, rng) for n, a, last in ((1, 0.1, 1e2), (4, 3.0, 1e4), (1, 0.5, 1e7))}
@@ -153,16 +87,16 @@ def flow_cases() -> dict[str, Start]:
 _SOURCE = "[prieto2025]"
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "stablemax-identity", _SOURCE + "; in this form derived",
-        predict_shares, measure_shares, share_cases, lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))),
-        evidence=agreement(1e-12, slope=1e-8),
+        predict_shares, shares, share_cases, lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))),
+        tolerance=1e-12, leaves={"slope": 1e-8},
     ),
-    statements.other(
+    statements.trajectory(
         "stablemax-flow", "derived, for the loss of " + _SOURCE,
-        predict_flow, measure_flow, flow_cases,
+        predict_flow, observe, flow_cases,
         lambda rng: start(int(rng.integers(1, 9)), rng.uniform(0.2, 4), np.exp(rng.uniform(3, 12)), rng),
         (Assumption("one layer, one column a class, no ridge", lambda case: len(case.problem.widths) == 1),),
-        evidence=agreement(1e-9, off=1e-8), notes="The flow of softmax cross-entropy from these starts is ce-simplex-flow.",
+        path=flow, leaves={"off": 1e-8}, notes="The flow of softmax cross-entropy from these starts is ce-simplex-flow.",
     ),
 )  # fmt: skip
