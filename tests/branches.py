@@ -24,8 +24,6 @@ _ZERO = "a singular value that is exactly zero: rounding leaves those of a lost 
 _STRONG = "a strength of 1 and more, where the branch has ended long before"
 EXCEPTIONS = {
     "collapsed-central-path": ({"squared_size: where in line 19", "squared_size: where in line 6"}, _ZERO),
-    "renormalised-central-path": ({"singular_value: where in line 3", "singular_value: where in line 9"}, _ZERO),
-    "rewhitened-central-path": ({"singular_value: where in line 3", "singular_value: where in line 9"}, _ZERO),
     "ce-deep-two-classes": ({"margin: maximum in line 10"}, _STRONG),
     "ce-deep-etf-critical": ({"margin: maximum in line 10"}, _STRONG),
 }

@@ -24,7 +24,8 @@ from ufm.plot.canvas import edges, series
 from ufm.plot.points import principal_directions, view_of
 from ufm.plot.verdicts import VERDICTS
 from ufm.settings.mixup import mixup_problem, mixup_types
-from ufm.theory.dynamics.two_factor import SpectralStart, predict, spectral_start
+from ufm.theory.dynamics.spectral import spectral_point
+from ufm.theory.dynamics.two_factor import SpectralStart, predict
 from ufm.theory.second_order.cases import critical_point
 from ufm.theory.second_order.table import spectrum
 from ufm.theory.theorem import Check, Theorem
@@ -185,7 +186,7 @@ def test_gram_matrices_draw_on_three_given_axes():
 def logistic():
     """Two modes of the balanced spectral start, their flow, and their closed form."""
     problem = Problem.imbalanced((9, 4), 3, l2_W=1 / 13, l2_H=1 / 13).collapsed()
-    start = spectral_start(problem, np.array([0.1, 0.2]), np.random.default_rng(0))
+    start = spectral_point(problem, np.tile(np.sqrt([0.1, 0.2]), (2, 1)), np.random.default_rng(0))
     ts = jnp.linspace(0.0, 60.0, 25)
     path = flow(problem, start, ts, rtol=1e-6, record=lambda q, p: {"size": jnp.sum(p.H**2), "zero": 0 * jnp.sum(p.H)})
     return problem, path, predict(SpectralStart(problem, start, ts)).p

@@ -14,22 +14,11 @@ SHARED = {
         "scalar modes against the whole flow: an error of the integrator would differ",
     ),
     "ce-deep-etf-global": ("cross_entropy.refuted._companion", _UNITS),
-    "imbalance-rate": ("dynamics.imbalance.factors", "the list of factors of a point"),
-    "imbalance-decay": (
-        "dynamics.imbalance.factors dynamics.imbalance.imbalances",
-        "the quantity itself, at the start and at the end",
-    ),
-    "imbalance-descent": ("dynamics.imbalance.factors", "the list of factors of a point"),
-    "two-factor-learning-times": ("dynamics.learning_times._targets", _UNITS),
-    "mse-origin-spectrum": (
-        "dynamics.origin._best_bias",
-        "the bias at which both look: that it is the best one is not measured here, its gradient is in tests/theory",
-    ),
+    "imbalance-decay": ("dynamics.imbalance.imbalances", "the quantity itself, at the start and at the end"),
     "two-factor-unbalanced-ridge": (
         "kit.integrate._collocation kit.integrate.integrate",
         "two scalars against whole matrices: an error of the integrator would differ, and its order is a test",
     ),
-    "within-class-velocity": ("dynamics.within_class._half_differences", "how noise is read off features"),
     "relu-published-margins": (
         "imbalance.nonnegative.from_margins",
         "a point of given margins; the claimed value is summed without it",

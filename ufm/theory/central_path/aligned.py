@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.theory import statements
-from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged, within_rows
-from ufm.theory.kit.integrate import central_path, integrate
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.central_path.cases import BALANCED, FeatureStart, features, frame, ridged, within_rows
+from ufm.theory.kit.integrate import integrate
+from ufm.theory.theorem import Assumption
 
 _CLASSES, _PER_CLASS, _DIM = 3, 4, 5
 
@@ -50,7 +50,7 @@ def predict(case: AlignedStart) -> Modes:
     """The central path from noise aligned with the class means keeps all singular vectors, and each mode is two scalars; without a
     ridge on H the sum g + b + lW ln b of a mode is conserved.
 
-    The two equations of every mode, with the integral of 2 lH x that the charge loses.
+    Two equations a mode, with the integral of 2 lH x that the charge loses.
     """
     problem, _, ts = case.start
     N = problem.samples
@@ -66,23 +66,14 @@ def predict(case: AlignedStart) -> Modes:
     return Modes(g, b, jnp.exp(-lH * tau)[:, None, None] * case.D[None], charge)
 
 
-def measure(case: AlignedStart, key: jax.Array) -> Modes:
-    """Integrate H' = -grad L(H) for all entries of H and read the modes off."""
-    del key  # the start belongs to the case
-    return _flow(case)
-
-
-@jax.jit
-def _flow(case: AlignedStart) -> Modes:
-    problem, start, ts = case.start
-    H = central_path(problem, start, ts)
-    n = problem.groups[0]
-    m = jnp.einsum("dj,tdk,kj->tj", case.U, jax.vmap(problem.group_sum)(H) / n, case.V)
-    sigma = jnp.einsum("dj,tdi,ji->tj", case.U, H, case.Z) / jnp.sqrt(n)
-    means = jnp.einsum("dj,tj,kj->tdk", case.U, m, case.V)[:, :, problem.labels]
-    rest = H - means - jnp.sqrt(n) * jnp.einsum("dj,tj,ji->tdi", case.U, sigma, case.Z)
-    lW = problem.classes * problem.l2_W[0]
-    return Modes(m**2, sigma**2, rest, m**2 + sigma**2 + lW * jnp.log(sigma**2))
+def observe(case: AlignedStart, H: jax.Array) -> Modes:
+    """The modes of features, by the frames of the start."""
+    problem = case.start.problem
+    n, lW = problem.groups[0], problem.classes * problem.l2_W[0]
+    m = jnp.einsum("dj,dk,kj->j", case.U, problem.group_sum(H) / n, case.V)
+    sigma = jnp.einsum("dj,di,ji->j", case.U, H, case.Z) / jnp.sqrt(n)
+    means, noise = (case.U * m[None, :]) @ case.V.T, jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z
+    return Modes(m**2, sigma**2, H - means[:, problem.labels] - noise, m**2 + sigma**2 + lW * jnp.log(sigma**2))
 
 
 def aligned_start(lW, lH, means, noise, last: float, rng: np.random.Generator, rest: float = 0.3) -> AlignedStart:
@@ -125,13 +116,13 @@ def _is_aligned(case: AlignedStart) -> bool:
 
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "aligned-central-path", "derived; central path of [han2022]",
-        predict, measure, cases, draw,
+        predict, observe, cases, draw,
         (
-            Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.start.problem)),
+            Assumption(BALANCED.text, lambda c: BALANCED.test(c.start)),
             Assumption("noise aligned with the means, or orthogonal to their modes", _is_aligned),
         ),
-        evidence=agreement(1e-9),
+        path=lambda case: features(case.start),
     ),
 )  # fmt: skip

@@ -1,6 +1,7 @@
-"""Starts of flows of the features: random frames with the singular values that a case asks for."""
+"""Starts of flows of the features: random frames with the singular values that a case asks for, and what is assumed of them."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,9 @@ import numpy as np
 from ufm.losses import MSE, is_loss
 from ufm.motion.central_path import within_part
 from ufm.problem import Problem, is_balanced
+from ufm.search.roots import increasing_root
+from ufm.theory.kit.integrate import central_path
+from ufm.theory.theorem import Assumption
 
 
 class FeatureStart(NamedTuple):
@@ -20,16 +24,35 @@ class FeatureStart(NamedTuple):
     ts: jax.Array
 
 
+def features(case: FeatureStart) -> jax.Array:
+    """(T, d, N) of H along H' = -grad L(H), all entries integrated, the gradient by automatic differentiation."""
+    return central_path(case.problem, case.H, case.ts)
+
+
+def evolved(case: FeatureStart, law: Callable) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sizes (T, r) and means (T, d, K) where the class means keep their singular vectors, and D (d, N), the features less means.
+
+    law: (singular value at the start, time) -> singular value, of scalars.
+    """
+    problem, H, ts = case
+    M = problem.group_sum(H) / problem.groups[0]
+    U, first, Vt = jnp.linalg.svd(M, full_matrices=False)
+    sizes = jax.vmap(lambda t: jax.vmap(lambda m: law(m, t))(first))(ts)
+    return sizes, jnp.einsum("dj,tj,jk->tdk", U, sizes, Vt), H - M[:, problem.labels]
+
+
+def grown(omega0: jax.Array, t: jax.Array, elapsed: Callable, highest: Callable) -> jax.Array:
+    """omega(t) from omega0 >= 0, elapsed(ln omega) - t being constant, with ln omega <= highest(ln omega0); a zero stays zero."""
+    u0 = jnp.log(jnp.where(omega0 > 0, omega0, 1))
+    u = increasing_root(lambda u, u0, t: elapsed(u) - elapsed(u0) - t, u0, highest(u0), u0, t)
+    return jnp.where(omega0 > 0, jnp.exp(u), 0)
+
+
 def ridged(classes: int, per_class: int, dim: int, lW: float, lH: float) -> Problem:
     """Balanced MSE with l2_W = lW/K > 0 and l2_H = lH/N >= 0."""
     problem = Problem.balanced(classes, per_class, dim, l2_W=lW / classes, l2_H=1.0)
     # a path needs no minimum at its end: l2_H = 0 is no problem to solve, but one to flow in
     return dataclasses.replace(problem, l2_H=jnp.asarray(lH / (classes * per_class), problem.dtype))
-
-
-def is_balanced_mse(problem: Problem) -> bool:
-    """Whether a problem is balanced one-hot squared error of one layer, without a bias."""
-    return is_loss(problem.loss, MSE) and problem.bias == "none" and is_balanced(problem.design) and len(problem.widths) == 1
 
 
 def frame(rng: np.random.Generator, dim: int, count: int) -> np.ndarray:
@@ -44,21 +67,31 @@ def within_rows(rng: np.random.Generator, classes: int, per_class: int, count: i
     return np.linalg.qr(centred)[0].T
 
 
-def renormalised_start(classes: int, per_class: int, omega: np.ndarray, dim: int, rng: np.random.Generator) -> np.ndarray:
-    """Features (d, N) of Sigma_W = I and global mean zero whose class means have the K - 1 (or d) singular values omega."""
-    samples = classes * per_class
-    noise = np.sqrt(samples) * within_rows(rng, classes, per_class, dim)
+def renormalised_features(classes: int, per_class: int, omega: np.ndarray, dim: int, rng) -> tuple[Problem, np.ndarray]:
+    """A free problem, and (d, N) of Sigma_W = I and mean zero whose class means have the K - 1 (or d) singular values omega."""
+    noise = np.sqrt(classes * per_class) * within_rows(rng, classes, per_class, dim)
     # columns orthogonal to the vector of ones
     basis = np.linalg.qr(np.concatenate([np.ones((classes, 1)), rng.normal(size=(classes, classes - 1))], axis=1))[0][:, 1:]
     V = basis @ frame(rng, classes - 1, len(omega))
-    means = frame(rng, dim, len(omega)) * omega @ V.T
-    return np.repeat(means, per_class, axis=1) + noise
+    H = np.repeat(frame(rng, dim, len(omega)) * omega @ V.T, per_class, axis=1) + noise
+    return Problem.balanced(classes, per_class, dim, bias="free"), H
 
 
-def is_free_mse(problem: Problem) -> bool:
-    """Whether a problem is balanced one-hot squared error of one layer, with a free bias and no ridges."""
-    no_ridges = float(problem.l2_H) == 0 and bool(np.all(np.asarray(problem.l2_W) == 0))
-    return is_loss(problem.loss, MSE) and problem.bias == "free" and is_balanced(problem.design) and no_ridges
+def renormalised_start(omega: np.ndarray, ts: np.ndarray, rng: np.random.Generator) -> FeatureStart:
+    """A random renormalised start of those two singular values."""
+    problem, H = renormalised_features(3, 3, omega, 4, rng)
+    return FeatureStart(problem, jnp.asarray(H), jnp.asarray(ts))
+
+
+def is_mse(problem: Problem, bias: str) -> bool:
+    """Whether a problem is balanced one-hot squared error of one layer, with that bias."""
+    balanced = is_balanced(problem.design) and problem.bias == bias
+    return balanced and is_loss(problem.loss, MSE) and len(problem.widths) == 1
+
+
+def has_no_ridges(problem: Problem) -> bool:
+    """Whether neither features nor the classifier are penalised."""
+    return float(problem.l2_H) == 0 and bool(np.all(np.asarray(problem.l2_W) == 0))
 
 
 def is_renormalised(problem: Problem, H: jax.Array) -> bool:
@@ -66,3 +99,11 @@ def is_renormalised(problem: Problem, H: jax.Array) -> bool:
     X, D = np.asarray(H), np.asarray(within_part(problem, H))
     off = np.max(np.abs(D @ D.T / X.shape[1] - np.eye(len(X))))
     return bool(max(off, np.max(np.abs(X.mean(axis=1)))) < 1e-10)
+
+
+BALANCED = Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_mse(c.problem, "none"))
+FREE = Assumption(
+    "equal one-hot classes, one layer of squared error, free bias, no ridges",
+    lambda c: is_mse(c.problem, "free") and has_no_ridges(c.problem),
+)
+RENORMALISED = Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))

@@ -20,9 +20,8 @@ from jax import lax
 
 from ufm.metrics.variability import nc1_trace_ratio
 from ufm.theory import statements
-from ufm.theory.central_path.cases import FeatureStart, frame, is_balanced_mse, ridged
-from ufm.theory.kit.integrate import central_path
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.central_path.cases import BALANCED, FeatureStart, evolved, features, frame, ridged
+from ufm.theory.theorem import Assumption
 
 _CLASSES, _PER_CLASS, _DIM = 3, 2, 5
 _CRITICAL = 1e-12  # |e - lW| / lW below which c counts as 1
@@ -30,7 +29,7 @@ _HALVINGS = 64
 
 
 class Path(NamedTuple):
-    """means: (T, d, K) class means. within: (T, d, N) features less means. ratio: (T,) Tr Sigma_W / Tr Sigma_B."""
+    """means: (T, d, K) of the classes. within: (T, d, N) features less means. ratio: (T,) Tr Sigma_W / Tr Sigma_B."""
 
     means: jax.Array
     within: jax.Array
@@ -74,35 +73,22 @@ def squared_size(q0: jax.Array, lW: jax.Array, lH: jax.Array, tau: jax.Array) ->
 def predict(case: FeatureStart) -> Path:
     """The central path from class means that no within-class noise overlaps: singular vectors stay, each singular value obeys one
     implicit equation with rest at sqrt(rho), and noise decays as e^(-l2_H t).
-
-    Singular values of the means from their scalar equation, noise from its exponential.
     """
     problem = case.problem
-    K, n, N = problem.classes, problem.groups[0], problem.samples
-    lW, lH, tau = K * problem.l2_W[0], N * problem.l2_H, case.ts / N
-    M = problem.group_sum(case.H) / n
-    D = case.H - M[:, problem.labels]
-    U, m, Vt = jnp.linalg.svd(M, full_matrices=False)
-    q = jax.vmap(lambda at: jax.vmap(lambda q0: squared_size(q0, lW, lH, at))(m**2))(tau)
-    means = jnp.einsum("dj,tj,jk->tdk", U, jnp.sqrt(q), Vt)
-    decay = jnp.exp(-lH * tau)
+    K, N = problem.classes, problem.samples
+    lW, lH = K * problem.l2_W[0], N * problem.l2_H
+    _, means, D = evolved(case, lambda m, t: jnp.sqrt(squared_size(m**2, lW, lH, t / N)))
+    decay = jnp.exp(-lH * case.ts / N)
     between = jnp.sum((means - jnp.mean(means, axis=2, keepdims=True)) ** 2, axis=(1, 2)) / K
     return Path(means, decay[:, None, None] * D[None], decay**2 * jnp.sum(D**2) / N / between)
 
 
-def measure(case: FeatureStart, key: jax.Array) -> Path:
-    """Integrate H' = -grad L(H) for all entries of H, the gradient by automatic differentiation."""
-    del key  # the start belongs to the case
-    return _flow(case)
-
-
-@jax.jit
-def _flow(case: FeatureStart) -> Path:
+def observe(case: FeatureStart, H: jax.Array) -> Path:
+    """Class means, what is left of the samples, and the metric of the samples."""
     problem = case.problem
-    H = central_path(problem, case.H, case.ts)
-    means = jax.vmap(problem.group_sum)(H) / problem.groups[0]
-    ratio = jax.vmap(lambda x: nc1_trace_ratio(x, problem.labels, problem.classes, samples_axis=1))(H)
-    return Path(means, H - means[:, :, problem.labels], ratio)
+    means = problem.group_sum(H) / problem.groups[0]
+    ratio = nc1_trace_ratio(H, problem.labels, problem.classes, samples_axis=1)
+    return Path(means, H - means[:, problem.labels], ratio)
 
 
 def start(lW: float, lH: float, sizes: np.ndarray, noise: float, last: float, rng: np.random.Generator) -> FeatureStart:
@@ -148,13 +134,9 @@ def _noise_is_orthogonal(case: FeatureStart) -> bool:
 
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "collapsed-central-path", "derived; central path of [han2022]",
-        predict, measure, cases, draw,
-        (
-            Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.problem)),
-            Assumption("noise orthogonal to all class means", _noise_is_orthogonal),
-        ),
-        evidence=agreement(1e-9),
+        predict, observe, cases, draw,
+        (BALANCED, Assumption("noise orthogonal to all class means", _noise_is_orthogonal)), path=features,
     ),
 )  # fmt: skip

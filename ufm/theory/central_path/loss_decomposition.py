@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.losses import MSE, is_loss
-from ufm.problem import Problem, is_balanced
+from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.central_path.cases import is_mse
+from ufm.theory.theorem import Assumption
 
 _CLASSES, _PER_CLASS, _DIM = 4, 3, 3
 
@@ -31,21 +31,9 @@ class Point(NamedTuple):
     params: Params
 
 
-class Parts(NamedTuple):
-    """The three losses, f itself, and W~_LS of shape (K, d + 1)."""
-
-    variability: jax.Array
-    geometry: jax.Array
-    off_path: jax.Array
-    value: jax.Array
-    classifier: jax.Array
-
-
-def predict(case: Point) -> Parts:
+def predict(case: Point) -> dict[str, jax.Array]:
     """Squared error is a sum of three losses that are not negative but for the ridge on features: within-class variability,
     geometry of the class means, and distance of the classifier from least squares.
-
-    The decomposition by the formulas.
     """
     problem, params = case
     (weights, H, _), b = params, bias_of(params)
@@ -60,17 +48,12 @@ def predict(case: Point) -> Parts:
     geometry = jnp.sum((best @ M - jnp.eye(K)) ** 2) / (2 * K)
     off_path = 0.5 * jnp.sum(excess * (excess @ total))
     value = variability + geometry + off_path + 0.5 * problem.l2_H * jnp.sum(H**2)
-    return Parts(variability, geometry, off_path, value, best)
-
-
-def measure(case: Point, key: jax.Array) -> Parts:
-    """f at the point and at its minimiser over (W, b), found by a Newton step; logits split into class means and the rest."""
-    del key  # the point belongs to the case
-    return _split(case)
+    return {"variability": variability, "geometry": geometry, "off path": off_path, "value": value, "classifier": best}
 
 
 @jax.jit
-def _split(case: Point) -> Parts:
+def direct(case: Point) -> dict[str, jax.Array]:
+    """f at the point and at its minimiser over (W, b), found by a Newton step; logits split into class means and the rest."""
     problem, point = case
     K = problem.classes
 
@@ -83,11 +66,14 @@ def _split(case: Point) -> Parts:
     x = x - jnp.linalg.solve(jax.jacfwd(gradient)(x), gradient(x))
     z = logits(problem, at(x))
     means = problem.group_sum(z) / problem.groups[0]
-    noise = jnp.sum((z - means[:, problem.labels]) ** 2) / (2 * problem.samples)
-    geometry = jnp.sum((means - problem.targets[:, :: problem.groups[0]]) ** 2) / (2 * K)
     value = objective(problem, point)
-    off_path = value - objective(problem, at(x))
-    return Parts(noise + 0.5 * problem.l2_b * jnp.sum(x**2), geometry, off_path, value, x.reshape(K, -1))
+    return {
+        "variability": jnp.sum((z - means[:, problem.labels]) ** 2) / (2 * problem.samples) + 0.5 * problem.l2_b * jnp.sum(x**2),
+        "geometry": jnp.sum((means - problem.targets[:, :: problem.groups[0]]) ** 2) / (2 * K),
+        "off path": value - objective(problem, at(x)),
+        "value": value,
+        "classifier": x.reshape(K, -1),
+    }
 
 
 def random_point(ridge: float, noise: float, rng: np.random.Generator) -> Point:
@@ -110,18 +96,13 @@ def draw(rng: np.random.Generator) -> Point:
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "mse-loss-decomposition", "[han2022]",
-        predict, measure, cases, draw,
+        predict, direct, cases, draw,
         (
-            Assumption("equal one-hot classes, one layer of squared error", lambda c: _is_balanced(c.problem)),
+            Assumption("equal one-hot classes, one layer of squared error", lambda c: is_mse(c.problem, "ridge")),
             Assumption("the same ridge on W and b", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_b)),
         ),
-        evidence=agreement(1e-10),
+        tolerance=1e-10,
     ),
 )  # fmt: skip
-
-
-def _is_balanced(problem: Problem) -> bool:
-    plain = is_loss(problem.loss, MSE) and len(problem.widths) == 1 and is_balanced(problem.design)
-    return plain and problem.bias == "ridge"

@@ -9,6 +9,11 @@ and of those only the singular values omega_j. In the time of f, whose data term
 A zero stays zero. For t -> oo convergence is algebraic, with a_j set by the start, and NC1 = sum_j 1/omega_j^2:
 
     omega ~ (4 t/n)^1/4      NC1 ~ (K - 1) sqrt(n/(4 t))      omega_i/omega_j - 1 ~ (a_i - a_j)/(4 t)      NC2 ~ 1/t
+
+Descent that re-whitens after each raw step, X <- Sigma_W^-1/2 (X - step grad L(X)), is another flow: the step changes Sigma_W too,
+and whitening pulls the class means along. In the limit of small steps, t = steps * step,
+
+    omega' = omega / (K n (K + omega^2))      K n (K ln omega + omega^2/2) = t + a      omega ~ sqrt(2 t/(K n))
 """
 
 from typing import NamedTuple
@@ -19,15 +24,13 @@ import numpy as np
 
 from ufm.metrics import mean_gram, nc1, simplex_distance
 from ufm.motion.central_path import reduced_objective, renormalised_velocity
-from ufm.problem import Problem
-from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.central_path.cases import FeatureStart, is_free_mse, is_renormalised, renormalised_start
+from ufm.theory.central_path.cases import FREE, RENORMALISED, FeatureStart, evolved, grown, renormalised_start
 from ufm.theory.kit.integrate import integrate
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.theorem import agreement
 
-_CLASSES, _PER_CLASS, _DIM = 3, 3, 4
-_FIRST, _RATIO, _COUNT = 20.0, 4.0, 12  # times of the limits: 20 * 4^k, up to 8e7
+_LATE = np.concatenate([[0.0], 20 * 4.0 ** np.arange(12)])  # times of the limits, up to 8e7
+_STEPS = 100  # re-whitened steps between two times at the coarsest of the three step sizes
 
 
 class Path(NamedTuple):
@@ -37,153 +40,160 @@ class Path(NamedTuple):
     loss: jax.Array
 
 
-class Limits(NamedTuple):
-    """Exponents of t in omega (K - 1,), NC1, NC2 and the gap of two omega; prefactors of omega (K - 1,), NC1 and the gap."""
-
-    omega_order: jax.Array
-    nc1_order: jax.Array
-    nc2_order: jax.Array
-    gap_order: jax.Array
-    omega_size: jax.Array
-    nc1_size: jax.Array
-    gap_size: jax.Array
-
-
 def elapsed(u: jax.Array, K: int, n: int) -> jax.Array:
-    """t + a at omega = e^u."""
+    """t + a at omega = e^u, along the projected flow."""
     return n * (K**2 * u + K * jnp.exp(2 * u) + jnp.exp(4 * u) / 4)
 
 
-def singular_value(omega0: jax.Array, t: jax.Array, K: int, n: int) -> jax.Array:
-    """omega(t) from omega0 >= 0; omega^4 grows by at most 4 t/n."""
-    u0 = jnp.log(jnp.where(omega0 > 0, omega0, 1))
-    highest = jnp.log(jnp.exp(4 * u0) + 4 * t / n) / 4
-
-    def late(u: jax.Array, u0: jax.Array, t: jax.Array) -> jax.Array:
-        return elapsed(u, K, n) - elapsed(u0, K, n) - t
-
-    return jnp.where(omega0 > 0, jnp.exp(increasing_root(late, u0, highest, u0, t)), 0)
+def quartic(omega0: jax.Array, t: jax.Array, K: int, n: int) -> jax.Array:
+    """omega(t) of the projected flow; omega^4 grows by at most 4 t/n."""
+    return grown(omega0, t, lambda u: elapsed(u, K, n), lambda u0: jnp.log(jnp.exp(4 * u0) + 4 * t / n) / 4)
 
 
 def predict(case: FeatureStart) -> Path:
     """The projected flow on Sigma_W = I keeps singular vectors and noise, and each singular value of the class means obeys n (K^2
     ln omega + K omega^2 + omega^4/4) = t + a.
-
-    Singular values of the class means by their quartic law; all else stays.
     """
-    problem, H, ts = case
-    K, n = problem.classes, problem.groups[0]
-    M = problem.group_sum(H) / n
-    U, omega0, Vt = jnp.linalg.svd(M, full_matrices=False)
-    omega = jax.vmap(lambda t: jax.vmap(lambda w: singular_value(w, t, K, n))(omega0))(ts)
-    means = jnp.einsum("dj,tj,jk->tdk", U, omega, Vt)
-    loss = jnp.sum(0.5 / (K + omega[:, : K - 1] ** 2), axis=1)
-    return Path(means[:, :, problem.labels] + (H - M[:, problem.labels])[None], loss)
+    K, n = case.problem.classes, case.problem.groups[0]
+    omega, means, D = evolved(case, lambda w, t: quartic(w, t, K, n))
+    return Path(means[:, :, case.problem.labels] + D[None], jnp.sum(0.5 / (K + omega[:, : K - 1] ** 2), axis=1))
 
 
-def measure(case: FeatureStart, key: jax.Array) -> Path:
-    """Integrate the projected flow of all entries of X, the gradient by automatic differentiation."""
-    del key  # the start belongs to the case
-    return _flow(case)
+def projected(case: FeatureStart) -> jax.Array:
+    """(T, d, N) along the projected flow of all entries of X, the gradient by automatic differentiation."""
+    return integrate(lambda x: renormalised_velocity(case.problem, x), case.H, case.ts)
 
 
-@jax.jit
-def _flow(case: FeatureStart) -> Path:
-    H = integrate(lambda x: renormalised_velocity(case.problem, x), case.H, case.ts)
-    return Path(H, jax.vmap(lambda x: reduced_objective(case.problem, x))(H))
+def observe(case: FeatureStart, H: jax.Array) -> Path:
+    """The features as they are, and L."""
+    return Path(H, reduced_objective(case.problem, H))
+
+
+Limits = tuple[dict[str, jax.Array], dict[str, jax.Array]]
+"""Exponents of t in omega (K - 1,), NC1, NC2 and the gap of two omega; prefactors of omega (K - 1,), NC1 and the gap."""
 
 
 def predict_limits(case: FeatureStart) -> Limits:
     """On the renormalised central path signal to noise grows like (4 t/n)^(1/4), NC1 decays like t^(-1/2), the gaps of the singular
     values and NC2 like 1/t: collapse is algebraic, not exponential.
-
-    Leading exponents and prefactors; the prefactor of the gap of the two largest is (a_1 - a_2)/4.
     """
     problem, H, _ = case
     K, n = problem.classes, problem.groups[0]
-    omega0 = jnp.linalg.svd(problem.group_sum(H) / n, compute_uv=False)[: K - 1]
-    a = elapsed(jnp.log(omega0), K, n)
-    size = jnp.full(K - 1, (4 / n) ** 0.25)
-    orders = (jnp.full(K - 1, 0.25), jnp.asarray(-0.5), jnp.asarray(-1.0), jnp.asarray(-1.0))
-    return Limits(*orders, size, jnp.asarray((K - 1) * np.sqrt(n / 4)), (a[0] - a[1]) / 4)
-
-
-def measure_limits(case: FeatureStart, key: jax.Array) -> Limits:
-    """Slopes between late times of the flow of all entries, with corrections of order t^-1/2 extrapolated away."""
-    del key  # the start belongs to the case
-    return _late(case)
+    a = elapsed(jnp.log(jnp.linalg.svd(problem.group_sum(H) / n, compute_uv=False)[: K - 1]), K, n)
+    orders = {"omega": jnp.full(K - 1, 0.25), "NC1": jnp.asarray(-0.5), "NC2": jnp.asarray(-1.0), "gap": jnp.asarray(-1.0)}
+    sizes = {"omega": jnp.full(K - 1, (4 / n) ** 0.25), "NC1": jnp.asarray((K - 1) * np.sqrt(n / 4)), "gap": (a[0] - a[1]) / 4}
+    return orders, sizes
 
 
 @jax.jit
-def _late(case: FeatureStart) -> Limits:
-    problem, ts = case.problem, case.ts
-    H = integrate(lambda x: renormalised_velocity(problem, x), case.H, ts)[-3:]
+def measure_limits(case: FeatureStart, key: jax.Array) -> Limits:
+    """Slopes between late times of the flow of all entries, with corrections of order t^-1/2 extrapolated away."""
+    problem, ts, H = case.problem, case.ts, projected(case)[-3:]
     labels, K = problem.labels, problem.classes
     omega = jax.vmap(lambda x: jnp.linalg.svd(problem.group_sum(x) / problem.groups[0], compute_uv=False)[: K - 1])(H)
     variability = jax.vmap(lambda x: nc1(x, labels, K, samples_axis=1))(H)
     geometry = jax.vmap(lambda x: simplex_distance(mean_gram(x, labels, K, samples_axis=1)))(H)
-    gap = omega[:, 0] / omega[:, 1] - 1
+    seen = {"omega": omega, "NC1": variability, "NC2": geometry, "gap": omega[:, 0] / omega[:, 1] - 1}
 
     def limit(x: jax.Array) -> jax.Array:
         ratio = jnp.sqrt(ts[-1] / ts[-2])
         return (ratio * x[-1] - x[-2]) / (ratio - 1)
 
-    def order(x: jax.Array) -> jax.Array:
-        return limit(jnp.diff(jnp.log(x), axis=0) / jnp.log(ts[-1] / ts[-2]))
-
     def size(x: jax.Array, exponent: float) -> jax.Array:
         return limit(x * (ts[-3:] ** -exponent).reshape(-1, *(1,) * (x.ndim - 1)))
 
-    return Limits(
-        order(omega), order(variability), order(geometry), order(gap), size(omega, 0.25), size(variability, -0.5), size(gap, -1.0)
+    orders = {name: limit(jnp.diff(jnp.log(x), axis=0) / jnp.log(ts[-1] / ts[-2])) for name, x in seen.items()}
+    return orders, {name: size(seen[name], exponent) for name, exponent in (("omega", 0.25), ("NC1", -0.5), ("gap", -1.0))}
+
+
+def quadratic(omega0: jax.Array, t: jax.Array, K: int, n: int) -> jax.Array:
+    """omega(t) of re-whitened descent; omega^2 grows by at most 2 t/(K n)."""
+    return grown(
+        omega0, t, lambda u: K * n * (K * u + jnp.exp(2 * u) / 2), lambda u0: jnp.log(jnp.exp(2 * u0) + 2 * t / (K * n)) / 2
     )
 
 
-def start(omega: np.ndarray, ts: np.ndarray, rng: np.random.Generator) -> FeatureStart:
-    """A random renormalised start of those singular values."""
-    problem = Problem.balanced(_CLASSES, _PER_CLASS, _DIM, bias="free")
-    return FeatureStart(problem, jnp.asarray(renormalised_start(_CLASSES, _PER_CLASS, omega, _DIM, rng)), jnp.asarray(ts))
+def predict_rewhitened(case: FeatureStart) -> jax.Array:
+    """Raw gradient steps with re-whitening after each follow K n (K ln omega + omega^2/2) = t + a in the limit of small steps:
+    signal to noise grows like sqrt(t), not like t^(1/4).
+    """
+    K, n = case.problem.classes, case.problem.groups[0]
+    _, means, D = evolved(case, lambda w, t: quadratic(w, t, K, n))
+    return means[:, :, case.problem.labels] + D[None]
+
+
+def small_steps(case: FeatureStart) -> jax.Array:
+    """(T, d, N) by the steps themselves, at three step sizes, extrapolated to none."""
+    problem, start, ts = case
+
+    def whitened(X: jax.Array) -> jax.Array:
+        M = problem.group_sum(X) / problem.groups[0]
+        D = X - M[:, problem.labels]
+        sizes, Q = jnp.linalg.eigh(D @ D.T / problem.samples)
+        return (Q / jnp.sqrt(sizes)[None, :]) @ Q.T @ (X - jnp.mean(X, axis=1, keepdims=True))
+
+    def run(count: jax.Array) -> jax.Array:
+        def stretch(X: jax.Array, span: jax.Array) -> tuple[jax.Array, jax.Array]:
+            def step(_: int, X: jax.Array) -> jax.Array:
+                return whitened(X - span / count * jax.grad(lambda x: reduced_objective(problem, x))(X))
+
+            X = jax.lax.fori_loop(0, count, step, X)
+            return X, X
+
+        return jnp.concatenate([start[None], jax.lax.scan(stretch, start, jnp.diff(ts))[1]])
+
+    one, two, four = jax.lax.map(run, jnp.asarray([1, 2, 4]) * _STEPS)
+    # an error a step + b step^2 + O(step^3) leaves the last of these three
+    return (8 * four - 6 * two + one) / 3
+
+
+_SIZES = {"weak": [0.3, 0.1], "mixed": [2.0, 0.5], "strong": [8.0, 4.0], "one mode": [1.0, 0.0]}
+
+
+def _starts(sizes: dict[str, list[float]], ts: np.ndarray) -> dict[str, FeatureStart]:
+    rng = np.random.default_rng(0)
+    return {name: renormalised_start(np.array(omega), ts, rng) for name, omega in sizes.items()}
 
 
 def cases() -> dict[str, FeatureStart]:
     """Below, across and above omega^2 = K, a mode without signal, equal modes, no time at all."""
-    rng, ts = np.random.default_rng(0), np.linspace(0, 240, 7)
-    sizes = {"weak": [0.3, 0.1], "mixed": [2.0, 0.5], "strong": [8.0, 4.0], "one mode": [1.0, 0.0], "equal": [1.0, 1.0]}
-    return {name: start(np.array(omega), ts, rng) for name, omega in sizes.items()}
-
-
-def draw(rng: np.random.Generator) -> FeatureStart:
-    """Random singular values and times."""
-    return start(np.exp(rng.uniform(-3, 2, size=2)), np.linspace(0, rng.uniform(50, 400), 7), rng)
-
-
-def _late_times() -> np.ndarray:
-    return np.concatenate([[0.0], _FIRST * _RATIO ** np.arange(_COUNT)])
+    return _starts(_SIZES | {"equal": [1.0, 1.0]}, np.linspace(0, 240, 7))
 
 
 def cases_limits() -> dict[str, FeatureStart]:
     """Two starts below omega^2 = K, and one across it."""
-    rng = np.random.default_rng(0)
-    return {str(omega): start(np.array(omega), _late_times(), rng) for omega in ([2.0, 0.5], [0.3, 0.1], [1.2, 1.0])}
+    return _starts({str(omega): omega for omega in ([2.0, 0.5], [0.3, 0.1], [1.2, 1.0])}, _LATE)
+
+
+def cases_rewhitened() -> dict[str, FeatureStart]:
+    """Below, across and above omega^2 = K, and a mode without signal."""
+    return _starts(_SIZES, np.linspace(0, 120, 5))
+
+
+def draw(rng: np.random.Generator, shortest: float = 50, longest: float = 400, count: int = 7) -> FeatureStart:
+    """Random singular values and times."""
+    return renormalised_start(np.exp(rng.uniform(-3, 2, size=2)), np.linspace(0, rng.uniform(shortest, longest), count), rng)
 
 
 def draw_limits(rng: np.random.Generator) -> FeatureStart:
     """Random singular values, a tenth apart or more."""
     low = np.exp(rng.uniform(-2, 0.7))
-    return start(np.array([low * rng.uniform(1.1, 3), low]), _late_times(), rng)
+    return renormalised_start(np.array([low * rng.uniform(1.1, 3), low]), _LATE, rng)
 
 
-_ASSUMED = (
-    Assumption("equal one-hot classes, one layer of squared error with a free bias, no ridges", lambda c: is_free_mse(c.problem)),
-    Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H)),
-)
 _SOURCE = "[han2022]; constants derived"
-
+_ASSUMES = (FREE, RENORMALISED)
 THEOREMS = (
-    statements.other("renormalised-central-path", _SOURCE, predict, measure, cases, draw, _ASSUMED, evidence=agreement(1e-9)),
+    statements.trajectory("renormalised-central-path", _SOURCE, predict, observe, cases, draw, _ASSUMES, path=projected),
+    # other: exponents and prefactors are extrapolated from three points of the path
     statements.other(
         "renormalised-limits", _SOURCE,
-        predict_limits, measure_limits, cases_limits, draw_limits, _ASSUMED, evidence=agreement(3e-4),
+        predict_limits, measure_limits, cases_limits, draw_limits, _ASSUMES, evidence=agreement(3e-4),
         notes="Exponents and prefactors are measured at t = 8e7, where corrections of order log(t)/t are left.",
+    ),
+    statements.trajectory(
+        "rewhitened-central-path", "derived; another reading of the renormalisation of [han2022]",
+        predict_rewhitened, lambda case, H: H, cases_rewhitened, lambda rng: draw(rng, 30, 120, 5), _ASSUMES,
+        path=small_steps, tolerance=1e-6,
     ),
 )  # fmt: skip

@@ -25,7 +25,7 @@ from ufm.motion.central_path import least_squares_point, reduced_objective
 from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
-from ufm.theory.central_path.cases import is_free_mse, is_renormalised, renormalised_start
+from ufm.theory.central_path.cases import FREE, RENORMALISED, renormalised_features
 from ufm.theory.theorem import Assumption, Check, agreement
 
 _CLASSES, _PER_CLASS = 4, 3
@@ -39,20 +39,8 @@ class Features(NamedTuple):
     H: jax.Array
 
 
-class Seen(NamedTuple):
-    """loss: min over (W, b) of f. nc1: Tr(Sigma_W Sigma_B^+)/K."""
-
-    loss: jax.Array
-    nc1: jax.Array
-
-
-class Collapse(NamedTuple):
-    """W (K, d) and b (K,) of least squares, NC2 and NC3."""
-
-    W: jax.Array
-    b: jax.Array
-    nc2: jax.Array
-    nc3: jax.Array
+Collapse = tuple[dict[str, jax.Array], dict[str, jax.Array]]
+"""W (K, d) and b (K,) of least squares; NC2 and NC3, in units of 1."""
 
 
 def _scatter(case: Features) -> tuple[jax.Array, jax.Array]:
@@ -63,37 +51,28 @@ def _scatter(case: Features) -> tuple[jax.Array, jax.Array]:
     return M - jnp.mean(M, axis=1, keepdims=True), D @ D.T / problem.samples
 
 
-def predict_seen(case: Features) -> Seen:
+def predict_seen(case: Features) -> dict[str, jax.Array]:
     """On the central path without ridges the loss is sum 1/(K + omega^2)/2 over the singular values of the signal-to-noise matrix,
     and NC1 is sum 1/omega^2.
-
-    Both numbers from the singular values of the signal-to-noise matrix.
     """
     K = case.problem.classes
     M, noise = _scatter(case)
     sizes, Q = jnp.linalg.eigh(noise)
     omega = jnp.linalg.svd((Q / jnp.sqrt(sizes)[None, :]).T @ M, compute_uv=False)[: K - 1]
     padded = jnp.zeros(K - 1, omega.dtype).at[: omega.size].set(omega)
-    return Seen(jnp.sum(1 / (K + padded**2)) / 2, jnp.sum(1 / omega**2))
+    return {"loss": jnp.sum(1 / (K + padded**2)) / 2, "nc1": jnp.sum(1 / omega**2)}
 
 
 @jax.jit
-def _measure_seen(case: Features) -> Seen:
+def direct_seen(case: Features) -> dict[str, jax.Array]:
+    """Least squares of the samples, and Tr(Sigma_W Sigma_B^+)/K of the samples."""
     problem, H = case
-    return Seen(reduced_objective(problem, H), nc1(H, problem.labels, problem.classes, samples_axis=1))
-
-
-def measure_seen(case: Features, key: jax.Array) -> Seen:
-    """Least squares of the samples, and the metric of the samples."""
-    del key  # nothing is random
-    return _measure_seen(case)
+    return {"loss": reduced_objective(problem, H), "nc1": nc1(H, problem.labels, problem.classes, samples_axis=1)}
 
 
 def predict_collapse(case: Features) -> Collapse:
     """On Sigma_W = I least squares shares the singular vectors of the class means, NC2 and NC3 are functions of omega that vanish
     at equal omega, and nearest class mean and argmax then agree everywhere.
-
-    Everything from the singular values and vectors of the class means.
     """
     K = case.problem.classes
     M, _ = _scatter(case)
@@ -102,11 +81,12 @@ def predict_collapse(case: Features) -> Collapse:
     h = omega / (K + omega**2)
     nc2 = jnp.linalg.norm(omega**2 / jnp.linalg.norm(omega**2) - 1 / jnp.sqrt(K - 1.0))
     nc3 = jnp.linalg.norm(h / jnp.linalg.norm(h) - omega / jnp.linalg.norm(omega))
-    return Collapse(Vt.T * h[None, :] @ U.T, jnp.full(K, 1 / K), nc2, nc3)
+    return {"W": Vt.T * h[None, :] @ U.T, "b": jnp.full(K, 1 / K)}, {"nc2": nc2, "nc3": nc3}
 
 
 @jax.jit
-def _measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Array]:
+def measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Array]:
+    """Least squares of the samples, the metrics, and the share of random inputs where argmax and nearest mean differ."""
     problem, H = case
     labels, K = problem.labels, problem.classes
     point = least_squares_point(problem, H)
@@ -117,30 +97,24 @@ def _measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Arr
     inputs = 3 * jax.random.normal(key, (H.shape[0], _INPUTS))
     nearest = jnp.argmin(jnp.sum((inputs[:, None] - M[:, :, None]) ** 2, axis=0), axis=0)
     differ = jnp.mean(jnp.argmax(W @ inputs + b[:, None], axis=0) != nearest)
-    return Collapse(W, b, nc2, nc3), differ
-
-
-def measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Array]:
-    """Least squares of the samples, the metrics, and the share of random inputs where argmax and nearest mean differ."""
-    return _measure_collapse(case, key)
+    return ({"W": W, "b": b}, {"nc2": nc2, "nc3": nc3}), differ
 
 
 def evidence_collapse(case: Features, predicted: Collapse, measured: tuple[Collapse, jax.Array]) -> list[Check]:
-    """Agreement, NC2 and NC3 in units of 1; where NC2 vanishes, no input may tell the two rules apart."""
-    found, differ = measured
-    checks = agreement(1e-9)(case, {"W": predicted.W, "b": predicted.b}, {"W": found.W, "b": found.b})
-    checks += agreement(1e-9, scale=1.0)(case, {"nc2": predicted.nc2, "nc3": predicted.nc3}, {"nc2": found.nc2, "nc3": found.nc3})
-    if float(predicted.nc2) < 1e-12:
+    """Agreement; where NC2 vanishes, no input may tell the two rules apart."""
+    (point, sizes), ((seen_point, seen_sizes), differ) = predicted, measured
+    checks = agreement(1e-9)(case, point, seen_point) + agreement(1e-9, scale=1.0)(case, sizes, seen_sizes)
+    if float(sizes["nc2"]) < 1e-12:
         checks.append(Check("agreement", "NC4", float(differ), 0.5 / _INPUTS))
     return checks
 
 
 def random_features(omega: np.ndarray, dim: int, rng: np.random.Generator, whitened: bool) -> Features:
     """Features of signal to noise omega, on Sigma_W = I or in general coordinates with a random global mean."""
-    X = renormalised_start(_CLASSES, _PER_CLASS, omega, dim, rng)
+    problem, X = renormalised_features(_CLASSES, _PER_CLASS, omega, dim, rng)
     if not whitened:
         X = rng.normal(size=(dim, dim)) @ X + rng.normal(size=(dim, 1))
-    return Features(Problem.balanced(_CLASSES, _PER_CLASS, dim, bias="free"), jnp.asarray(X))
+    return Features(problem, jnp.asarray(X))
 
 
 def cases_seen() -> dict[str, Features]:
@@ -161,9 +135,8 @@ def draw_seen(rng: np.random.Generator) -> Features:
 def cases_collapse() -> dict[str, Features]:
     """Equal and unequal singular values at both ends of the scale."""
     rng = np.random.default_rng(0)
-    sizes = {"equal 0.5": np.full(3, 0.5), "equal 20": np.full(3, 20.0), "nearly equal": np.array([3.003, 3.0, 2.997]),
-             "mixed": np.array([5.0, 1.0, 0.2])}  # fmt: skip
-    return {name: random_features(omega, 5, rng, True) for name, omega in sizes.items()}
+    sizes = {"equal 0.5": [0.5] * 3, "equal 20": [20.0] * 3, "nearly equal": [3.003, 3.0, 2.997], "mixed": [5.0, 1.0, 0.2]}
+    return {name: random_features(np.array(omega), 5, rng, True) for name, omega in sizes.items()}
 
 
 def draw_collapse(rng: np.random.Generator) -> Features:
@@ -171,27 +144,16 @@ def draw_collapse(rng: np.random.Generator) -> Features:
     return random_features(np.exp(rng.uniform(-2, 3, size=_CLASSES - 1)), 5, rng, True)
 
 
-def _is_narrow(case: Features) -> bool:
-    return len(case.H) < case.problem.classes
-
-
-_PLAIN = Assumption("equal one-hot classes, one layer of squared error, free bias, no ridges", lambda c: is_free_mse(c.problem))
-
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "loss-sees-signal-to-noise", "derived; signal-to-noise matrix of [han2022]",
-        predict_seen, measure_seen, cases_seen, draw_seen,
-        (
-            _PLAIN,
-            Assumption("d <= K - 1, or Sigma_W = I and global mean 0", lambda c: _is_narrow(c) or is_renormalised(c.problem, c.H)),
-        ),
-        evidence=agreement(1e-9),
+        predict_seen, direct_seen, cases_seen, draw_seen,
+        (FREE, Assumption("d <= K - 1, or " + RENORMALISED.text, lambda c: len(c.H) < c.problem.classes or RENORMALISED.test(c))),
         notes="For d >= K in general coordinates the loss still obeys its formula; NC1 with a pseudo-inverse does not.",
     ),
+    # other: nearest means and the classifier are compared at random inputs
     statements.other(
         "renormalised-neural-collapse", "derived; [han2022]",
-        predict_collapse, measure_collapse, cases_collapse, draw_collapse,
-        (_PLAIN, Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))),
-        evidence=evidence_collapse,
+        predict_collapse, measure_collapse, cases_collapse, draw_collapse, (FREE, RENORMALISED), evidence=evidence_collapse,
     ),
 )  # fmt: skip

@@ -19,9 +19,8 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.theory import statements
-from ufm.theory.central_path.cases import FeatureStart, is_balanced_mse, within_rows
-from ufm.theory.kit.integrate import central_path
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.central_path.cases import BALANCED, FeatureStart, features, frame, has_no_ridges, within_rows
+from ufm.theory.theorem import Assumption
 
 _CLASSES, _PER_CLASS = 3, 3
 
@@ -38,8 +37,6 @@ class Rotation(NamedTuple):
 def predict(case: FeatureStart) -> Rotation:
     """The central path without ridges conserves H H^T; where that is a multiple of I, the squared cosines between features and
     class indicators are logistic, and for d > K within-class variance never vanishes.
-
-    Logistic squared cosines, and the whole of H from them.
     """
     problem, H, ts = case
     n, N, d = problem.groups[0], problem.samples, H.shape[0]
@@ -58,34 +55,23 @@ def predict(case: FeatureStart) -> Rotation:
     return Rotation(p[:, : m.size], means[:, :, problem.labels] + D, within, gram)
 
 
-def measure(case: FeatureStart, key: jax.Array) -> Rotation:
-    """Integrate H' = -grad L(H) for all entries of H, and take singular values at every time."""
-    del key  # the start belongs to the case
-    return _flow(case)
-
-
-@jax.jit
-def _flow(case: FeatureStart) -> Rotation:
-    problem, start, ts = case
-    n, N = problem.groups[0], problem.samples
-    H = central_path(problem, start, ts)
-    means = jax.vmap(problem.group_sum)(H) / n
-    gram = H @ jnp.swapaxes(H, 1, 2)
-    spread = jnp.trace(gram[0]) / start.shape[0]
-    p = n * jnp.linalg.svd(means, compute_uv=False) ** 2 / spread
-    D = H - means[:, :, problem.labels]
-    return Rotation(p, H, jnp.sum(D**2, axis=(1, 2)) / N, gram)
+def observe(case: FeatureStart, H: jax.Array) -> Rotation:
+    """Squared cosines by singular values of the class means, H, Tr Sigma_W, and H H^T."""
+    problem, (d, N) = case.problem, H.shape
+    means = problem.group_sum(H) / problem.groups[0]
+    p = problem.groups[0] * jnp.linalg.svd(means, compute_uv=False) ** 2 * d / jnp.sum(H**2)
+    return Rotation(p, H, jnp.sum((H - means[:, problem.labels]) ** 2) / N, H @ H.T)
 
 
 def rotation_start(p: np.ndarray, dim: int, kappa: float, last: float, rng: np.random.Generator) -> FeatureStart:
     """Features of H H^T = kappa I with squared cosines p, min(d, K) of them, and times up to 2 n tau = `last` kappa."""
     K, n = _CLASSES, _PER_CLASS
     seen = len(p)
-    indicators = np.repeat(np.linalg.qr(rng.normal(size=(K, K)))[0], n, axis=1)[:seen] / np.sqrt(n)
+    indicators = np.repeat(frame(rng, K, K), n, axis=1)[:seen] / np.sqrt(n)
     rows = within_rows(rng, K, n, dim)
     Q = rows.copy()
     Q[:seen] = np.sqrt(p)[:, None] * indicators + np.sqrt(1 - p)[:, None] * rows[:seen]
-    H = np.sqrt(kappa) * np.linalg.qr(rng.normal(size=(dim, dim)))[0] @ Q
+    H = np.sqrt(kappa) * frame(rng, dim, dim) @ Q
     ts = jnp.linspace(0, last * kappa / (2 * n) * K * n, 7)
     return FeatureStart(Problem.balanced(K, n, dim), jnp.asarray(H), ts)
 
@@ -114,18 +100,14 @@ def _is_isotropic(case: FeatureStart) -> bool:
     return bool(np.max(np.abs(gram - spread * np.eye(len(gram)))) < 1e-12 * spread)
 
 
-def _has_no_ridges(problem: Problem) -> bool:
-    return float(problem.l2_H) == 0 and bool(np.all(np.asarray(problem.l2_W) == 0))
-
-
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "unregularised-central-path", "derived; central path of [han2022]; flow of [oja1982]",
-        predict, measure, cases, draw,
+        predict, observe, cases, draw,
         (
-            Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_balanced_mse(c.problem)),
-            Assumption("no ridges", lambda c: _has_no_ridges(c.problem)), Assumption("H H^T a multiple of I", _is_isotropic),
+            BALANCED, Assumption("no ridges", lambda c: has_no_ridges(c.problem)),
+            Assumption("H H^T a multiple of I", _is_isotropic),
         ),
-        evidence=agreement(1e-9),
+        path=features,
     ),
 )  # fmt: skip

@@ -9,34 +9,19 @@ For M >= 2 and l > 0 zero attracts: a mode that starts below the peak of g(u) = 
 scale u^{M+1} = s (M-1)/(2M), is learned if and only if g(u) > N l/scale there, and then ends at the larger root.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
-from ufm.theory.kit.integrate import downhill, gradient_flow
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.dynamics.spectral import EQUAL_RIDGES, draw_sizes, is_spectral, mode_matrix, plain_mse, ridged, spectral_point
+from ufm.theory.kit.integrate import downhill
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
-
-class DeepStart(NamedTuple):
-    """A problem of K weighted columns, a start of one singular value a mode in every factor, and the last time."""
-
-    problem: Problem
-    params: Params
-    last: jax.Array
-
-
-class Velocity(NamedTuple):
-    """params: -grad f of every factor. p: (K,) rates of the diagonal logits times sqrt(m)."""
-
-    params: Params
-    p: jax.Array
+_WIDTHS = {1: (5,), 2: (5, 4), 3: (5, 4, 3)}
 
 
 def singular_values(params: Params) -> jax.Array:
@@ -44,11 +29,11 @@ def singular_values(params: Params) -> jax.Array:
     return jnp.linalg.norm(params.H, axis=0)
 
 
-def predict(case: DeepStart) -> Velocity:
+def predict(case: Start) -> dict:
     """M + 1 factors of equal singular values u_k in shared frames keep that form under gradient flow: u' = (sqrt(n_k) - u^(M+1))
     u^M/N - l u.
 
-    W_j' = O_{j+1} diag(u') O_j^T, where O_{j+1} = W_j O_j / u.
+    W_j' = O_{j+1} diag(u') O_j^T, where O_{j+1} = W_j O_j / u; p' are rates of the diagonal logits times sqrt(m).
     """
     problem, params = case.problem, case.params
     M, N, scale, l2 = len(problem.widths), problem.samples, problem.scale, problem.l2_H
@@ -62,22 +47,20 @@ def predict(case: DeepStart) -> Velocity:
         frame = above
     p = scale * u ** (M + 1)
     p_rate = (M + 1) * p * (scale / N * (s - p) * (p / scale) ** ((M - 1) / (M + 1)) - l2)
-    return Velocity(Params(tuple(weights), H, None), p_rate)
+    return {"params": Params(tuple(weights), H, None), "p": p_rate}
 
 
 @jax.jit
-def measure(case: DeepStart, key: jax.Array) -> Velocity:
+def direct(case: Start) -> dict:
     """The gradient of the objective, and the derivative of the logits along it."""
-    del key  # the start belongs to the case
     v = downhill(case.problem)(case.params)
-    return Velocity(v, jnp.diagonal(jax.jvp(lambda p: mode_matrix(case.problem, p), (case.params,), (v,))[1]))
+    rates = jax.jvp(lambda p: mode_matrix(case.problem, p), (case.params,), (v,))[1]
+    return {"params": v, "p": jnp.diagonal(rates)}
 
 
-def predict_fate(case: DeepStart) -> jax.Array:
+def predict_fate(case: Start) -> jax.Array:
     """With M >= 2 layers and a ridge, a mode from below the peak of (sqrt(n) - u^(M+1)) u^(M-1) is learned if and only if this
     exceeds N l at the start; otherwise it decays to zero.
-
-    (K,) of p at infinite time: the larger root of g(u) = N l/scale for modes that escape, 0 for the others.
     """
     problem = case.problem
     M, scale = len(problem.widths), problem.scale
@@ -94,27 +77,15 @@ def predict_fate(case: DeepStart) -> jax.Array:
     return jax.vmap(end)(jnp.sqrt(problem.multiplicity), singular_values(case.params))
 
 
-@jax.jit
-def measure_fate(case: DeepStart, key: jax.Array) -> jax.Array:
-    """The diagonal logits where the flow of all entries is after a long time."""
-    del key  # the start belongs to the case
-    path = gradient_flow(case.problem, case.params, case.last * jnp.asarray([1e-3, 1e-2, 0.1, 1]))
-    return jnp.diagonal(mode_matrix(case.problem, jax.tree.map(lambda x: x[-1], path)))
-
-
-def deep_start(widths: tuple, u: np.ndarray, cost: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> DeepStart:
-    """Every factor of diagonal u, and N l/scale = cost; the last time is 25/l."""
-    N = sum(counts)
-    ridge = cost * scale / N
-    problem = Problem.imbalanced(counts, widths, l2_W=ridge, l2_H=ridge, scale=scale).collapsed()
+def deep_start(widths: tuple, u: np.ndarray, cost: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> Start:
+    """Every factor of diagonal u, N l/scale = cost, and times up to 25/l."""
+    problem = ridged(counts, widths, cost, scale)
     params = spectral_point(problem, np.tile(u, (len(widths) + 1, 1)), rng)
-    return DeepStart(problem, params, jnp.asarray(25 / ridge if cost > 0 else 0.0))
+    last = 25 / problem.l2_H if cost > 0 else 0.0
+    return Start(problem, params, last * jnp.asarray([1e-3, 1e-2, 0.1, 1]))
 
 
-_WIDTHS = {1: (5,), 2: (5, 4), 3: (5, 4, 3)}
-
-
-def cases() -> dict[str, DeepStart]:
+def cases() -> dict[str, Start]:
     """One to three layers, below and above the targets, without and with ridge."""
     rng = np.random.default_rng(0)
     return {
@@ -124,14 +95,13 @@ def cases() -> dict[str, DeepStart]:
     }
 
 
-def draw(rng: np.random.Generator) -> DeepStart:
+def draw(rng: np.random.Generator) -> Start:
     """Random depth, class sizes, singular values, ridge and scale."""
-    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
-    u, scale = np.exp(rng.uniform(-2, 1, size=3)), np.exp(rng.uniform(-0.7, 0.7))
-    return deep_start(_WIDTHS[int(rng.integers(1, 4))], u, rng.uniform(0, 4), rng, counts, scale)
+    u = np.exp(rng.uniform(-2, 1, size=3))
+    return deep_start(_WIDTHS[int(rng.integers(1, 4))], u, rng.uniform(0, 4), rng, *draw_sizes(rng))
 
 
-def _near_escape(widths: tuple, factors: tuple, cost: float, rng, counts=(25, 9, 4), scale=1.0) -> DeepStart:
+def _near_escape(widths: tuple, factors: tuple, cost: float, rng, counts=(25, 9, 4), scale=1.0) -> Start:
     """Starts at given multiples of the smaller root of g(u) = cost, or at the multiples themselves where there is none."""
     M, u = len(widths), []
     for n, factor in zip(counts, factors, strict=True):
@@ -143,7 +113,7 @@ def _near_escape(widths: tuple, factors: tuple, cost: float, rng, counts=(25, 9,
     return deep_start(widths, np.array(u), cost, rng, counts, scale)
 
 
-def fate_cases() -> dict[str, DeepStart]:
+def fate_cases() -> dict[str, Start]:
     """Either side of the escape threshold, above the peak, above the target, and classes that no start can save."""
     rng = np.random.default_rng(1)
     return {
@@ -155,7 +125,7 @@ def fate_cases() -> dict[str, DeepStart]:
     }
 
 
-def fate_draw(rng: np.random.Generator) -> DeepStart:
+def fate_draw(rng: np.random.Generator) -> Start:
     """Random class sizes, ridge and scale, 3% or more away from the threshold, above it for the larger classes."""
     counts = tuple(int(n) for n in np.sort(rng.choice(np.arange(3, 40), size=3, replace=False))[::-1])
     escaping = np.arange(3) < rng.integers(0, 4)
@@ -163,12 +133,12 @@ def fate_draw(rng: np.random.Generator) -> DeepStart:
     return _near_escape((5, 4), factors, rng.uniform(0.3, 0.9), rng, counts, np.exp(rng.uniform(-0.3, 0.3)))
 
 
-def _larger_escape(case: DeepStart) -> bool:
+def _larger_escape(case: Start) -> bool:
     fate = np.asarray(predict_fate(case))[np.argsort(-np.asarray(case.problem.multiplicity), kind="stable")]
     return bool(np.all(np.diff((fate > 0).astype(int)) <= 0))
 
 
-def is_deep_spectral(case: DeepStart) -> bool:
+def is_deep_spectral(case: Start) -> bool:
     """Whether every factor has the singular values of H, in shared frames."""
     u = np.sort(np.linalg.norm(np.asarray(case.params.H), axis=0))[::-1]
     values = [np.linalg.svd(np.asarray(W), compute_uv=False)[: u.size] for W in case.params.weights]
@@ -177,23 +147,21 @@ def is_deep_spectral(case: DeepStart) -> bool:
 
 SOURCE = "[saxe2014]; [arora2018]; "
 ASSUMES = (
-    Assumption("one-hot MSE without bias, one column a class", lambda c: plain_mse(c.problem)),
-    Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0)),
+    Assumption("one-hot MSE without bias, one column a class", lambda c: plain_mse(c.problem)), EQUAL_RIDGES,
     Assumption("one singular value a mode in every factor", is_deep_spectral),
-)
+)  # fmt: skip
 THEOREMS = (
-    statements.other(
-        "deep-mode-equation", SOURCE + "ridges and class sizes derived",
-        predict, measure, cases, draw, ASSUMES, evidence=agreement(1e-12),
+    statements.identity(
+        "deep-mode-equation", SOURCE + "ridges and class sizes derived", predict, direct, cases, draw, ASSUMES, tolerance=1e-12
     ),
-    statements.other(
+    statements.trajectory(
         "deep-mode-escape", "derived",
-        predict_fate, measure_fate, fate_cases, fate_draw,
+        predict_fate, lambda case, end: jnp.diagonal(mode_matrix(case.problem, end)), fate_cases, fate_draw,
         (
             *ASSUMES, Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),
             Assumption("no class that dies is larger than one that escapes", _larger_escape),
         ),
-        evidence=agreement(1e-9),
+        at_end=True,
         notes="Where a larger class dies beside a smaller one that escaped, the form is still invariant but unstable: any "
         "rounding grows until the larger class takes over the direction of the smaller one, which then dies.",
     ),

@@ -24,8 +24,10 @@ from ufm.problem import Problem
 from ufm.problem.params import Params, data_term, logits, objective
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.kit.integrate import downhill, gradient_flow
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.dynamics.spectral import EQUAL_RIDGES, any_point
+from ufm.theory.kit.integrate import downhill
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
 _K, _WIDTHS = 3, (4, 5, 3)
 
@@ -38,54 +40,35 @@ class Point(NamedTuple):
     step: jax.Array
 
 
-class Start(NamedTuple):
-    """A problem of equal ridges, any start, and times (T,)."""
-
-    problem: Problem
-    params: Params
-    ts: jax.Array
-
-
-def factors(params: Params) -> tuple[jax.Array, ...]:
-    """(H, W_1, ..., W_M)."""
-    return (params.H, *params.weights)
-
-
 def imbalances(params: Params) -> tuple[jax.Array, ...]:
     """(D_0, ..., D_{M-1}), D_j of shape (d_{j+1}, d_{j+1})."""
-    W = factors(params)
-    return tuple(above.T @ above - below @ below.T for below, above in zip(W[:-1], W[1:], strict=True))
+    below = (params.H, *params.weights[:-1])
+    return tuple(V.T @ V - W @ W.T for W, V in zip(below, params.weights, strict=True))
 
 
 def predict_rate(case: Point) -> tuple[jax.Array, ...]:
     """Along gradient flow the imbalance W_{j+1}^T W_{j+1} - W_j W_j^T changes through the penalty alone, whatever loss, depth, bias
     and start.
-
-    D_j' along the flow, from the ridges alone.
     """
-    problem, W = case.problem, factors(case.params)
-    ridges = problem.ridges
+    problem, W, ridges = case.problem, (case.params.H, *case.params.weights), case.problem.ridges
     rates = [2 * ridges[j] * W[j] @ W[j].T - 2 * ridges[j + 1] * W[j + 1].T @ W[j + 1] for j in range(len(case.params.weights))]
     pull = problem.beta * (case.params.H - proximity_features(problem)) @ case.params.H.T
     return (rates[0] + pull + pull.T, *rates[1:])
 
 
 @jax.jit
-def measure_rate(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
+def direct_rate(case: Point) -> tuple[jax.Array, ...]:
     """The derivative of D_j along the negative gradient of the objective."""
-    del key  # nothing is random: the point belongs to the case
     return jax.jvp(imbalances, (case.params,), (downhill(case.problem)(case.params),))[1]
 
 
 def predict_step(case: Point) -> tuple[jax.Array, ...]:
     """One step of gradient descent maps the imbalance exactly: for equal ridges to (1 - eta l)^2 D_j + eta^2 (G_{j+1}^T G_{j+1} -
     G_j G_j^T), at any step size.
-
-    D_j after one step, by the recursion above with gradients of the data term.
     """
     problem, params, eta = case
-    G = factors(jax.grad(lambda p: data_term(problem, logits(problem, p)))(params))
-    W, ridges = factors(params), problem.ridges
+    gradient = jax.grad(lambda p: data_term(problem, logits(problem, p)))(params)
+    G, W, ridges = (gradient.H, *gradient.weights), (params.H, *params.weights), problem.ridges
     after = []
     for j in range(len(params.weights)):
         X = G[j] @ W[j].T
@@ -96,9 +79,8 @@ def predict_step(case: Point) -> tuple[jax.Array, ...]:
 
 
 @jax.jit
-def measure_step(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
+def direct_step(case: Point) -> tuple[jax.Array, ...]:
     """D_j at the point one step down the gradient of the objective."""
-    del key  # nothing is random: the point belongs to the case
     gradient = jax.grad(lambda p: objective(case.problem, p))(case.params)
     return imbalances(jax.tree.map(lambda p, g: p - case.step * g, case.params, gradient))
 
@@ -106,31 +88,16 @@ def measure_step(case: Point, key: jax.Array) -> tuple[jax.Array, ...]:
 def predict_decay(case: Start) -> tuple[jax.Array, ...]:
     """Under equal ridges l the imbalance of neighbouring factors decays as exp(-2 l t) along gradient flow; without ridge it is
     conserved.
-
-    exp(-2 l t) D_j(0).
     """
     decay = jnp.exp(-2 * case.problem.l2_H * case.ts)
     return tuple(decay[:, None, None] * D[None] for D in imbalances(case.params))
-
-
-@jax.jit
-def measure_decay(case: Start, key: jax.Array) -> tuple[jax.Array, ...]:
-    """D_j along the integrated flow of all entries."""
-    del key  # the start belongs to the case
-    return jax.vmap(imbalances)(gradient_flow(case.problem, case.params, case.ts))
-
-
-def _random_params(problem: Problem, rng: np.random.Generator, size: float) -> Params:
-    shapes = [(_WIDTHS[0], problem.columns), *((b, a) for a, b in zip(_WIDTHS, (*_WIDTHS[1:], _K), strict=True))]
-    H, *weights = (jnp.asarray(size * rng.normal(size=shape)) for shape in shapes)
-    return Params(tuple(weights), H, jnp.asarray(rng.normal(size=_K)))
 
 
 def _point(loss: str, ridges: tuple, rng: np.random.Generator, step: float, beta: float, scale=1.3) -> Point:
     H0 = jnp.asarray(rng.normal(size=(_WIDTHS[0], 2 * _K)))
     choices = {"l2_H": ridges[0], "l2_W": np.array(ridges[1:]), "l2_b": 0.2, "bias": "ridge", "scale": scale}
     problem = Problem.balanced(_K, 2, _WIDTHS, loss=loss, beta=beta, H0=H0, **choices)
-    return Point(problem, _random_params(problem, rng, 0.8), jnp.asarray(step))
+    return Point(problem, any_point(problem, rng, 0.8), jnp.asarray(step))
 
 
 _RIDGES = {"no ridge": (0.0,) * 4, "equal ridges": (0.1,) * 4, "unequal ridges": (0.5, 0.1, 0.02, 0.3)}
@@ -162,7 +129,7 @@ def draw_step(rng: np.random.Generator) -> Point:
 
 def _start(ridge: float, rng: np.random.Generator, counts=(2, 1, 3)) -> Start:
     problem = Problem.imbalanced(counts, _WIDTHS, loss="ce", l2_H=ridge, l2_W=ridge, bias="free").collapsed()
-    return Start(problem, _random_params(problem, rng, 0.7), jnp.linspace(0, 6, 3))
+    return Start(problem, any_point(problem, rng, 0.7), jnp.linspace(0, 6, 3))
 
 
 def decay_cases() -> dict[str, Start]:
@@ -173,8 +140,7 @@ def decay_cases() -> dict[str, Start]:
 
 def draw_decay(rng: np.random.Generator) -> Start:
     """A random start, ridge and class sizes."""
-    counts = tuple(int(n) for n in rng.integers(1, 9, size=_K))
-    return _start(rng.uniform(0, 0.4), rng, counts)
+    return _start(rng.uniform(0, 0.4), rng, tuple(int(n) for n in rng.integers(1, 9, size=_K)))
 
 
 _SOURCE = "[arora2018]; [du2018]; "
@@ -183,18 +149,15 @@ _FREE = Assumption(
 )
 _UNTIED = Assumption("no proximity term", lambda c: bool(c.problem.beta == 0))
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "imbalance-rate", _SOURCE + "unequal ridges and proximity derived",
-        predict_rate, measure_rate, rate_cases, draw_rate, (_FREE,), evidence=agreement(1e-11),
+        predict_rate, direct_rate, rate_cases, draw_rate, (_FREE,), tolerance=1e-11,
     ),
-    statements.other(
+    statements.trajectory(
         "imbalance-decay", _SOURCE + "ridges derived",
-        predict_decay, measure_decay, decay_cases, draw_decay,
-        (_FREE, _UNTIED, Assumption("equal ridges", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0))),
-        evidence=agreement(1e-9),
+        predict_decay, lambda case, point: imbalances(point), decay_cases, draw_decay, (_FREE, _UNTIED, EQUAL_RIDGES),
     ),
-    statements.other(
-        "imbalance-descent", "derived",
-        predict_step, measure_step, step_cases, draw_step, (_FREE, _UNTIED), evidence=agreement(1e-12),
+    statements.identity(
+        "imbalance-descent", "derived", predict_step, direct_step, step_cases, draw_step, (_FREE, _UNTIED), tolerance=1e-12
     ),
 )  # fmt: skip

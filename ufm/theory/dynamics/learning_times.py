@@ -1,83 +1,104 @@
-"""When each class is learned: logarithm of its gain over its rate, the larger class first (Saxe et al. 2014).
+"""When each class is learned: logarithm of its gain over its rate for two factors, a power of the start for deeper ones.
 
 In the logistic modes of `two_factor`, with targets q_k = sqrt(n_k) - N l/scale > 0, p_k reaches the part f of q_k at
 
     t_k(f) = N ln[(q_k/p0 - 1) f/(1 - f)] / (2 scale q_k)
 
 From equal starts p0 < q/5 half-learning comes in order of class size; small starts leave the delays
-(N/(2 scale)) ln(1/p0) (1/q_i - 1/q_j) between classes.
+(N/(2 scale)) ln(1/p0) (1/q_i - 1/q_j) between classes (Saxe et al. 2014).
+
+In the modes of `deep_modes` without ridge, u' = (scale/N)(s - scale u^{M+1}) u^M takes from u_a to u_b the time F(u_b) - F(u_a),
+in the units N = scale = 1
+
+    F(u) = u^{1-M}/((1-M) s) 2F1(1, c; 1 + c; u^{M+1}/s),    c = (1 - M)/(M + 1)    for M >= 2
+    F(u) = (ln u - ln(s - u^2)/2)/s                                                 for M = 1
+
+that is N u0^(1-M)/((M-1) s) from small u0, where M = 1 has ln(1/u0)/s.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax.scipy.special import digamma
 
 from ufm.problem import Problem
-from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.dynamics.spectral import is_balanced_spectral, mode_matrix, plain_mse, spectral_point
-from ufm.theory.kit.integrate import arrival_times, downhill
+from ufm.theory.dynamics.deep_modes import ASSUMES, SOURCE, deep_start, singular_values
+from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, Climb, climb, draw_sizes, ridged, spectral_point
 from ufm.theory.theorem import Assumption, Check, agreement, below
 
-
-class LearningStart(NamedTuple):
-    """A problem of K weighted columns, a balanced spectral start below all targets, and parts (T,) of the target."""
-
-    problem: Problem
-    params: Params
-    parts: jax.Array
+_TERMS = 60
+_PARTS = np.array([0.25, 0.5, 0.9, 0.99])
+_DEEP_PARTS = np.array([0.3, 0.6, 0.99])
+_WIDTHS = {2: (4, 3), 3: (4, 4, 3)}
 
 
-def _targets(problem: Problem) -> jax.Array:
+def targets(problem: Problem) -> jax.Array:
+    """q_k of two factors."""
     return jnp.sqrt(problem.multiplicity) - problem.samples * problem.l2_H / problem.scale
 
 
-def predict(case: LearningStart) -> jax.Array:
+def predict(case: Climb) -> jax.Array:
     """From an equal, small, balanced spectral start class k is half learned at N ln(q_k/p0 - 1)/(2 q_k), q_k = sqrt(n_k) - N l:
     larger classes first.
-
-    t_k(f), (K, T), in units of the gradient flow.
     """
-    problem, f = case.problem, case.parts
-    q = _targets(problem)
+    problem, q = case.problem, targets(case.problem)
     p0 = problem.scale * jnp.sum(case.params.H**2, axis=0)
-    gain = jnp.log(q / p0 - 1)[:, None] + jnp.log(f / (1 - f))[None, :]
+    f = case.levels / q[:, None]
+    gain = jnp.log(q / p0 - 1)[:, None] + jnp.log(f / (1 - f))
     return gain * (problem.samples / (2 * problem.scale * q))[:, None]
 
 
-@jax.jit
-def measure(case: LearningStart, key: jax.Array) -> jax.Array:
-    """Integrate the flow of all entries until each diagonal logit reaches the parts of its target."""
-    del key  # the start belongs to the case
-    problem = case.problem
-
-    def times(k: jax.Array) -> jax.Array:
-        levels = case.parts * _targets(problem)[k]
-        return arrival_times(downhill(problem), lambda p: mode_matrix(problem, p)[k, k], case.params, levels)
-
-    return lax.map(times, jnp.arange(problem.classes))
-
-
-def evidence(case: LearningStart, predicted: Any, measured: Any) -> list[Check]:
+def evidence(case: Climb, predicted: Any, measured: Any) -> list[Check]:
     """Agreement of all times; larger classes are half learned before smaller ones."""
     order = np.argsort(-np.asarray(case.problem.multiplicity), kind="stable")
-    half = np.asarray(measured)[order, int(np.argmin(np.abs(np.asarray(case.parts) - 0.5)))]
+    half = np.asarray(measured)[order, list(_PARTS).index(0.5)]
     late = float(np.max(half[:-1] - half[1:])) / float(np.max(half))
     return [*agreement(1e-9)(case, predicted, measured), below("agreement", "larger classes first", late, 1e-9)]
 
 
-def _case(cutoff: float, size: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> LearningStart:
-    N = sum(counts)
-    ridge = cutoff * scale / N
-    problem = Problem.imbalanced(counts, 5, l2_W=ridge, l2_H=ridge, scale=scale).collapsed()
+def hypergeometric(c: float, x: jax.Array) -> jax.Array:
+    """2F1(1, c; 1 + c; x) for 0 <= x < 1 and -1 < c < 0, by its series around 0 below x = 1/2 and around 1 above.
+
+    sum_k c x^k/(c + k)    and    c sum_k (c)_k/k! [psi(k + 1) - psi(c + k) - ln(1 - x)] (1 - x)^k
+    """
+    k = np.arange(_TERMS)
+    rising = np.cumprod(np.r_[1.0, (c + k[:-1]) / k[1:]])
+    low, high = jnp.minimum(x, 0.5)[..., None], jnp.maximum(x, 0.5)[..., None]
+    order = k.reshape((1,) * x.ndim + (-1,))
+    below = jnp.sum(c / (c + order) * low**order, axis=-1)
+    psi = digamma(jnp.asarray(order + 1.0)) - digamma(jnp.asarray(order + c))
+    above = c * jnp.sum(rising.reshape(order.shape) * (psi - jnp.log1p(-high)) * (1 - high) ** order, axis=-1)
+    return jnp.where(x <= 0.5, below, above)
+
+
+def clock(u: jax.Array, s: jax.Array, M: int) -> jax.Array:
+    """F(u) above, for 0 < u^{M+1} < s."""
+    if M == 1:
+        return (jnp.log(u) - jnp.log(s - u**2) / 2) / s
+    return u ** (1 - M) / ((1 - M) * s) * hypergeometric((1 - M) / (M + 1), u ** (M + 1) / s)
+
+
+def predict_deep(case: Climb) -> jax.Array:
+    """Without ridge, M + 1 factors of singular value u need the time F(u_b) - F(u_a) from u_a to u_b, F explicit in the
+    hypergeometric function; from small starts it grows as u_a^(1-M).
+    """
+    problem = case.problem
+    M, s = len(problem.widths), (jnp.sqrt(problem.multiplicity) / problem.scale)[:, None]
+    end = (case.levels / problem.scale) ** (1 / (M + 1))
+    elapsed = clock(end, s, M) - clock(singular_values(case.params)[:, None], s, M)
+    return elapsed * problem.samples / problem.scale**2
+
+
+def _case(cutoff: float, size: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> Climb:
+    problem = ridged(counts, 5, cutoff, scale)
     params = spectral_point(problem, np.full((2, 3), np.sqrt(size / scale)), rng)
-    return LearningStart(problem, params, jnp.asarray([0.25, 0.5, 0.9, 0.99]))
+    return Climb(problem, params, targets(problem)[:, None] * _PARTS[None, :])
 
 
-def cases() -> dict[str, LearningStart]:
+def cases() -> dict[str, Climb]:
     """Without and with ridge, a class just above its threshold, two equal classes, a start of 1e-8."""
     rng = np.random.default_rng(0)
     return {
@@ -89,27 +110,60 @@ def cases() -> dict[str, LearningStart]:
     }
 
 
-def draw(rng: np.random.Generator) -> LearningStart:
+def draw(rng: np.random.Generator) -> Climb:
     """Random class sizes, ridge, scale and start."""
-    counts = tuple(int(n) for n in rng.integers(3, 40, size=3))
-    return _case(rng.uniform(0, 1.5), np.exp(rng.uniform(-9, -4)), rng, counts, np.exp(rng.uniform(-0.7, 0.7)))
+    return _case(rng.uniform(0, 1.5), np.exp(rng.uniform(-9, -4)), rng, *draw_sizes(rng, least=3))
 
 
-def _starts_low(case: LearningStart) -> bool:
+def _deep_case(M: int, u: list[float], rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> Climb:
+    problem, params, _ = deep_start(_WIDTHS[M], np.array(u), 0.0, rng, counts, scale)
+    return Climb(problem, params, jnp.sqrt(problem.multiplicity)[:, None] * _DEEP_PARTS[None, :])
+
+
+def deep_cases() -> dict[str, Climb]:
+    """Two and three layers, starts down to u = 0.03."""
+    rng = np.random.default_rng(0)
+    return {
+        "M=2": _deep_case(2, [0.3, 0.5, 0.4], rng),
+        "M=2, small start": _deep_case(2, [0.03] * 3, rng),
+        "M=2, scale 2": _deep_case(2, [0.3] * 3, rng, scale=2.0),
+        "M=3": _deep_case(3, [0.3, 0.5, 0.4], rng),
+    }
+
+
+def draw_deep(rng: np.random.Generator) -> Climb:
+    """Random depth, class sizes, starts and scale."""
+    return _deep_case(int(rng.integers(2, 4)), list(rng.uniform(0.2, 0.6, size=3)), rng, *draw_sizes(rng, least=3))
+
+
+def _starts_low(case: Climb) -> bool:
     p0 = float(case.problem.scale) * np.sum(np.asarray(case.params.H) ** 2, axis=0)
-    return bool(np.ptp(p0) <= 1e-12 * np.max(p0) and np.all(5 * p0 < np.asarray(_targets(case.problem))))
+    return bool(np.ptp(p0) <= 1e-12 * np.max(p0) and np.all(5 * p0 < np.asarray(targets(case.problem))))
 
 
+def _starts_below(case: Climb) -> bool:
+    p0 = float(case.problem.scale) * np.asarray(singular_values(case.params)) ** (len(case.problem.widths) + 1)
+    return bool(np.all(p0 <= _DEEP_PARTS[0] * np.sqrt(np.asarray(case.problem.multiplicity))))
+
+
+# other: times at which levels are reached, not what is seen at times
 THEOREMS = (
     statements.other(
         "two-factor-learning-times", "[saxe2014]; ridges and class sizes derived",
-        predict, measure, cases, draw,
+        predict, climb, cases, draw,
         (
-            Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
-            Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
+            *BALANCED_SPECTRAL,
             Assumption("a spectral start, equal for all classes, below a fifth of every target", _starts_low),
-            Assumption("a balanced spectral start", lambda c: is_balanced_spectral(c.params)),
         ),
         evidence=evidence,
+    ),
+    statements.other(
+        "deep-mode-times", SOURCE + "closed form derived",
+        predict_deep, climb, deep_cases, draw_deep,
+        (
+            *ASSUMES, Assumption("no ridge", lambda c: bool(np.all(np.asarray(c.problem.ridges) == 0))),
+            Assumption("a start below 30% of every target", _starts_below),
+        ),
+        evidence=agreement(1e-9),
     ),
 )  # fmt: skip

@@ -1,12 +1,19 @@
-"""The invariant set of Mixon, Parshall, Pi 2020 under squared error with bias: the whole trajectory.
+"""The flow of Mixon, Parshall, Pi 2020 under squared error with bias: all of it on an invariant set, and how it leaves the origin.
 
 Balanced classes, equal ridges l on W and H, bias ridge l_b. On H = W^T (one column a class), 1^T W = 0, b in span(1),
 which gradient flow never leaves, with G0 = W(0) W(0)^T, r = 2 (scale sqrt(n)/N - l) and phi = (e^{rt} - 1)/r,
 
-    W(t) = [e^{rt} (I + (2 scale^2/N) phi G0)^{-1}]^{1/2} W(0)
+    W(t) = [e^{rt} (I + (2 scale^2/N) phi G0)^{-1}]^{1/2} W(0),    the singular values logistic modes of `two_factor`
     b(t) = b_end + (b(0) - b_end) e^{-(1 + l_b) t},    b_end = 1/(K (1 + l_b))
 
     scale^2 W W^T -> (scale sqrt(n) - N l)_+ times the projector on range W(0): an ETF from rank K - 1, a saddle below it.
+
+For any targets, class sizes and ridges the flow at W = 0, H = 0 and the best bias b* = (Y m)/(N (1 + l_b)) has the eigenvalues
+
+    -(l_W + l_H)/2 +- sqrt((l_W - l_H)^2/4 + scale^2 s_i^2/N^2)  d times each,    -l_H  d (C - K) times,    -(1 + l_b)
+
+with s_i the K singular values of (Y - b* a^T) diag(sqrt m), C >= K. The origin is stable iff scale^2 s_1^2 <= N^2 l_W l_H; a
+tiny start leaves it as exp((scale s_1/N - l) t) for equal ridges.
 """
 
 from typing import NamedTuple
@@ -14,12 +21,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
+from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem, is_balanced
-from ufm.problem.params import Params
+from ufm.problem.params import Params, objective
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
-from ufm.theory.dynamics.spectral import one_layer_mse
+from ufm.theory.dynamics.spectral import EQUAL_RIDGES, draw_sizes, one_layer_mse
+from ufm.theory.dynamics.two_factor import logistic
+from ufm.theory.statements.spectra import Spectrum
 from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Assumption
 
@@ -40,14 +51,9 @@ def predict(case: Start) -> Trajectory:
     """
     problem, ts = case.problem, case.ts
     N, scale, l2 = problem.samples, problem.scale, problem.l2_H
-    r = 2 * (scale * jnp.sqrt(problem.multiplicity[0]) / N - l2)
-    x = jnp.abs(r) * ts
-    mean_decay = jnp.where(x > 0, -jnp.expm1(-x) / jnp.where(x > 0, x, 1), 1)
     U, sigma, Vt = jnp.linalg.svd(case.params.weights[0], full_matrices=False)
-    # numerator and denominator over e^{rt} where that grows
-    growth, rest = jnp.where(r > 0, 1, jnp.exp(-x)), jnp.where(r > 0, jnp.exp(-x), 1)
-    gram = 2 * scale**2 / N * (sigma**2)[None, :] * (ts * mean_decay)[:, None]
-    values = sigma[None, :] * jnp.sqrt(growth[:, None] / (rest[:, None] + gram))
+    target = jnp.full_like(sigma, jnp.sqrt(problem.multiplicity[0]) - N * l2 / scale)
+    values = jnp.sqrt(logistic(scale * sigma**2, target, 2 * scale / N, ts) / scale)
     W = jnp.einsum("ki,ti,id->tkd", U, values, Vt)
     end = 1 / (problem.classes * (1 + problem.l2_b))
     b = end + (bias_of(case.params) - end)[None, :] * jnp.exp(-(1 + problem.l2_b) * ts)[:, None]
@@ -71,9 +77,37 @@ def predict_end(case: Start) -> jax.Array:
     return jnp.maximum(size, 0) * U @ U.T
 
 
-def observe_end(case: Start, point: Params) -> jax.Array:
-    """scale^2 W W^T where the flow is at the last time."""
-    return case.problem.scale**2 * point.weights[0] @ point.weights[0].T
+def predict_origin(problem: Problem) -> Spectrum:
+    """The flow at W = 0, H = 0 under squared error has eigenvalues -(l_W + l_H)/2 +- sqrt((l_W - l_H)^2/4 + s_i^2/N^2), s_i those
+    of the centred targets: collapse grows out of it if and only if s_1^2 > N^2 l_W l_H.
+    """
+    d, K, C = problem.widths[0], problem.classes, problem.columns
+    l_W, l_H, Y = problem.l2_W[0], problem.l2_H, problem.targets
+    lone, count = [-l_H], [d * (C - K)]
+    if problem.bias != "none":
+        b = Y @ problem.multiplicity / (problem.samples * (1 + problem.l2_b))
+        Y = Y - b[:, None] * problem.intercept[None, :]
+        lone, count = [-l_H, -(1 + problem.l2_b)], [d * (C - K), K]
+    s = jnp.linalg.svd(Y * jnp.sqrt(problem.multiplicity)[None, :], compute_uv=False)
+    split = jnp.sqrt((l_W - l_H) ** 2 / 4 + (problem.scale * s / problem.samples) ** 2)
+    pairs = jnp.concatenate([split, -split]) - (l_W + l_H) / 2
+    return Spectrum(jnp.concatenate([pairs, jnp.stack(lone)]), jnp.asarray([d] * 2 * K + count))
+
+
+@jax.jit
+def velocity_gradient(problem: Problem) -> jax.Array:
+    """Minus the Hessian of the objective over all entries at W = 0, H = 0 and the bias that a Newton step finds from there."""
+    (d,), K, C = problem.widths, problem.classes, problem.columns
+    origin = Params((jnp.zeros((K, d)),), jnp.zeros((d, C)), None if problem.bias == "none" else jnp.zeros(K))
+    flat, unravel = ravel_pytree(origin)
+
+    def value(x: jax.Array) -> jax.Array:
+        return objective(problem, unravel(x))
+
+    # where W and H vanish so do their gradients, and the value is quadratic in the bias, which is last
+    if problem.bias != "none":
+        flat = flat.at[-K:].add(-jnp.linalg.solve(jax.hessian(value)(flat)[-K:, -K:], jax.grad(value)(flat)[-K:]))
+    return -jax.hessian(value)(flat)
 
 
 def _case(cutoff, n, rng, *, size=0.3, b0=0.1, l2_b=0.0, rank=3, scale=1.0, last=2.0) -> Start:
@@ -119,6 +153,29 @@ def draw(rng: np.random.Generator) -> Start:
     return _case(rng.uniform(0, 4), int(rng.integers(1, 12)), rng, size=size, b0=rng.normal(), scale=scale)
 
 
+def _origin(counts: tuple, bias: str, l2_W: float, l2_H: float, l2_b=0.0, scale=1.0) -> Problem:
+    choices = {"bias": bias, "l2_W": l2_W, "l2_H": l2_H, "l2_b": l2_b, "scale": scale}
+    return split_columns(Problem.imbalanced(counts, 2, **choices))
+
+
+def origin_cases() -> dict[str, Problem]:
+    """Without and with bias, balanced and not, no, equal and unequal ridges; stable, critical and unstable origins."""
+    return {
+        "balanced, free bias, no ridge": _origin((3, 3, 3), "free", 0.0, 0.0),
+        "imbalanced, free bias, equal ridges": _origin((5, 2, 1), "free", 0.05, 0.05),
+        "imbalanced, ridge bias, scale 2": _origin((5, 2, 1), "ridge", 0.05, 0.2, 0.3, 2.0),
+        "imbalanced, no bias, unequal ridges": _origin((9, 4, 1), "none", 0.5, 0.01),
+        "no bias, critical": _origin((9, 4, 1), "none", 3 / 14, 3 / 14),
+        "no bias, stable": _origin((9, 4, 1), "none", 0.5, 0.3),
+    }
+
+
+def draw_origin(rng: np.random.Generator) -> Problem:
+    """Random class sizes, ridges and scale."""
+    (counts, scale), (l2_W, l2_H) = draw_sizes(rng, most=30), np.exp(rng.uniform(-5, 0, size=2))
+    return _origin(counts, str(rng.choice(["none", "free"])), l2_W, l2_H, scale=scale)
+
+
 def _is_on_set(case: Start) -> bool:
     W, H, b = (np.asarray(x) for x in (case.params.weights[0], case.params.H, case.params.b))
     centred = np.max(np.abs(W.sum(0))) <= 1e-12 * np.max(np.abs(W))
@@ -129,15 +186,21 @@ _SOURCE = "[mixon2020]; "
 _ASSUMES = (
     Assumption("one layer of squared error with bias", lambda c: one_layer_mse(c.problem) and c.problem.bias != "none"),
     Assumption("equal classes of one column", lambda c: is_balanced(c.problem.design) and set(c.problem.groups) == {1}),
-    Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-    Assumption("H = W^T, 1^T W = 0, b in span(1)", _is_on_set),
-)
+    EQUAL_RIDGES, Assumption("H = W^T, 1^T W = 0, b in span(1)", _is_on_set),
+)  # fmt: skip
 THEOREMS = (
     statements.trajectory(
         "mixon-invariant-set", _SOURCE + "closed form, ridges and bias derived",
         predict, observe, cases, draw, _ASSUMES, leaves={"away": 1e-10},
     ),
     statements.trajectory(
-        "mixon-collapse", _SOURCE + "ridges derived", predict_end, observe_end, end_cases, assumes=_ASSUMES, at_end=True
+        "mixon-collapse", _SOURCE + "ridges derived",
+        predict_end, lambda case, end: case.problem.scale**2 * end.weights[0] @ end.weights[0].T, end_cases,
+        assumes=_ASSUMES, at_end=True,
+    ),
+    statements.spectrum(
+        "mse-origin-spectrum", _SOURCE + "any class sizes and ridges derived",
+        predict_origin, origin_cases, draw_origin, (Assumption("one layer of squared error", one_layer_mse),),
+        matrix=velocity_gradient,
     ),
 )  # fmt: skip

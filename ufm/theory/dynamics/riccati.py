@@ -20,20 +20,12 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.dynamics.spectral import one_layer_mse
-from ufm.theory.kit.integrate import gradient_flow
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.dynamics.spectral import EQUAL_RIDGES, draw_sizes, one_layer_mse
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
 _K, _DIM = 3, 3
 _RESIDUALS = 2
-
-
-class BalancedStart(NamedTuple):
-    """A squared-error problem, a start of W^T W - H H^T = delta I, and times (T,)."""
-
-    problem: Problem
-    params: Params
-    ts: jax.Array
 
 
 class Gram(NamedTuple):
@@ -53,11 +45,9 @@ def _sqrt_growth(a: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.exp(a * t) * shrink, 1 / shrink
 
 
-def predict(case: BalancedStart) -> Gram:
+def predict(case: Start) -> Gram:
     """From any start with W^T W - H H^T = 0 (delta I without ridge), gradient flow of two factors under squared error is a matrix
     Riccati equation with an explicit solution: any rank, targets, class sizes, residuals.
-
-    G(t) by the eigenvectors of A and one singular value decomposition a time.
     """
     problem, params = case.problem, case.params
     K, n = problem.classes, problem.samples / problem.scale
@@ -80,11 +70,9 @@ def predict(case: BalancedStart) -> Gram:
     return Gram(G[:, :K, :K], G[:, :K, K:], G[:, K:, K:])
 
 
-def predict_limit(case: BalancedStart) -> jax.Array:
+def predict_limit(case: Start) -> jax.Array:
     """From a generic balanced start the flow of two factors ends at soft thresholding: the singular values of W H are (s_i - N
     l)_+, in the singular directions of the targets.
-
-    (K, C) of W H at infinite time: D with singular values (s_i - N l/scale)_+, the d largest, over scale.
     """
     problem = case.problem
     U, s, Vt = jnp.linalg.svd(problem.targets * jnp.sqrt(problem.multiplicity)[None, :], full_matrices=False)
@@ -92,19 +80,10 @@ def predict_limit(case: BalancedStart) -> jax.Array:
     return U @ (jnp.maximum(kept, 0)[:, None] * Vt) / problem.scale
 
 
-@jax.jit
-def measure(case: BalancedStart, key: jax.Array) -> Gram:
-    """Integrate the gradient flow of all entries of W and H."""
-    del key  # the start belongs to the case
-    path = gradient_flow(case.problem, case.params, case.ts)
-    W, H = path.weights[0], path.H
-    Wt, Ht = jnp.swapaxes(W, 1, 2), jnp.swapaxes(H, 1, 2)
-    return Gram(W @ Wt, W @ H, Ht @ H)
-
-
-def measure_limit(case: BalancedStart, key: jax.Array) -> jax.Array:
-    """W H at the last time of the integrated flow."""
-    return measure(case, key).WH[-1]
+def observe(case: Start, point: Params) -> Gram:
+    """The Gram matrices of the factors."""
+    (W,), H, _ = point
+    return Gram(W @ W.T, W @ H, H.T @ H)
 
 
 def balanced_start(problem: Problem, delta: float, size: float, rng: np.random.Generator, rank: int | None = None) -> Params:
@@ -125,58 +104,55 @@ def balanced_start(problem: Problem, delta: float, size: float, rng: np.random.G
     return Params((jnp.asarray(W, problem.dtype),), jnp.asarray(H, problem.dtype), None)
 
 
-def _problem(l2: float, counts=(9, 4, 1), scale=1.0, targets: np.ndarray | None = None) -> Problem:
-    """K class means of multiplicity n_k, and residual columns of target zero."""
-    zero = np.zeros((_K, _RESIDUALS))
-    targets = np.concatenate([np.eye(_K), zero], axis=1) if targets is None else targets
-    columns = {"multiplicity": np.r_[np.asarray(counts, float), np.ones(_RESIDUALS)], "samples": float(sum(counts))}
-    intercept, groups = np.r_[np.ones(_K), np.zeros(_RESIDUALS)], (1,) * (_K + _RESIDUALS)
-    return Problem.from_targets(targets, _DIM, l2_W=l2, l2_H=l2, scale=scale, intercept=intercept, groups=groups, **columns)
+def _case(
+    cutoff: float, rng: np.random.Generator, delta=0.0, size=0.5, last=2.0, rank=None, counts=(9, 4, 1), scale=1.0, targets=None
+) -> Start:
+    """K class means of multiplicity n_k and residual columns of target zero, or any targets; l = cutoff/N."""
+    N, residuals = float(sum(counts)), np.ones(_RESIDUALS)
+    targets = np.concatenate([np.eye(_K), np.zeros((_K, _RESIDUALS))], axis=1) if targets is None else targets
+    choices = {"l2_W": cutoff / N, "l2_H": cutoff / N, "scale": scale, "samples": N, "groups": (1,) * (_K + _RESIDUALS)}
+    columns = {"multiplicity": np.r_[np.asarray(counts, float), residuals], "intercept": np.r_[np.ones(_K), 0 * residuals]}
+    problem = Problem.from_targets(targets, _DIM, **choices, **columns)
+    return Start(problem, balanced_start(problem, delta, size, rng, rank), jnp.linspace(0, last * N / scale, 4))
 
 
-def _case(problem: Problem, delta: float, size: float, rng, last: float, rank: int | None = None) -> BalancedStart:
-    ts = jnp.linspace(0, last * float(problem.samples / problem.scale), 4)
-    return BalancedStart(problem, balanced_start(problem, delta, size, rng, rank), ts)
-
-
-def cases() -> dict[str, BalancedStart]:
+def cases() -> dict[str, Start]:
     """No ridge, alive and dead classes, a critical one, either sign of delta, low rank, any targets, late times."""
     rng = np.random.default_rng(0)
     soft = rng.normal(size=(_K, _K + _RESIDUALS))
     return {
-        "no ridge": _case(_problem(0.0), 0, 0.3, rng, 2),
-        "two alive, one dead": _case(_problem(1.5 / 14), 0, 0.5, rng, 2),
-        "one critical": _case(_problem(2.0 / 14), 0, 0.5, rng, 2),
-        "delta = 0.7": _case(_problem(0.0), 0.7, 0.5, rng, 2),
-        "delta = -0.7": _case(_problem(0.0), -0.7, 0.5, rng, 2),
-        "rank one": _case(_problem(0.5 / 14), 0, 0.5, rng, 2, rank=1),
-        "any targets, scale 2": _case(_problem(0.1 / 14, scale=2.0, targets=soft), 0, 0.5, rng, 1),
-        "late": _case(_problem(0.5 / 14), 0, 0.5, rng, 60),
+        "no ridge": _case(0.0, rng, size=0.3),
+        "two alive, one dead": _case(1.5, rng),
+        "one critical": _case(2.0, rng),
+        "delta = 0.7": _case(0.0, rng, delta=0.7),
+        "delta = -0.7": _case(0.0, rng, delta=-0.7),
+        "rank one": _case(0.5, rng, rank=1),
+        "any targets, scale 2": _case(0.1, rng, last=1, scale=2.0, targets=soft),
+        "late": _case(0.5, rng, last=60),
     }
 
 
-def limit_cases() -> dict[str, BalancedStart]:
+def limit_cases() -> dict[str, Start]:
     """No ridge, and alive with dead classes, after long."""
     rng = np.random.default_rng(1)
     soft = rng.normal(size=(_K, _K + _RESIDUALS))
     return {
-        "no ridge": _case(_problem(0.0), 0, 0.5, rng, 40),
-        "two alive, one dead": _case(_problem(1.5 / 14), 0, 0.5, rng, 40),
-        "all dead": _case(_problem(4.0 / 14), 0, 0.5, rng, 40),
-        "any targets, scale 2": _case(_problem(0.2 / 14, scale=2.0, targets=soft), 0, 0.5, rng, 60),
+        "no ridge": _case(0.0, rng, last=40),
+        "two alive, one dead": _case(1.5, rng, last=40),
+        "all dead": _case(4.0, rng, last=40),
+        "any targets, scale 2": _case(0.2, rng, last=60, scale=2.0, targets=soft),
     }
 
 
-def draw(rng: np.random.Generator) -> BalancedStart:
+def draw(rng: np.random.Generator) -> Start:
     """Random targets or class sizes, ridge or delta, scale and start."""
-    counts, scale = rng.integers(1, 30, size=_K), np.exp(rng.uniform(-0.7, 0.7))
+    counts, scale = draw_sizes(rng)
     targets = rng.normal(size=(_K, _K + _RESIDUALS)) if rng.random() < 0.5 else None
-    ridged = rng.random() < 0.5
-    problem = _problem(rng.uniform(0, 3) / sum(counts) if ridged else 0.0, counts, scale, targets)
-    return _case(problem, 0 if ridged else rng.normal(), np.exp(rng.uniform(-2, 0.5)), rng, 1)
+    cutoff, delta = (rng.uniform(0, 3), 0.0) if rng.random() < 0.5 else (0.0, rng.normal())
+    return _case(cutoff, rng, delta, np.exp(rng.uniform(-2, 0.5)), 1, None, counts, scale, targets)
 
 
-def _is_balanced(case: BalancedStart) -> bool:
+def _is_balanced(case: Start) -> bool:
     W, H = np.asarray(case.params.weights[0]), np.asarray(case.params.H)
     gap = W.T @ W - H @ H.T
     scalar = np.allclose(gap, np.trace(gap) / len(gap) * np.eye(len(gap)), atol=1e-12 * np.sum(H**2), rtol=1e-12)
@@ -190,13 +166,12 @@ _ASSUMES = (
         "squared error without bias, one layer, unit column weights",
         lambda c: one_layer_mse(c.problem) and c.problem.bias == "none",
     ),
-    Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-    Assumption("W^T W - H H^T = 0, or delta I without ridge", _is_balanced),
-)
+    EQUAL_RIDGES, Assumption("W^T W - H H^T = 0, or delta I without ridge", _is_balanced),
+)  # fmt: skip
 THEOREMS = (
-    statements.other("matrix-riccati", _SOURCE, predict, measure, cases, draw, _ASSUMES, evidence=agreement(1e-9)),
-    statements.other(
+    statements.trajectory("matrix-riccati", _SOURCE, predict, observe, cases, draw, _ASSUMES),
+    statements.trajectory(
         "matrix-riccati-limit", _SOURCE,
-        predict_limit, measure_limit, limit_cases, assumes=_ASSUMES, evidence=agreement(1e-9),
+        predict_limit, lambda case, point: point.weights[0] @ point.H, limit_cases, assumes=_ASSUMES, at_end=True,
     ),
 )  # fmt: skip

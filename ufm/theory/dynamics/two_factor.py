@@ -3,9 +3,13 @@
 W = diag(w) R^T, H = R diag(w) with R^T R = I, one column a class, and equal ridges l: W H stays diagonal, and
 p_k = scale w_k^2, the k-th singular product of logits and sqrt(m), obeys
 
-    p' = (2 scale/N) p (q - p),    q = sqrt(n_k) - N l / scale
+    p' = (2 scale/N) p (q - p),    q = sqrt(n_k) - N l / scale        f = sum_k (sqrt(n_k) - p_k)^2 / (2N) + l p_k / scale
 
 A class of q > 0 is learned, at rate 2 scale q/N; one of q = 0 decays like 1/t; one of q < 0 dies exponentially.
+
+Trained at rates eta_W and eta_H, W' = -eta_W df/dW and H' = -eta_H df/dH, from a spectral start of w/h = sqrt(eta_W/eta_H) and
+under eta_W l_W = eta_H l_H, the products p_k = scale w_k h_k obey the same with e = sqrt(eta_W eta_H) and l = eta_W l_W / e:
+p' = (2 e scale/N) p (q - p).
 """
 
 from typing import NamedTuple
@@ -14,23 +18,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.motion.trajectory import flow
 from ufm.problem import Problem
-from ufm.problem.params import Params, logits
+from ufm.problem.params import Params, objective
 from ufm.theory import statements
-from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, ONE_COLUMN, draw_sizes, is_spectral, mode_matrix, ridged, spectral_point
+from ufm.theory.kit.integrate import downhill, integrate
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
-_COUNTS = (50, 16, 9, 4)
-_DIM = 6
-
-
-class SpectralStart(NamedTuple):
-    """A problem of K weighted columns, a balanced spectral start, and the (T,) times to look at."""
-
-    problem: Problem
-    params: Params
-    ts: jax.Array
+SpectralStart = Start
 
 
 class Modes(NamedTuple):
@@ -39,6 +35,15 @@ class Modes(NamedTuple):
     p: jax.Array
     coupling: jax.Array
     value: jax.Array
+
+
+class RatedStart(NamedTuple):
+    """A problem of K weighted columns, a spectral start, the rates (eta_H, eta_W), and times (T,)."""
+
+    problem: Problem
+    params: Params
+    rates: jax.Array
+    ts: jax.Array
 
 
 def logistic(p0: jax.Array, target: jax.Array, speed: jax.Array, ts: jax.Array) -> jax.Array:
@@ -58,47 +63,55 @@ def logistic(p0: jax.Array, target: jax.Array, speed: jax.Array, ts: jax.Array) 
     return p0[None, :] * jnp.where(growing, 1, decay) / denominator
 
 
-def predict(case: SpectralStart) -> Modes:
+def modes(problem: Problem, p0: jax.Array, ridge: jax.Array, rate: jax.Array | float, ts: jax.Array) -> Modes:
+    """Uncoupled logistic modes from p0 under the ridge l, run at a rate, and the value along them."""
+    N, scale, size = problem.samples, problem.scale, jnp.sqrt(problem.multiplicity)
+    p = logistic(p0, size - N * ridge / scale, 2 * rate * scale / N, ts)
+    return Modes(p, jnp.zeros_like(ts), jnp.sum((size[None, :] - p) ** 2 / (2 * N) + ridge * p / scale, axis=1))
+
+
+def predict(case: Start) -> Modes:
     """Gradient flow of two factors with equal ridges from a balanced spectral start: each class is a logistic mode of target
     sqrt(n_k) - N l, learned in order of size, dead at and below zero.
-
-    Logistic p_k(t), and f(t) = sum_k (sqrt(n_k) - p_k)^2 / (2N) + l p_k / scale.
     """
-    problem, ts = case.problem, case.ts
-    N, scale, ridge = problem.samples, problem.scale, problem.l2_H
-    size = jnp.sqrt(problem.multiplicity)
-    p0 = scale * jnp.sum(case.params.H**2, axis=0)
-    p = logistic(p0, size - N * ridge / scale, 2 * scale / N, ts)
-    value = jnp.sum((size[None, :] - p) ** 2 / (2 * N) + ridge * p / scale, axis=1)
-    return Modes(p, jnp.zeros_like(value), value)
+    return modes(case.problem, case.problem.scale * jnp.sum(case.params.H**2, axis=0), case.problem.l2_H, 1.0, case.ts)
 
 
-def measure(case: SpectralStart, key: jax.Array) -> Modes:
-    """Integrate the gradient flow of all entries of W and H, and read the modes off the logits."""
-    del key  # the start belongs to the case
-    problem = case.problem
-    path = flow(problem, case.params, case.ts, rtol=1e-11, atol=1e-13)
-    z = jax.vmap(lambda p: logits(problem, p))(path.path) * jnp.sqrt(problem.multiplicity)[None, None, :]
-    p = jnp.diagonal(z, axis1=1, axis2=2)
-    off = jnp.where(jnp.eye(problem.classes, dtype=bool)[None], 0, jnp.abs(z))
-    return Modes(p, jnp.max(off, axis=(1, 2)), path.value)
+def observe(case: Start, point: Params) -> Modes:
+    """The modes, read off the logits, and the objective."""
+    z = mode_matrix(case.problem, point)
+    p = jnp.diagonal(z)
+    return Modes(p, jnp.max(jnp.abs(z - jnp.diag(p))), objective(case.problem, point))
 
 
-def spectral_start(problem: Problem, sizes: np.ndarray, rng: np.random.Generator) -> Params:
-    """W = diag(w) R^T, H = R diag(w) with w^2 = sizes and a random frame R."""
-    R = np.linalg.qr(rng.normal(size=(problem.widths[0], problem.classes)))[0]
-    H = jnp.asarray(R * np.sqrt(sizes), problem.dtype)
-    return Params((H.T,), H, None)
+def predict_rated(case: RatedStart) -> Modes:
+    """Two factors trained at rates eta_W and eta_H with eta_W l_W = eta_H l_H, from a spectral start of ratio sqrt(eta_W/eta_H),
+    run through logistic modes at the rate sqrt(eta_W eta_H).
+    """
+    problem, (eta_H, eta_W) = case.problem, case.rates
+    e = jnp.sqrt(eta_H * eta_W)
+    p0 = problem.scale * jnp.sum(case.params.H**2, axis=0) * jnp.sqrt(eta_W / eta_H)
+    return modes(problem, p0, eta_H * problem.l2_H / e, e, case.ts)
 
 
-def _case(cutoff: float, sizes: np.ndarray, last: float, rng: np.random.Generator, counts=_COUNTS) -> SpectralStart:
+def rated_flow(case: RatedStart) -> Params:
+    """All entries of W and H, each along its own rate times the gradient."""
+    descend = downhill(case.problem)
+
+    def velocity(params: Params) -> Params:
+        (W,), H, _ = descend(params)
+        return Params((case.rates[1] * W,), case.rates[0] * H, None)
+
+    return integrate(velocity, case.params, case.ts)
+
+
+def _case(cutoff: float, sizes: np.ndarray, last: float, rng: np.random.Generator, counts=(50, 16, 9, 4)) -> Start:
     """Ridges that leave classes of more than cutoff^2 samples alive, times up to `last` N."""
-    N = sum(counts)
-    problem = Problem.imbalanced(counts, _DIM, l2_W=cutoff / N, l2_H=cutoff / N).collapsed()
-    return SpectralStart(problem, spectral_start(problem, sizes, rng), jnp.linspace(0, last * N, 9))
+    problem = ridged(counts, 6, cutoff)
+    return Start(problem, spectral_point(problem, np.tile(np.sqrt(sizes), (2, 1)), rng), jnp.linspace(0, last * sum(counts), 9))
 
 
-def cases() -> dict[str, SpectralStart]:
+def cases() -> dict[str, Start]:
     """No ridge; one critical class between alive and dead ones; all dead; starts above the target; late times."""
     rng = np.random.default_rng(0)
     small, mixed = np.full(4, 1e-2), np.array([9.0, 0.1, 2.0, 1.0])
@@ -111,22 +124,62 @@ def cases() -> dict[str, SpectralStart]:
     }
 
 
-def draw(rng: np.random.Generator) -> SpectralStart:
+def draw(rng: np.random.Generator) -> Start:
     """Random class sizes, cutoff and start."""
     counts = tuple(int(n) for n in rng.integers(1, 60, size=4))
     return _case(rng.uniform(0, 8), np.exp(rng.uniform(-5, 1, size=4)), rng.uniform(1, 8), rng, counts)
 
 
+def _rated(ratio: float, cutoff: float, sizes: np.ndarray, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> RatedStart:
+    """eta_W/eta_H = ratio at e = 0.7, and ridges that leave classes of more than cutoff^2 samples alive."""
+    N, e = sum(counts), 0.7
+    rates = np.array([e / np.sqrt(ratio), e * np.sqrt(ratio)])
+    ridge = cutoff * scale * e / N / rates
+    problem = Problem.imbalanced(counts, 5, l2_H=ridge[0], l2_W=ridge[1], scale=scale).collapsed()
+    singular = np.sqrt(sizes)[None, :] * ratio ** np.array([[-0.25], [0.25]])
+    return RatedStart(problem, spectral_point(problem, singular, rng), jnp.asarray(rates), jnp.linspace(0, 3 * N / e, 5))
+
+
+def rated_cases() -> dict[str, RatedStart]:
+    """Either factor the faster one, equal rates, no ridge, and a critical class between an alive and a dead one."""
+    rng = np.random.default_rng(0)
+    small = np.full(3, 1e-2)
+    return {
+        "eta_W = 100 eta_H, one critical, one dead": _rated(100.0, 3.0, np.array([0.1, 1.0, 2.0]), rng),
+        "eta_W = eta_H / 30, no ridge": _rated(1 / 30, 0.0, small, rng),
+        "equal rates": _rated(1.0, 1.0, small, rng),
+        "eta_W = 4 eta_H, scale 2": _rated(4.0, 2.5, small, rng, scale=2.0),
+    }
+
+
+def rated_draw(rng: np.random.Generator) -> RatedStart:
+    """Random rates, class sizes, ridges, scale and start."""
+    ratio, cutoff, sizes = np.exp(rng.uniform(-4, 4)), rng.uniform(0, 6), np.exp(rng.uniform(-4, 1, size=3))
+    return _rated(ratio, cutoff, sizes, rng, *draw_sizes(rng))
+
+
+def _ridges_match(case: RatedStart) -> bool:
+    decay = np.asarray(case.rates) * np.array([case.problem.l2_H, case.problem.l2_W[0]])
+    return bool(np.isclose(decay[0], decay[1], rtol=1e-12, atol=0))
+
+
+def _start_matches(case: RatedStart) -> bool:
+    ratio = np.sqrt(case.rates[1] / case.rates[0])
+    return np.allclose(case.params.weights[0], ratio * case.params.H.T, rtol=1e-12) and is_spectral(case.params)
+
+
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "two-factor-logistic", "[saxe2014]; ridges and class sizes derived",
-        predict, measure, cases, draw,
+        predict, observe, cases, draw, BALANCED_SPECTRAL,
+    ),
+    statements.trajectory(
+        "two-factor-unequal-rates", "[saxe2014]; unequal rates and ridges derived",
+        predict_rated, observe, rated_cases, rated_draw,
         (
-            Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
-            Assumption("one column a class", lambda c: c.problem.columns == c.problem.classes),
-            Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-            Assumption("a balanced spectral start", lambda c: is_balanced_spectral(c.params)),
+            ONE_COLUMN, Assumption("eta_W l_W = eta_H l_H", _ridges_match),
+            Assumption("a spectral start of ratio sqrt(eta_W/eta_H)", _start_matches),
         ),
-        evidence=agreement(1e-8, coupling=1e-9),
+        path=rated_flow,
     ),
 )  # fmt: skip

@@ -13,46 +13,31 @@ Equal ridges l leave one scalar equation a mode,
     (log a)' = (2 scale/N)(s - p) - 2 l,    p = (a - D0^2 exp(-4 l t)/a)/4
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.dynamics.spectral import is_spectral, mode_matrix, plain_mse, spectral_point
-from ufm.theory.kit.integrate import gradient_flow, integrate
-from ufm.theory.theorem import Assumption, Check, relative_error
+from ufm.theory.dynamics.spectral import EQUAL_RIDGES, ONE_COLUMN, draw_sizes, is_spectral, mode_matrix, ridged, spectral_point
+from ufm.theory.kit.integrate import integrate
+from ufm.theory.statements.trajectories import Start
+from ufm.theory.theorem import Assumption
 
 
-class UnbalancedStart(NamedTuple):
-    """A problem of K weighted columns, a spectral start of diagonals w and h, and times (T,)."""
-
-    problem: Problem
-    params: Params
-    ts: jax.Array
-
-
-class HyperbolicModes(NamedTuple):
-    """p: (T, K) diagonal of the logits times sqrt(m). a: (T, K) the (w + h)^2 in the metric of the scale."""
-
-    p: jax.Array
-    a: jax.Array
-
-
-def _squares(case: UnbalancedStart) -> tuple[jax.Array, jax.Array]:
+def _squares(case: Start) -> tuple[jax.Array, jax.Array]:
     """(K,) of a0 = (w + h)^2 and m0 = (w - h)^2, times the scale."""
     W, H = case.params.weights[0], case.params.H
     return case.problem.scale * jnp.sum((W.T + H) ** 2, axis=0), case.problem.scale * jnp.sum((W.T - H) ** 2, axis=0)
 
 
-def predict(case: UnbalancedStart) -> HyperbolicModes:
+def predict(case: Start) -> jax.Array:
     """Without ridge, a mode of unequal factors is a hyperbolic curve: (w + h)^2 and (w - h)^2 are rational in exp(-t sqrt(4 n_k +
     D^2)/N), D = w^2 - h^2; only w = -h is never learned.
 
-    The rational functions of exp(-q t/N) above.
+    (T, 2, K) of p, the diagonal of the logits times sqrt(m), and of a; p alone may pass through zero.
     """
     problem = case.problem
     a0, m0 = (x[None, :] for x in _squares(case))
@@ -64,13 +49,13 @@ def predict(case: UnbalancedStart) -> HyperbolicModes:
     e, rest = jnp.exp(-x), -jnp.expm1(-x)
     a = (a0 * (A + B * e) + D2 * rest) / (a0 * rest + B + A * e)
     m = (m0 * (B + A * e) + D2 * rest) / (m0 * rest + A + B * e)
-    return HyperbolicModes((a - m) / 4, a)
+    return jnp.stack([(a - m) / 4, a], axis=1)
 
 
-def predict_with_ridge(case: UnbalancedStart) -> HyperbolicModes:
+def predict_with_ridge(case: Start) -> jax.Array:
     """With equal ridges, a mode of unequal factors obeys one scalar equation, its imbalance w^2 - h^2 decaying as exp(-2 l t).
 
-    One scalar equation a mode, integrated together with its clock.
+    One scalar equation a mode, integrated together with its clock: (T, 2, K) as without ridge.
     """
     problem = case.problem
     a0, m0 = _squares(case)
@@ -84,36 +69,22 @@ def predict_with_ridge(case: UnbalancedStart) -> HyperbolicModes:
         return 2 * problem.scale / problem.samples * (s - product(log_a, t)) - 2 * l2, jnp.ones_like(t)
 
     log_a, _ = integrate(velocity, (jnp.log(a0), jnp.zeros_like(l2)), case.ts)
-    return HyperbolicModes(jax.vmap(product)(log_a, case.ts), jnp.exp(log_a))
+    return jnp.stack([jax.vmap(product)(log_a, case.ts), jnp.exp(log_a)], axis=1)
 
 
-@jax.jit
-def measure(case: UnbalancedStart, key: jax.Array) -> HyperbolicModes:
-    """Integrate the gradient flow of all entries; p from the logits, a from the projection of W onto the start's frame."""
-    del key  # the start belongs to the case
-    problem, start = case.problem, case.params
-    path = gradient_flow(problem, start, case.ts)
-    p = jax.vmap(lambda x: jnp.diagonal(mode_matrix(problem, x)))(path)
-    return HyperbolicModes(p, problem.scale * jnp.sum((jnp.swapaxes(path.weights[0], 1, 2) + path.H) ** 2, axis=1))
+def observe(case: Start, point: Params) -> jax.Array:
+    """p from the logits, a from the projection of W onto the start's frame."""
+    p = jnp.diagonal(mode_matrix(case.problem, point))
+    return jnp.stack([p, case.problem.scale * jnp.sum((point.weights[0].T + point.H) ** 2, axis=0)])
 
 
-def evidence(case: UnbalancedStart, predicted: Any, measured: Any) -> list[Check]:
-    """Agreement relative to the largest square of a mode, which stays where p passes through zero."""
-    del case
-    scale = float(np.max(np.asarray(predicted.a)) + np.max(np.abs(predicted.p)))
-    pairs = zip(HyperbolicModes._fields, predicted, measured, strict=True)
-    return [Check("agreement", name, relative_error(p, m, scale), 1e-9) for name, p, m in pairs]
-
-
-def _case(w: Any, h: Any, rng: np.random.Generator, cutoff=0.0, counts=(25, 9, 4), scale=1.0, last=1.0) -> UnbalancedStart:
-    N = sum(counts)
-    ridge = cutoff * scale / N
-    problem = Problem.imbalanced(counts, 5, l2_W=ridge, l2_H=ridge, scale=scale).collapsed()
+def _case(w: Any, h: Any, rng: np.random.Generator, cutoff=0.0, counts=(25, 9, 4), scale=1.0, last=1.0) -> Start:
+    problem = ridged(counts, 5, cutoff, scale)
     params = spectral_point(problem, np.stack([np.asarray(h, float), np.asarray(w, float)]), rng)
-    return UnbalancedStart(problem, params, jnp.linspace(0, last * N / scale, 5))
+    return Start(problem, params, jnp.linspace(0, last * sum(counts) / scale, 5))
 
 
-def cases() -> dict[str, UnbalancedStart]:
+def cases() -> dict[str, Start]:
     """Either factor ahead, negative starts, a factor at zero, D near and at zero, starts that never learn."""
     rng = np.random.default_rng(0)
     return {
@@ -127,7 +98,7 @@ def cases() -> dict[str, UnbalancedStart]:
     }
 
 
-def ridge_cases() -> dict[str, UnbalancedStart]:
+def ridge_cases() -> dict[str, Start]:
     """Alive, critical and dead modes from unbalanced starts."""
     rng = np.random.default_rng(1)
     return {
@@ -138,35 +109,26 @@ def ridge_cases() -> dict[str, UnbalancedStart]:
     }
 
 
-def draw(rng: np.random.Generator) -> UnbalancedStart:
+def draw(rng: np.random.Generator, cutoff: float = 0.0) -> Start:
     """Random class sizes, scale and diagonals of either sign."""
-    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
     w, h = rng.normal(size=(2, 3))
-    return _case(w, h, rng, counts=counts, scale=np.exp(rng.uniform(-0.7, 0.7)))
+    return _case(w, h, rng, cutoff, *draw_sizes(rng))
 
 
-def ridge_draw(rng: np.random.Generator) -> UnbalancedStart:
+def ridge_draw(rng: np.random.Generator) -> Start:
     """As `draw`, with a ridge."""
-    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
-    w, h = rng.normal(size=(2, 3))
-    return _case(w, h, rng, rng.uniform(0, 5), counts, np.exp(rng.uniform(-0.7, 0.7)))
+    return draw(rng, rng.uniform(0, 5))
 
 
 _SOURCE = "[saxe2014], appendix; class sizes"
-_ASSUMES = (
-    Assumption("one-hot MSE without bias, one layer, one column a class", lambda c: plain_mse(c.problem)),
-    Assumption("a spectral start", lambda c: is_spectral(c.params)),
-)
+_ASSUMES = (ONE_COLUMN, Assumption("a spectral start", lambda c: is_spectral(c.params)), EQUAL_RIDGES)
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "two-factor-unbalanced-mode", _SOURCE + ", signs and the form without cancellation derived",
-        predict, measure, cases, draw,
-        (*_ASSUMES, Assumption("no ridge", lambda c: bool(c.problem.l2_H == 0) and bool(c.problem.l2_W[0] == 0))),
-        evidence=evidence,
+        predict, observe, cases, draw, (*_ASSUMES, Assumption("no ridge", lambda c: bool(c.problem.l2_H == 0))),
     ),
-    statements.other(
+    statements.trajectory(
         "two-factor-unbalanced-ridge", _SOURCE + " and ridges derived",
-        predict_with_ridge, measure, ridge_cases, ridge_draw,
-        (*_ASSUMES, Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H))), evidence=evidence,
+        predict_with_ridge, observe, ridge_cases, ridge_draw, _ASSUMES,
     ),
 )  # fmt: skip

@@ -17,13 +17,14 @@ import numpy as np
 
 from ufm.equivalent.columns import split_columns
 from ufm.losses import MSE, is_loss
+from ufm.motion.central_path import within_part
 from ufm.problem import Problem
 from ufm.problem.params import Params, end_to_end
 from ufm.theory import statements
-from ufm.theory.dynamics.spectral import is_balanced_spectral, plain_mse, spectral_point
+from ufm.theory.dynamics.spectral import EQUAL_RIDGES, any_point, draw_sizes, is_tied_spectral, plain_mse, ridged, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
 from ufm.theory.kit.integrate import downhill, gradient_flow
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.theorem import Assumption
 
 _DIM = 5
 _SMALL = 1e-6
@@ -38,18 +39,11 @@ class Cloud(NamedTuple):
     ts: jax.Array
 
 
-class Variability(NamedTuple):
-    """residuals: (T, d, K) over their size at the start. nc1: (T,) |R|^2/|means|^2, over the same size squared."""
-
-    residuals: jax.Array
-    nc1: jax.Array
-
-
-def predict(case: Cloud) -> Variability:
+def predict(case: Cloud) -> dict[str, jax.Array]:
     """Small within-class residuals beside balanced spectral modes decay as sqrt(u_k(t)/u_k(0)) exp(-sqrt(n_k) t/N) in the frame of
     the means and as exp(-l t) outside: with d > K and no ridge NC1 does not vanish.
 
-    Residuals along the frame of the modes and across it.
+    R, (T, d, K), is over its size at the start, and NC1 over the same size squared.
     """
     problem, H, ts = case.problem, case.means.H, case.ts
     scale, N, l2 = problem.scale, problem.samples, problem.l2_H
@@ -61,18 +55,21 @@ def predict(case: Cloud) -> Variability:
     inside = frame.T @ case.residuals
     outside = case.residuals - frame @ inside
     R = jnp.einsum("dk,tk,kc->tdc", frame, along, inside) + jnp.exp(-l2 * ts)[:, None, None] * outside[None]
-    return Variability(R, jnp.sum(R**2, axis=(1, 2)) / jnp.sum(u, axis=1))
+    return {"R": R, "NC1": jnp.sum(R**2, axis=(1, 2)) / jnp.sum(u, axis=1)}
 
 
-@jax.jit
-def measure(case: Cloud, key: jax.Array) -> Variability:
-    """Integrate the flow of all entries from both columns of each class moved apart, and read means and differences off."""
-    del key  # the start belongs to the case
-    H = jnp.stack([case.means.H + _SMALL * case.residuals, case.means.H - _SMALL * case.residuals], axis=2) / jnp.sqrt(2.0)
-    start = case.means._replace(H=H.reshape(H.shape[0], -1))
-    path = gradient_flow(case.problem, start, case.ts).H.reshape(-1, *H.shape) / jnp.sqrt(2.0)
-    R, means = (path[..., 0] - path[..., 1]) / _SMALL, path[..., 0] + path[..., 1]
-    return Variability(R, jnp.sum(R**2, axis=(1, 2)) / jnp.sum(means**2, axis=(1, 2)))
+def flow(case: Cloud) -> Params:
+    """The flow of all entries from both columns of each class moved apart."""
+    apart = _SMALL * case.residuals
+    H = jnp.stack([case.means.H + apart, case.means.H - apart], axis=2) / jnp.sqrt(2.0)
+    return gradient_flow(case.problem, case.means._replace(H=H.reshape(len(H), -1)), case.ts)
+
+
+def observe(case: Cloud, point: Params) -> dict[str, jax.Array]:
+    """Differences and means of the columns of a class."""
+    first, second = jnp.moveaxis(point.H.reshape(*case.means.H.shape, 2), 2, 0) / jnp.sqrt(2.0)
+    R = (first - second) / _SMALL
+    return {"R": R, "NC1": jnp.sum(R**2) / jnp.sum((first + second) ** 2)}
 
 
 class Residuals(NamedTuple):
@@ -86,30 +83,23 @@ def predict_velocity(case: Residuals) -> jax.Array:
     """Under squared error within-class residuals of any size obey R' = -(P^T P/N + l_H) R, P the end-to-end map, at any depth and
     with any bias: targets never move them.
 
-    -(P^T P/N + l_H) R, (d, K), for half the difference of the two columns of each class.
+    (d, K): R is half the difference of the two columns of each class.
     """
     P = end_to_end(case.problem, case.params.weights)
-    R = _half_differences(case.params.H)
+    R = (case.params.H[:, 0::2] - case.params.H[:, 1::2]) / 2
     return -(P.T @ (P @ R) / case.problem.samples + case.problem.l2_H * R)
 
 
 @jax.jit
-def measure_velocity(case: Residuals, key: jax.Array) -> jax.Array:
-    """The same differences of the negative gradient of the objective."""
-    del key  # the point belongs to the case
-    return _half_differences(downhill(case.problem)(case.params).H)
-
-
-def _half_differences(H: jax.Array) -> jax.Array:
-    return (H[:, 0::2] - H[:, 1::2]) / 2
+def direct_velocity(case: Residuals) -> jax.Array:
+    """What is not the mean of a class in the first columns of the negative gradient of the objective."""
+    return within_part(case.problem, downhill(case.problem)(case.params).H)[:, 0::2]
 
 
 def _cloud(size: np.ndarray, cutoff: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0, last=3.0) -> Cloud:
-    N = sum(counts)
-    ridge = cutoff * scale / N
-    merged = Problem.imbalanced(counts, _DIM, l2_W=ridge, l2_H=ridge, scale=scale).collapsed()
+    merged = ridged(counts, _DIM, cutoff, scale)
     means = spectral_point(merged, np.tile(np.sqrt(size), (2, 1)), rng)
-    ts = jnp.linspace(0, last * N / scale, 5)
+    ts = jnp.linspace(0, last * sum(counts) / scale, 5)
     return Cloud(split_columns(merged), means, jnp.asarray(rng.normal(size=(_DIM, 3))), ts)
 
 
@@ -128,18 +118,13 @@ def cases() -> dict[str, Cloud]:
 
 def draw(rng: np.random.Generator) -> Cloud:
     """Random class sizes, ridge, scale and start."""
-    counts = tuple(int(n) for n in rng.integers(1, 40, size=3))
-    return _cloud(np.exp(rng.uniform(-3, 1, size=3)), rng.uniform(0, 4), rng, counts, np.exp(rng.uniform(-0.7, 0.7)), 1.5)
+    return _cloud(np.exp(rng.uniform(-3, 1, size=3)), rng.uniform(0, 4), rng, *draw_sizes(rng), last=1.5)
 
 
 def _residuals(widths: tuple, bias: str, rng: np.random.Generator, l2=0.1, counts=(5, 2, 3), scale=0.7) -> Residuals:
     ridges = {"l2_H": l2, "l2_W": l2 * np.arange(1.0, len(widths) + 1)}
-    merged = Problem.imbalanced(counts, widths, bias=bias, scale=scale, **ridges).collapsed()
-    problem = split_columns(merged)
-    shapes = [(b, a) for a, b in zip(widths, (*widths[1:], 3), strict=True)]
-    weights = tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes)
-    b = None if bias == "none" else jnp.asarray(rng.normal(size=3))
-    return Residuals(problem, Params(weights, jnp.asarray(rng.normal(size=(widths[0], 6))), b))
+    problem = split_columns(Problem.imbalanced(counts, widths, bias=bias, scale=scale, **ridges).collapsed())
+    return Residuals(problem, any_point(problem, rng))
 
 
 def velocity_cases() -> dict[str, Residuals]:
@@ -154,8 +139,7 @@ def velocity_cases() -> dict[str, Residuals]:
 
 def velocity_draw(rng: np.random.Generator) -> Residuals:
     """A random point, class sizes, ridge and scale."""
-    counts = tuple(int(n) for n in rng.integers(1, 20, size=3))
-    return _residuals((5, 2), "free", rng, rng.uniform(0, 1), counts, np.exp(rng.uniform(-0.7, 0.7)))
+    return _residuals((5, 2), "free", rng, rng.uniform(0, 1), *draw_sizes(rng, most=20))
 
 
 def _is_split(case: Cloud | Residuals) -> bool:
@@ -164,20 +148,19 @@ def _is_split(case: Cloud | Residuals) -> bool:
 
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "within-class-decay", "derived; [saxe2014] for the modes",
-        predict, measure, cases, draw,
+        predict, observe, cases, draw,
         (
             Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
-            Assumption("two equal columns a class", _is_split),
-            Assumption("equal ridges on W and H", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-            Assumption("means of a balanced spectral start", lambda c: is_balanced_spectral(c.means)),
+            Assumption("two equal columns a class", _is_split), EQUAL_RIDGES,
+            Assumption("means of a balanced spectral start", lambda c: is_tied_spectral(c.means)),
         ),
-        evidence=agreement(1e-8), notes="First order in the residuals; residuals of any size are in matrix-riccati.",
+        path=flow, tolerance=1e-8, notes="First order in the residuals; residuals of any size are in matrix-riccati.",
     ),
-    statements.other(
+    statements.identity(
         "within-class-velocity", "derived",
-        predict_velocity, measure_velocity, velocity_cases, velocity_draw,
-        (Assumption("squared error, two equal columns a class", _is_split),), evidence=agreement(1e-12),
+        predict_velocity, direct_velocity, velocity_cases, velocity_draw,
+        (Assumption("squared error, two equal columns a class", _is_split),), tolerance=1e-12,
     ),
 )  # fmt: skip
