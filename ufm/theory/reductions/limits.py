@@ -8,7 +8,7 @@ Gaussian residuals of N samples are in law R = sigma L, L the lower-trapezoidal 
 freedom (Bartlett 1933; R3, derived): sampled at N = 10^12 as at N = 10, within O(sqrt(d/N)) of s = sigma sqrt(N - K).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,9 +92,8 @@ def predict_law(case: GaussianStart) -> Law:
     reduced = isotropic_limit(problem, Params((W,), X, None), gaussian_spread(problem, sigma))
     left = jnp.stack([1 - problem.samples * rate * problem.l2_H, 1 - rate * problem.l2_W[0]]) ** _STEPS
     end = reduced.lift(_descend(reduced.problem, reduced.params, rate), left)
-    variance = nu * sigma**4 * (1 + jnp.eye(d))
-    gram = end.H @ end.H.T / problem.samples
-    return Law(nu * sigma**2 * jnp.eye(d), variance, X, jnp.full((d, K), sigma**2), end.weights[0], gram)
+    moments = (nu * sigma**2 * jnp.eye(d), nu * sigma**4 * (1 + jnp.eye(d)), X, jnp.full((d, K), sigma**2))
+    return Law(*moments, end.weights[0], end.H @ end.H.T / problem.samples)
 
 
 def measure_law(case: GaussianStart, key: jax.Array) -> Law:
@@ -127,23 +126,23 @@ def _descend(problem: Problem, params: Params, rate: jax.Array) -> Params:
 
 def law_evidence(case: GaussianStart, predicted: Law, measured: Law) -> list[Check]:
     """Deviations of moments in their standard errors, and of the run from its limit in units of sqrt(d/N)."""
-    nu = float(np.sum(case.problem.multiplicity)) - case.problem.classes
-    sigma4, eye = float(case.sigma) ** 4, np.eye(case.problem.widths[0])
+    p, m = ({name: np.asarray(x) for name, x in law._asdict().items()} for law in (predicted, measured))
+    nu, d = float(np.sum(case.problem.multiplicity)) - case.problem.classes, case.problem.widths[0]
     # fourth central moments of Wishart entries: 3 nu^2 + 6 nu beside the diagonal, 12 nu^2 + 48 nu on it
-    fourth = sigma4**2 * np.where(eye == 1, 12 * nu**2 + 48 * nu, 3 * nu**2 + 6 * nu)
+    fourth = float(case.sigma) ** 8 * np.where(np.eye(d) == 1, 12 * nu**2 + 48 * nu, 3 * nu**2 + 6 * nu)
     spreads = {
-        "mean": predicted.variance,
-        "variance": fourth - np.asarray(predicted.variance) ** 2,
-        "mean_columns": predicted.variance_columns,
-        "variance_columns": 2 * np.asarray(predicted.variance_columns) ** 2,
+        "mean": p["variance"],
+        "variance": fourth - p["variance"] ** 2,
+        "mean_columns": p["variance_columns"],
+        "variance_columns": 2 * p["variance_columns"] ** 2,
     }
     checks = []
     for name, spread in spreads.items():
-        gap = np.abs(np.asarray(getattr(measured, name)) - np.asarray(getattr(predicted, name)))
-        checks.append(Check("agreement", f"z of {name}", float(np.max(gap / np.sqrt(np.asarray(spread) / _DRAWS))), 6.0))
-    unit = np.sqrt(case.problem.widths[0] / float(case.problem.samples))
+        z = np.max(np.abs(m[name] - p[name]) / np.sqrt(spread / _DRAWS))
+        checks.append(Check("agreement", f"z of {name}", float(z), 6.0))
+    unit = np.sqrt(d / float(case.problem.samples))
     for name in ("weights", "gram"):
-        error = relative_error(getattr(predicted, name), getattr(measured, name)) / unit
+        error = relative_error(p[name], m[name]) / unit
         checks.append(Check("agreement", f"{name} beside the limit, in sqrt(d/N)", error, 30.0))
     return checks
 
@@ -156,10 +155,9 @@ def isotropic(spread: float, rng: np.random.Generator) -> Isotropic:
 
 def gaussian_start(samples: float, rng: np.random.Generator) -> GaussianStart:
     """Three classes of 1/2, 1/4, 1/4 of the samples at d = 4, ridges of order one for features of order one."""
-    counts = np.round(samples * np.array([0.25, 0.25]))
-    counts = np.concatenate([[samples - counts.sum()], counts])
-    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.005, 0.05), "l2_H": rng.uniform(0.005, 0.05) / samples}
-    problem = Problem.from_targets(np.eye(3), 4, multiplicity=counts, **ridges)
+    quarter, l2_W, l2_H = np.round(0.25 * samples), rng.uniform(0.005, 0.05), rng.uniform(0.005, 0.05) / samples
+    counts = np.array([samples - 2 * quarter, quarter, quarter])
+    problem = Problem.from_targets(np.eye(3), 4, multiplicity=counts, l2_W=l2_W, l2_H=l2_H)
     W, means = (jnp.asarray(0.5 * rng.normal(size=s)) for s in ((3, 4), (4, 3)))
     return GaussianStart(problem, means, jnp.asarray(rng.uniform(0.5, 1.5)), W, jnp.asarray(0.1))
 
