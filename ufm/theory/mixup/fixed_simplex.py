@@ -1,13 +1,9 @@
 """Mixup features under a fixed simplex classifier (the setting of Fisher, Meng, Papyan 2024; the closed form derived).
 
 Columns are types of samples: a class, or a pair of classes k != l mixed with weight t, target q = t e_k + (1-t) e_l, weighted
-by their probability. With W W^T = om2 (I - J/K) each type is a problem of its own,
+by their probability. With W W^T = om2 (I - J/K) each type is a problem of its own in the two scalars (x, y) of `potential`,
 
-    min_h CE(q, softmax(W h)) + (l2_H/2) |h|^2        z = W h = kappa (q - softmax(z)),   kappa = om2/l2_H
-
-whose logits are x + o at k, y + o at l and o = -(x+y)/K elsewhere, with Den = e^x + e^y + K - 2 and
-
-    x = kappa (t - (e^x - 1)/Den),   y = kappa (1 - t - (e^y - 1)/Den),   h = (x w_k + y w_l)/om2.
+    min_h CE(q, softmax(W h)) + (l2_H/2) |h|^2,    h = (x w_k + y w_l)/om2,    kappa = om2/l2_H.
 
 Features of one class (t = 1, y = 0, D = x) are aligned with their classifier, D (e^D + K - 1) = kappa K; mixed ones run along
 channels between classes.
@@ -34,8 +30,6 @@ from ufm.theory.theorem import Assumption
 def predict(problem: Problem) -> Prediction:
     """Under mixup and a fixed simplex classifier, features of one class align with its row and mixed features lie in the plane of
     their two rows, at the minimiser of a convex potential of two scalars.
-
-    Features of every column from two scalars each (one for K = 2).
     """
     K, W = problem.classes, end_to_end(problem, ())
     om2 = jnp.sum(W**2) / (K - 1)
@@ -59,15 +53,13 @@ def predict(problem: Problem) -> Prediction:
 
 def cases() -> dict[str, Problem]:
     """Weak and strong ridges with nodes at 0, 1/2, 1 and between; hardly any pairs of one class."""
-    nodes, weights = (0.0, 0.3, 0.5, 1.0), (0.1, 0.4, 0.3, 0.2)
-    cases = {f"kappa={kappa}": _at(nodes, weights, kappa) for kappa in (0.1, 10.0, 1000.0)}
+    cases = {f"kappa={kappa}": _at((0.0, 0.3, 0.5, 1.0), (0.1, 0.4, 0.3, 0.2), kappa) for kappa in (0.1, 10.0, 1000.0)}
     return cases | {"kappa=10.0, pairs of other classes": _at((0.1, 0.5, 1.0), (0.5, 0.499, 0.001), 10.0)}
 
 
 def draw(rng: np.random.Generator) -> Problem:
     """Random nodes beside 1/2, probabilities, ridge and length of the classifier's rows."""
-    weights = rng.dirichlet(np.full(3, 3.0))
-    nodes = (rng.uniform(0.02, 0.48), 0.5, 1.0)
+    weights, nodes = rng.dirichlet(np.full(3, 3.0)), (rng.uniform(0.02, 0.48), 0.5, 1.0)
     return _at(nodes, weights, np.exp(rng.uniform(-1, 6)), rng.uniform(0.5, 3))
 
 
@@ -77,16 +69,12 @@ def _at(nodes: Any, weights: Any, kappa: float, norm: float = 1.5) -> Problem:
     return split_columns(mixup_problem(mixture, 4, l2_H=1.5 * norm**2 / kappa, norm=norm))
 
 
-def _is_simplex(classifier: Any) -> Any:
-    K = classifier.shape[0]
-    gram, tolerance = classifier @ classifier.T, 1e-9 + 4 * float(jnp.finfo(classifier.dtype).eps)
-    return abs(gram - (np.eye(K, dtype=gram.dtype) - 1 / K) * gram.trace() / (K - 1)).max() <= tolerance * gram.trace()
-
-
 def _fixed_simplex(p: Problem) -> bool:
-    if p.classifier is None or p.trainable != 0:
+    if p.classifier is None or p.trainable != 0 or is_traced(p.classifier):
         return False
-    return not is_traced(p.classifier) and bool(_is_simplex(np.asarray(p.classifier)))
+    K, A = p.classes, np.asarray(p.classifier)
+    gram, tolerance = A @ A.T, 1e-9 + 4 * float(jnp.finfo(A.dtype).eps)
+    return bool(abs(gram - (np.eye(K, dtype=gram.dtype) - 1 / K) * gram.trace() / (K - 1)).max() <= tolerance * gram.trace())
 
 
 THEOREMS = (

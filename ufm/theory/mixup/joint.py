@@ -19,14 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.base.checks import check_count, check_positive, check_shape, common_float_dtype, is_traced
+from ufm.base.checks import is_traced
 from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem, run_starts
 from ufm.problem.params import column_weights, data_term
 from ufm.search.roots import increasing_root
-from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types, same_class_probability
+from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, squared_length, two_classes, two_logits
@@ -48,34 +48,16 @@ class LearnedMixup(NamedTuple):
     y: jax.Array
 
 
-def learned_mixup(classes: int, lambdas: Any, weights: Any, l2_W: Any, l2_H: Any, *, same: Any = None) -> LearnedMixup:
-    """The root kappa of l2_W l2_H (K - 1) kappa^2 = E(kappa) and the logits there, for any K and number of nodes.
+def learned_mixup(classes: int, lambdas: Any, weights: Any, l2_W: Any, l2_H: Any) -> LearnedMixup:
+    """The root kappa of l2_W l2_H (K - 1) kappa^2 = E(kappa) and the logits there, of K >= 2 classes with self-pairs.
 
     Args:
-      classes: K >= 2.
       lambdas: (R,) in [0, 1]. weights: (R,) their probabilities.
-      l2_W, l2_H: ridges, above 0.
-      same: probability of a pair of one class, by default 1/K (`ufm.settings.mixup.same_class_probability`).
-
-    Returns:
-      LearnedMixup; derivatives pass through all numbers.
-
-    Raises:
-      ValueError: naming the argument, the value given and what is allowed.
-
-    Example:
-      >>> print(f"{learned_mixup(3, (0.25, 0.5, 0.75), (0.25, 0.5, 0.25), 1e-2, 1e-2).kappa:.3f}")
-      246.485
+      l2_W, l2_H: ridges, above 0; derivatives pass through all numbers.
     """
-    same = same_class_probability(classes) if same is None else same
-    check_count("classes", classes, 2)
-    check_positive("l2_W", l2_W)
-    check_positive("l2_H", l2_H)
-    dtype = common_float_dtype(lambdas, weights, l2_W, l2_H, same)
-    lambdas, weights, l2_W, l2_H, same = (jnp.asarray(x, dtype) for x in (lambdas, weights, l2_W, l2_H, same))
-    check_shape("weights", weights, lambdas.shape)
-    t = jnp.concatenate([jnp.ones(1, dtype), lambdas])
-    p = jnp.concatenate([same[None], (1 - same) * weights])
+    lambdas, weights, l2_W, l2_H = (jnp.asarray(x, float) for x in (lambdas, weights, l2_W, l2_H))
+    t = jnp.concatenate([jnp.ones(1), lambdas])
+    p = jnp.concatenate([jnp.ones(1) / classes, (1 - 1 / classes) * weights])
     om2, x, y = _learned_size(classes, t, l2_H * p, jnp.ones_like(p) / l2_H, l2_W)
     return LearnedMixup(om2, om2 / l2_H, x[0], x[1:], y[1:])
 
@@ -105,8 +87,6 @@ def _learned_size(classes: int, t: jax.Array, ridge: jax.Array, rate: jax.Array,
 def predict(problem: Problem) -> Prediction:
     """Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its features those of
     a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.
-
-    W W^T = om2 (I - J/K) with om2 the root, and the features of a fixed simplex of that size.
     """
     K = problem.classes
     ridge = problem.l2_H * problem.multiplicity
@@ -135,11 +115,11 @@ def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, c
 
 def cases() -> dict[str, Problem]:
     """Both sides of the threshold, from weak to strong ridges; even and uneven mixing; without self-pairs."""
-    at = {ratio: problem_at(*lambda_nodes(1.0, 2), ratio) for ratio in (1e-4, 0.9, 1.1)}
-    cases = {f"alpha=1, l2_W l2_H at {ratio} of its threshold": problem for ratio, problem in at.items()}
-    cases["alpha=0.1, no self-pairs of n=2"] = problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2)
-    cases["lambda=0.6"] = problem_at((0.6,), (1.0,), 1e-3, 0.1)
-    return cases
+    name = "alpha=1, l2_W l2_H at {} of its threshold"
+    return {name.format(ratio): problem_at(*lambda_nodes(1.0, 2), ratio) for ratio in (1e-4, 0.9, 1.1)} | {
+        "alpha=0.1, no self-pairs of n=2": problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2),
+        "lambda=0.6": problem_at((0.6,), (1.0,), 1e-3, 0.1),
+    }
 
 
 def draw(rng: np.random.Generator) -> Problem:

@@ -22,8 +22,6 @@ from ufm.theory.theorem import agreement
 def predict(samples: MixedSamples) -> TwoLogits:
     """Under mixup and a fixed simplex classifier each logit is Lambert's function of the softmax's denominator, which solves one
     scalar equation; the minimum over features has no other form.
-
-    x and y of every sample, from the root log Den and Lambert's function.
     """
     K, kappa = jnp.asarray(samples.classes), jnp.asarray(samples.kappa)
 
@@ -70,6 +68,7 @@ def draw(rng: np.random.Generator) -> MixedSamples:
 
 
 THEOREMS = (
+    # other: SciPy minimises over the features of one sample at a time, which is no `Problem`
     statements.other(
         "mixup-fixed-simplex-lambert", "derived; setting: [fisher2024]",
         predict, found_logits, cases, draw, evidence=agreement(1e-9),

@@ -34,7 +34,7 @@ def predict(samples: MixedSamples) -> Approach:
     """Under mixup and a fixed simplex classifier, as the ridge vanishes the two logits differ by the log-odds of lambda while their
     sum grows like 2 log kappa; as it grows, features become linear in the targets.
 
-    Both limits at two kappas: that of weak ridges for kappa > 1, that of strong ridges below.
+    Weak ridges are those of kappa > 1.
     """
     K, t, kappa = (jnp.asarray(x) for x in samples)
 
@@ -93,6 +93,7 @@ def draw(rng: np.random.Generator) -> MixedSamples:
 
 
 THEOREMS = (
+    # other: a limit, held to the order in which errors of minima found by SciPy fall
     statements.other(
         "mixup-limits", "derived; the channels along decision boundaries are observed in [fisher2024]",
         predict, measure, cases, draw, evidence=evidence,

@@ -100,13 +100,8 @@ def two_classes(targets: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return first, second, jnp.sum(targets * first, axis=0)
 
 
-def mixes_at_most_two(targets: Any) -> Any:
-    """Whether every column has at most two entries above zero."""
-    return ((targets > 0).sum(axis=0) <= 2).all()
-
-
 def _is_mixed(problem: Problem) -> bool:
-    return not is_traced(problem.design) and bool(mixes_at_most_two(np.asarray(problem.targets)))
+    return not is_traced(problem.design) and bool(np.all(np.sum(np.asarray(problem.targets) > 0, axis=0) <= 2))
 
 
 MIXES_TWO = Assumption("targets that mix at most two classes", _is_mixed)

@@ -21,7 +21,6 @@ from scipy.special import wrightomega
 from ufm.settings.mixup import enough_nodes, lambda_nodes
 from ufm.theory import statements
 from ufm.theory.mixup.joint import learned_mixup
-from ufm.theory.theorem import agreement
 
 _FEW = 6
 _LARGEST = 300.0  # kappa of the cases, which share the nodes it needs
@@ -36,31 +35,22 @@ class BetaMixing(NamedTuple):
     l2_H: Any
 
 
-class Averages(NamedTuple):
-    """moments: E u^{2j}, j = 0 .. R - 1, of R = 6 nodes; excess: that of degree 2R over its quadrature; m2."""
-
-    moments: Any
-    excess: Any
-    m2: Any
-
-
-def predict(case: BetaMixing) -> Averages:
+def predict(case: BetaMixing) -> dict[str, jax.Array]:
     """R Gauss-Jacobi nodes average over Beta(alpha, alpha) exactly up to degree 2R - 1, and fall short at degree 2R by a known
     product.
 
-    Moments of the beta distribution in closed form, and the product that nodes fall short by.
+    The moments E u^{2j}, j = 0 .. R - 1, of R = 6 nodes; the excess of the one of degree 2R over its quadrature; m2.
     """
     alpha = jnp.asarray(case.alpha)
     i = jnp.arange(1.0, _FEW)
     moments = jnp.concatenate([jnp.ones(1), jnp.cumprod((2 * i - 1) / (2 * alpha + 2 * i - 1))])
     k = jnp.arange(2.0, _FEW + 1)
     excess = jnp.prod(k * (k + 2 * alpha - 2) / ((2 * k + 2 * alpha - 1) * (2 * k + 2 * alpha - 3))) / (2 * alpha + 1)
-    return Averages(moments, excess, (alpha + 1) / (2 * alpha + 1))
+    return {"moments": moments, "excess": excess, "m2": (alpha + 1) / (2 * alpha + 1)}
 
 
-def measure(case: BetaMixing, key: jax.Array) -> Averages:
+def direct(case: BetaMixing) -> dict[str, Any]:
     """Sums over six nodes, and the moment beyond them by the double exponential rule."""
-    del key
     alpha = float(case.alpha)
     lambdas, weights = lambda_nodes(alpha, _FEW)
     u2 = (2 * lambdas - 1) ** 2
@@ -68,23 +58,15 @@ def measure(case: BetaMixing, key: jax.Array) -> Averages:
     points, mass = _double_exponential(alpha)
     beyond = np.sum(mass * (2 * points - 1) ** (2 * _FEW)) - powers[-1]
     m2 = np.sum(weights * (lambdas**2 + (1 - lambdas) ** 2))
-    return Averages(np.array(powers[:-1]), beyond, m2)
+    return {"moments": np.array(powers[:-1]), "excess": beyond, "m2": m2}
 
 
 def predict_size(case: BetaMixing) -> jax.Array:
     """60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained classifier of three
     classes to 1e-10, for alpha from 0.2 to 7.
-
-    kappa from as many nodes as `enough_nodes` says.
     """
     nodes = lambda_nodes(jnp.asarray(case.alpha), enough_nodes(_LARGEST))
     return learned_mixup(_CLASSES, *nodes, case.l2_W, case.l2_H).kappa
-
-
-def measure_size(case: BetaMixing, key: jax.Array) -> float:
-    """kappa from SciPy, averages by the double exponential rule."""
-    del key
-    return _kappa(*_double_exponential(float(case.alpha)), float(case.l2_W) * float(case.l2_H))
 
 
 def _double_exponential(alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -95,9 +77,13 @@ def _double_exponential(alpha: float) -> tuple[np.ndarray, np.ndarray]:
     return points, mass / mass.sum()
 
 
-def _kappa(points: np.ndarray, mass: np.ndarray, product: float) -> float:
-    """The root of l2_W l2_H (K - 1) kappa^2 = E(kappa), each logit from Wright's omega function and a bisection in log Den."""
-    K = _CLASSES
+def direct_size(case: BetaMixing) -> float:
+    """The root of l2_W l2_H (K - 1) kappa^2 = E(kappa) from SciPy, averages by the double exponential rule.
+
+    Each logit is that of Wright's omega function and of a bisection in log Den.
+    """
+    K, product = _CLASSES, float(case.l2_W) * float(case.l2_H)
+    points, mass = _double_exponential(float(case.alpha))
     t = np.concatenate([[1.0], points])
     p = np.concatenate([[1 / K], (1 - 1 / K) * mass])
 
@@ -134,13 +120,13 @@ def draw(rng: np.random.Generator) -> BetaMixing:
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "mixup-beta-quadrature", "[golub1969]; the product derived",
-        predict, measure, cases, draw, evidence=agreement(1e-13, excess=1e-9),
+        predict, direct, cases, draw, tolerance=1e-13, leaves={"excess": 1e-9},
     ),
-    statements.other(
+    statements.identity(
         "mixup-node-count", "measured here, on nodes of [golub1969]",
-        predict_size, measure_size, cases, draw, status="numerical", evidence=agreement(1e-10),
+        predict_size, direct_size, cases, draw, status="numerical", tolerance=1e-10,
         notes="The rate, geometric once R exceeds sqrt(kappa), is derived from the width 1/kappa of the layers; the "
         "constants are calibrated.",
     ),

@@ -32,8 +32,6 @@ from ufm.theory.theorem import Assumption, Check
 def predict(problem: Problem) -> Prediction:
     """Mixup under squared error: class differences are shrunk by (1 - tau/sqrt(m2/K))_+ and the mean by (1 - tau sqrt(K))_+, tau =
     sqrt(l2_W l2_H), and mixed features are convex combinations of the features of classes.
-
-    Soft thresholding of K - 1 singular values sqrt(aa) and, without a bias, of one sqrt(bb).
     """
     K, dtype = problem.classes, problem.dtype
     aa, bb, _ = _moments(problem)
@@ -92,8 +90,7 @@ def cases() -> dict[str, Problem]:
 def draw(rng: np.random.Generator) -> Problem:
     """Random alpha, class size without self-pairs and ridges, three or four classes."""
     nodes = lambda_nodes(float(np.exp(rng.uniform(-2, 2))), 2)
-    at = rng.uniform(0.01, 0.4), float(np.exp(rng.normal())), int(rng.choice((3, 4)))
-    tau, balance, classes = at
+    tau, balance, classes = rng.uniform(0.01, 0.4), float(np.exp(rng.normal())), int(rng.choice((3, 4)))
     return problem_at(*nodes, tau, balance, classes, self_pairs=False, per_class=int(rng.integers(2, 50)))
 
 

@@ -118,24 +118,29 @@ def certified(problem: Problem, predicted: Prediction, measured: Measured) -> li
 
 
 def collapse_theorem(
-    id: str, origin: str, predict: Callable, cases: Callable, draw: Callable, assumes: tuple, missing: int, **fields: Any
+    id: str,
+    origin: str,
+    predict: Callable,
+    losses: tuple[Loss, ...],
+    prices: tuple[float, ...],
+    drawn: tuple[float, float],
+    assumes: tuple,
+    *,
+    missing: int = 1,
+    classes: tuple[int, ...] = (3, CLASSES),
+    **fields: Any,
 ) -> Theorem:
-    """`statements.minimum` for one loss in the balanced one-layer model of width at least K - missing."""
-    shared = (BALANCED, PLAIN, PENALISED, has_bias("none"), ONE_LAYER, is_wide(missing))
-    fields = {"measure": measure, "evidence": evidence} | fields
-    return minimum(id, origin, predict, cases, draw, (*assumes, *shared), **fields)
+    """`statements.minimum` of some losses in the balanced one-layer model of width at least K - missing.
 
+    Its cases are every loss at every c of `prices`; random ones have c between two ends, and one of some numbers of classes.
+    """
 
-def cases_of(losses: tuple[Loss, ...], *prices: float) -> dict[str, Problem]:
-    """Every loss at every c."""
-    return {f"{loss.name}, c={c:g}": problem_at(loss, c) for loss in losses for c in prices}
-
-
-def draw_of(losses: tuple[Loss, ...], low: float, high: float, classes: tuple[int, ...] = (3, CLASSES)) -> Any:
-    """A sampler of the losses at a random c between two ends, and one of some numbers of classes."""
+    def cases() -> dict[str, Problem]:
+        return {f"{loss.name}, c={c:g}": problem_at(loss, c) for loss in losses for c in prices}
 
     def draw(rng: np.random.Generator) -> Problem:
-        c = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        c = float(np.exp(rng.uniform(*np.log(drawn))))
         return problem_at(losses[rng.integers(len(losses))], c, int(rng.choice(classes)))
 
-    return draw
+    shared = (BALANCED, PLAIN, PENALISED, has_bias("none"), ONE_LAYER, is_wide(missing))
+    return minimum(id, origin, predict, cases, draw, (*assumes, *shared), **{"measure": measure, "evidence": evidence} | fields)

@@ -20,19 +20,17 @@ from ufm.losses.spherical import LogSpherical
 from ufm.problem import Problem
 from ufm.search.roots import increasing_root
 from ufm.theory.assumptions import has_loss
-from ufm.theory.other_losses.measured import cases_of, collapse_theorem, draw_of, measure
+from ufm.theory.other_losses.measured import collapse_theorem, measure
 from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, reduced, symmetric_prediction
-
-_SPHERICAL = (log_spherical(0.05),)
 
 
 def predict_spherical(problem: Problem) -> Prediction:
     """Log-spherical softmax: features and classifier are an orthogonal frame, not a simplex, and each sample is free to take -h for
     h, so that classes collapse up to sign; zero from a transition of first order on.
 
-    a = b = o, the lowest point of log((o^2 + K eps)/(o^2 + eps)) + c K o on o >= 0.
+    a = b = o, the lowest point of psi(o) + c K o.
     """
     K, c = problem.classes, price_of(problem)
     eps = value_of(problem.loss, LogSpherical).eps
@@ -82,13 +80,13 @@ def predict_taylor(problem: Problem) -> Prediction:
 THEOREMS = (
     collapse_theorem(
         "log-spherical", "loss: [debrebisson2016spherical]; minimum derived",
-        predict_spherical, lambda: cases_of(_SPHERICAL, 0.003, 0.1, 0.8), draw_of(_SPHERICAL, 1e-3, 0.3, (5,)),
-        (has_loss(LogSpherical, name="log_spherical"),), measure=partial(measure, fold=True), missing=0,
+        predict_spherical, (log_spherical(0.05),), (0.003, 0.1, 0.8), (1e-3, 0.3), (has_loss(LogSpherical, name="log_spherical"),),
+        missing=0, classes=(5,), measure=partial(measure, fold=True),
     ),
     collapse_theorem(
         "log-taylor", "loss: [debrebisson2016spherical]; minimum derived",
-        predict_taylor, lambda: cases_of((log_taylor(),), 0.001, 0.01, 0.1, 0.3), draw_of((log_taylor(),), 1e-3, 0.15, (5,)),
-        (has_loss(log_taylor()),), status="numerical", missing=0,
+        predict_taylor, (log_taylor(),), (0.001, 0.01, 0.1, 0.3), (1e-3, 0.15), (has_loss(log_taylor()),),
+        missing=0, classes=(5,), status="numerical",
         notes="Proved where b > 0. Most Gaussian starts of scale one or more end in worse minima, small ones in none.",
     ),
 )  # fmt: skip

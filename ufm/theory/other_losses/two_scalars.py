@@ -18,19 +18,17 @@ from ufm.losses import LOGISTIC, ce_logsumexp, stablemax, value_of
 from ufm.losses.logsumexp import CrossEntropyLogsumexp
 from ufm.problem import Problem
 from ufm.theory.assumptions import has_loss
-from ufm.theory.other_losses.measured import cases_of, certified, collapse_theorem, draw_of
+from ufm.theory.other_losses.measured import certified, collapse_theorem
 from ufm.theory.other_losses.scalar import on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, reduced, symmetric_prediction
-
-_PALM = (ce_logsumexp(0.1),)
 
 
 def predict_bce(problem: Problem) -> Prediction:
     """One-vs-all logistic loss: for K >= 3 and small c the simplex with a negative mean, sigmoid(-z) = c (K-2) on the true class,
     sigmoid(z) = 2c elsewhere (an orthogonal frame at K = 4); for K >= 5 the mean outlives the simplex.
 
-    (a, b) from sigmoid(-x) = c (K-2), sigmoid(y) = 2c for c < 1/K; mean logit((1 + cK)/K) up to c = 1/2 - 1/K; else simplex.
+    Both for c < 1/K; the mean b = K logit((1 + cK)/K) alone up to c = 1/2 - 1/K.
     """
     K, c = problem.classes, price_of(problem)
     inside = c < 1 / K
@@ -44,7 +42,7 @@ def predict_logsumexp(problem: Problem) -> Prediction:
     """CE + zeta logsumexp^2: for small c a simplex with negative mean, logsumexp = cK/(2 zeta) and wrong probabilities 2c/(1 + cK);
     the simplex where that would have a mean above zero.
 
-    (a, b) from lse = c K/(2 zeta) and the softmax above for c < 1/K, the mean where c >= 1/K and 2 zeta log(K)/K > c.
+    Both for c < 1/K; the mean alone where c >= 1/K and 2 zeta log(K)/K > c.
     """
     K, c = problem.classes, price_of(problem)
     zeta = value_of(problem.loss, CrossEntropyLogsumexp).zeta
@@ -81,17 +79,14 @@ def _best(problem: Problem, both: tuple, mean: tuple) -> Prediction:
     return symmetric_prediction(problem, a, b, value)
 
 
-_BCE = (LOGISTIC,)
-
 THEOREMS = (
     collapse_theorem(
         "bce", "convexity and averaging over classes; closed form derived",
-        predict_bce, lambda: cases_of(_BCE, 0.003, 0.15, 0.25, 0.4), draw_of(_BCE, 1e-3, 0.19), (has_loss(LOGISTIC),), missing=0,
-        evidence=certified,
+        predict_bce, (LOGISTIC,), (0.003, 0.15, 0.25, 0.4), (1e-3, 0.19), (has_loss(LOGISTIC),), missing=0, evidence=certified,
     ),
     collapse_theorem(
         "ce-logsumexp", "loss: [chowdhery2022]; minimum derived",
-        predict_logsumexp, lambda: cases_of(_PALM, 0.003, 0.1, 0.3), draw_of(_PALM, 1e-3, 0.15),
+        predict_logsumexp, (ce_logsumexp(0.1),), (0.003, 0.1, 0.3), (1e-3, 0.15),
         (has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),), missing=0,
         notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex "
         "and no higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, "
@@ -99,8 +94,8 @@ THEOREMS = (
     ),
     collapse_theorem(
         "stablemax", "loss: [prieto2025]; minimum derived",
-        predict_stablemax, lambda: cases_of((stablemax(),), 0.003, 0.05, 0.3), draw_of((stablemax(),), 1e-3, 0.15),
-        (has_loss(stablemax()),), status="numerical", missing=0,
+        predict_stablemax, (stablemax(),), (0.003, 0.05, 0.3), (1e-3, 0.15), (has_loss(stablemax()),),
+        missing=0, status="numerical",
         notes="The symmetric minimum is closed; that no asymmetric point is lower is what random starts confirm.",
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ Gaussian residuals of N samples are in law R = sigma L, L the lower-trapezoidal 
 freedom (Bartlett 1933; R3, derived): sampled at N = 10^12 as at N = 10, within O(sqrt(d/N)) of s = sigma sqrt(N - K).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ from ufm.losses import MSE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 from ufm.theory import statements
-from ufm.theory.reductions.runs import LINEAR, Run, decays, plain, start, trajectories
-from ufm.theory.theorem import Assumption, Check, agreement, relative_error
+from ufm.theory.reductions.runs import LINEAR, Run, as_it_is, decays, in_full, lifted, ridges, run_of
+from ufm.theory.theorem import Assumption, Check, relative_error
 
 _DRAWS, _STEPS = 8192, 60
 
@@ -38,27 +38,17 @@ class Isotropic(NamedTuple):
 def predict_limit(case: Isotropic) -> Params:
     """Pooled residuals with R R^T = s^2 I, the limit of infinitely many Gaussian samples, run at width d_2 + K however large d is;
     beside that span they shrink by their ridge alone.
-
-    The run at width d_2 + K, lifted with what the ridge leaves of residuals beside the span.
     """
     run = case.run
-    reduced = isotropic_limit(run.problem, run.params, case.spread)
-    path = trajectories(Run(reduced.problem, reduced.params, run.rate), LINEAR)
-    return jax.vmap(jax.vmap(reduced.lift))(path, decays(run, LINEAR))
+    return lifted(isotropic_limit(run.problem, run.params, case.spread), run.rate, decays(run, LINEAR))
 
 
-def measure_limit(case: Isotropic, key: jax.Array) -> Params:
+def pooled_run(case: Isotropic) -> Params:
     """The run of the pooled problem at width d with d residual columns s I."""
-    del key  # the start belongs to the case
-    return _at_full_width(case._replace(run=case.run._replace(problem=plain(case.run.problem))))
-
-
-@jax.jit
-def _at_full_width(case: Isotropic) -> Params:
     problem, params, rate = case.run
     d = problem.widths[0]
     H = jnp.concatenate([params.H, case.spread * jnp.eye(d)], axis=1)
-    return trajectories(Run(pooled_problem(problem, d), params._replace(H=H), rate), LINEAR)
+    return in_full(Run(pooled_problem(problem, d), params._replace(H=H), rate), LINEAR)
 
 
 class GaussianStart(NamedTuple):
@@ -102,29 +92,22 @@ def predict_law(case: GaussianStart) -> Law:
     reduced = isotropic_limit(problem, Params((W,), X, None), gaussian_spread(problem, sigma))
     left = jnp.stack([1 - problem.samples * rate * problem.l2_H, 1 - rate * problem.l2_W[0]]) ** _STEPS
     end = reduced.lift(_descend(reduced.problem, reduced.params, rate), left)
-    variance = nu * sigma**4 * (1 + jnp.eye(d))
-    gram = end.H @ end.H.T / problem.samples
-    return Law(nu * sigma**2 * jnp.eye(d), variance, X, jnp.full((d, K), sigma**2), end.weights[0], gram)
+    moments = (nu * sigma**2 * jnp.eye(d), nu * sigma**4 * (1 + jnp.eye(d)), X, jnp.full((d, K), sigma**2))
+    return Law(*moments, end.weights[0], end.H @ end.H.T / problem.samples)
 
 
 def measure_law(case: GaussianStart, key: jax.Array) -> Law:
     """Moments over 8,192 draws of the pooled start, and 60 steps of descent from one of them."""
     # programs of this generator compile in a third of the time
-    key = jax.random.wrap_key_data(jnp.asarray(np.tile(jax.random.key_data(key), 2)), impl="unsafe_rbg")
-    return _draws(case._replace(problem=plain(case.problem)), key)
+    return _draws(case, jax.random.wrap_key_data(jnp.asarray(np.tile(jax.random.key_data(key), 2)), impl="unsafe_rbg"))
 
 
 @jax.jit
 def _draws(case: GaussianStart, key: jax.Array) -> Law:
     problem, means, sigma, W, rate = case
     K, d = problem.classes, problem.widths[0]
-
-    def columns(key: jax.Array) -> jax.Array:
-        return draw_pooled(problem, key, means, sigma, residuals=d)[1]
-
-    H = jax.vmap(columns)(jax.random.split(key, _DRAWS))
-    gram = jnp.einsum("bij,bkj->bik", H[:, :, K:], H[:, :, K:])
-    X = H[:, :, :K]
+    H = jax.vmap(lambda key: draw_pooled(problem, key, means, sigma, residuals=d)[1])(jax.random.split(key, _DRAWS))
+    X, gram = H[:, :, :K], jnp.einsum("bij,bkj->bik", H[:, :, K:], H[:, :, K:])
     end = _descend(pooled_problem(problem, d), Params((W,), H[0], None), rate)
     moments = (jnp.mean(gram, 0), jnp.var(gram, 0), jnp.mean(X, 0), jnp.var(X, 0))
     return Law(*moments, end.weights[0], end.H @ end.H.T / problem.samples)
@@ -143,41 +126,38 @@ def _descend(problem: Problem, params: Params, rate: jax.Array) -> Params:
 
 def law_evidence(case: GaussianStart, predicted: Law, measured: Law) -> list[Check]:
     """Deviations of moments in their standard errors, and of the run from its limit in units of sqrt(d/N)."""
-    nu = float(np.sum(case.problem.multiplicity)) - case.problem.classes
-    sigma4, eye = float(case.sigma) ** 4, np.eye(case.problem.widths[0])
+    p, m = ({name: np.asarray(x) for name, x in law._asdict().items()} for law in (predicted, measured))
+    nu, d = float(np.sum(case.problem.multiplicity)) - case.problem.classes, case.problem.widths[0]
     # fourth central moments of Wishart entries: 3 nu^2 + 6 nu beside the diagonal, 12 nu^2 + 48 nu on it
-    fourth = sigma4**2 * np.where(eye == 1, 12 * nu**2 + 48 * nu, 3 * nu**2 + 6 * nu)
+    fourth = float(case.sigma) ** 8 * np.where(np.eye(d) == 1, 12 * nu**2 + 48 * nu, 3 * nu**2 + 6 * nu)
     spreads = {
-        "mean": predicted.variance,
-        "variance": fourth - np.asarray(predicted.variance) ** 2,
-        "mean_columns": predicted.variance_columns,
-        "variance_columns": 2 * np.asarray(predicted.variance_columns) ** 2,
+        "mean": p["variance"],
+        "variance": fourth - p["variance"] ** 2,
+        "mean_columns": p["variance_columns"],
+        "variance_columns": 2 * p["variance_columns"] ** 2,
     }
     checks = []
     for name, spread in spreads.items():
-        gap = np.abs(np.asarray(getattr(measured, name)) - np.asarray(getattr(predicted, name)))
-        checks.append(Check("agreement", f"z of {name}", float(np.max(gap / np.sqrt(np.asarray(spread) / _DRAWS))), 6.0))
-    unit = np.sqrt(case.problem.widths[0] / float(case.problem.samples))
+        z = np.max(np.abs(m[name] - p[name]) / np.sqrt(spread / _DRAWS))
+        checks.append(Check("agreement", f"z of {name}", float(z), 6.0))
+    unit = np.sqrt(d / float(case.problem.samples))
     for name in ("weights", "gram"):
-        error = relative_error(getattr(predicted, name), getattr(measured, name)) / unit
+        error = relative_error(p[name], m[name]) / unit
         checks.append(Check("agreement", f"{name} beside the limit, in sqrt(d/N)", error, 30.0))
     return checks
 
 
 def isotropic(spread: float, rng: np.random.Generator) -> Isotropic:
     """Three classes of (50, 30, 20) samples at widths (12, 4), of which the limit needs (7, 4), with a bias."""
-    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.002, 0.02, size=2), "l2_H": rng.uniform(0.002, 0.02), "l2_b": 0.01}
-    problem = Problem.from_targets(np.eye(3), (12, 4), multiplicity=np.array([50.0, 30, 20]), bias="ridge", **ridges)
-    run = Run(problem, start(problem, 0.8, rng), jnp.asarray(rng.uniform(0.05, 0.2)))
-    return Isotropic(run, jnp.asarray(spread))
+    choices = ridges(rng, 2) | {"multiplicity": np.array([50.0, 30, 20]), "bias": "ridge", "l2_b": 0.01}
+    return Isotropic(run_of(Problem.from_targets(np.eye(3), (12, 4), **choices), rng, 0.8), jnp.asarray(spread))
 
 
 def gaussian_start(samples: float, rng: np.random.Generator) -> GaussianStart:
     """Three classes of 1/2, 1/4, 1/4 of the samples at d = 4, ridges of order one for features of order one."""
-    counts = np.round(samples * np.array([0.25, 0.25]))
-    counts = np.concatenate([[samples - counts.sum()], counts])
-    ridges: dict[str, Any] = {"l2_W": rng.uniform(0.005, 0.05), "l2_H": rng.uniform(0.005, 0.05) / samples}
-    problem = Problem.from_targets(np.eye(3), 4, multiplicity=counts, **ridges)
+    quarter, l2_W, l2_H = np.round(0.25 * samples), rng.uniform(0.005, 0.05), rng.uniform(0.005, 0.05) / samples
+    counts = np.array([samples - 2 * quarter, quarter, quarter])
+    problem = Problem.from_targets(np.eye(3), 4, multiplicity=counts, l2_W=l2_W, l2_H=l2_H)
     W, means = (jnp.asarray(0.5 * rng.normal(size=s)) for s in ((3, 4), (4, 3)))
     return GaussianStart(problem, means, jnp.asarray(rng.uniform(0.5, 1.5)), W, jnp.asarray(0.1))
 
@@ -205,15 +185,16 @@ def draw_law(rng: np.random.Generator) -> GaussianStart:
 
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "isotropic-limit", "derived",
-        predict_limit, measure_limit, limit_cases, draw_limit,
+        predict_limit, as_it_is, limit_cases, draw_limit,
         (
             Assumption("squared error with free features", lambda case: is_loss(case.run.problem.loss, MSE)),
             Assumption("no proximity term", lambda case: case.run.problem.H0 is None),
         ),
-        evidence=agreement(1e-11),
+        path=pooled_run, tolerance=1e-11,
     ),
+    # other: a law of random starts, held to the moments of draws
     statements.other(
         "bartlett-start", "[bartlett1933]; [srivastava2003]; pooled coordinates and the limit derived",
         predict_law, measure_law, law_cases, draw_law,

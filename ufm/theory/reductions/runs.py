@@ -8,13 +8,14 @@ share V <- mu V + g, theta <- theta - lr_t D(V + ahead (g + (mu - 1) V)); the la
 
 import dataclasses
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ufm.equivalent.columns import Reduced
 from ufm.problem import Problem, flattened
 from ufm.problem.params import Params, objective, weight_shapes
 
@@ -107,9 +108,30 @@ def decays(run: Run, methods: int) -> jax.Array:
     return jax.vmap(of_method)(*(jnp.asarray(x[:methods], run.problem.dtype) for x in (_MOMENTUM, _AHEAD, _RATE)))
 
 
-def plain(problem: Problem) -> Problem:
-    """The problem with a column a run, as every objective sees it: problems of one shape then share a program."""
-    return dataclasses.replace(problem, design=flattened(problem.design))
+def in_full(run: Run, methods: int = len(METHODS)) -> Params:
+    """The run with each column on its own, as every objective sees it: the path that reductions are held to."""
+    return trajectories(run._replace(problem=dataclasses.replace(run.problem, design=flattened(run.problem.design))), methods)
+
+
+def as_it_is(case: Any, point: Params) -> Params:
+    """What one method records along the run of full size."""
+    return point
+
+
+def lifted(reduced: Reduced, rate: jax.Array, left: jax.Array | None = None) -> Params:
+    """The reduced run, lifted to full size: of the linear methods, where they leave factors `left` of what lies beside."""
+    path = trajectories(Run(reduced.problem, reduced.params, rate), len(METHODS) if left is None else LINEAR)
+    return jax.vmap(jax.vmap(reduced.lift))(path, *(() if left is None else (left,)))
+
+
+def run_of(problem: Problem, rng: np.random.Generator, size: float, low: float = 0.05, high: float = 0.2) -> Run:
+    """The problem, a start of that size and a step between two ends."""
+    return Run(problem, start(problem, size, rng), jnp.asarray(rng.uniform(low, high)))
+
+
+def ridges(rng: np.random.Generator, depth: int) -> dict[str, Any]:
+    """Random ridges of the weights and of the features."""
+    return {"l2_W": rng.uniform(0.002, 0.02, size=depth), "l2_H": rng.uniform(0.002, 0.02)}
 
 
 def start(problem: Problem, size: float, rng: np.random.Generator) -> Params:

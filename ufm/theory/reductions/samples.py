@@ -9,8 +9,6 @@ Steps here are stable ones: beyond the edge of stability rounding errors grow as
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.columns import compress_columns, pool_samples
@@ -18,8 +16,8 @@ from ufm.losses import MSE, is_loss
 from ufm.problem import Problem, class_sizes, classes_of
 from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.reductions.runs import Run, plain, start, trajectories
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.reductions.runs import Run, as_it_is, in_full, lifted, run_of
+from ufm.theory.theorem import Assumption
 
 _COUNTS = (7, 1, 4)
 _WIDTHS = {1: (4,), 2: (4, 3), 3: (4, 5, 3)}
@@ -29,62 +27,39 @@ def predict_pooled(run: Run) -> Params:
     """N samples of one-hot MSE run as K class means and min(d, N - K) pooled residual columns, from any start and at any depth:
     1,000 lifted steps of gradient descent, heavy ball, Nesterov, normalised descent and polar-factor (Muon) steps are the steps on
     the samples.
-
-    The run of K + r pooled columns, lifted to the samples.
     """
-    reduced = pool_samples(run.problem, run.params)
-    path = trajectories(Run(reduced.problem, reduced.params, run.rate))
-    return jax.vmap(jax.vmap(reduced.lift))(path)
+    return lifted(pool_samples(run.problem, run.params), run.rate)
 
 
 def predict_compressed(run: Run) -> Params:
     """An MSE problem of N columns with any targets runs as one of min(N, d + K + 1) columns with real intercepts, 2d in the place
     of d with a proximity term, under the same optimisers.
-
-    The run of min(N, d + K + 1) compressed columns, lifted to the samples.
     """
-    reduced = compress_columns(run.problem, run.params)
-    path = trajectories(Run(reduced.problem, reduced.params, run.rate))
-    return jax.vmap(jax.vmap(reduced.lift))(path)
-
-
-def measure(run: Run, key: jax.Array) -> Params:
-    """The run of all N samples."""
-    del key  # the start belongs to the case
-    return _samples(run._replace(problem=plain(run.problem)))
-
-
-_samples = jax.jit(trajectories)
+    return lifted(compress_columns(run.problem, run.params), run.rate)
 
 
 def _numbers(depth: int, columns: int, rng: np.random.Generator, bias: str, proximity: bool) -> dict:
-    plain_ridges = dict(zip(("l2_H", "l2_b"), rng.uniform(0.002, 0.02, size=2), strict=True))
-    if bias != "ridge":
-        plain_ridges["l2_b"] = 0.0
+    l2_H, l2_b = rng.uniform(0.002, 0.02, size=2)
     H0 = rng.normal(size=(4, columns)) if proximity else None
     beta = rng.uniform(0.01, 0.1) if proximity else 0.0
-    return plain_ridges | {"l2_W": rng.uniform(0.002, 0.02, size=depth), "bias": bias, "beta": beta, "H0": H0}
+    l2_W = rng.uniform(0.002, 0.02, size=depth)
+    return {"l2_W": l2_W, "l2_H": l2_H, "l2_b": l2_b if bias == "ridge" else 0.0, "bias": bias, "beta": beta, "H0": H0}
 
 
 def one_hot(
     depth: int, rng: np.random.Generator, bias: str = "none", proximity: bool = False, counts=_COUNTS, multiplicity=None
 ) -> Run:
     """Classes of any sizes, random ridges and start."""
-    N = sum(counts)
-    choices = _numbers(depth, N, rng, bias, proximity)
+    choices = _numbers(depth, sum(counts), rng, bias, proximity)
     problem = Problem.imbalanced(counts, _WIDTHS[depth], multiplicity=multiplicity, **choices)
     # equal classes are classes of any sizes too: cases of one structure then share a program
-    problem = dataclasses.replace(problem, design=class_sizes(classes_of(problem.design)))
-    return Run(problem, start(problem, 0.8, rng), jnp.asarray(rng.uniform(0.05, 0.2)))
+    return run_of(dataclasses.replace(problem, design=class_sizes(classes_of(problem.design))), rng, 0.8)
 
 
 def any_targets(rng: np.random.Generator) -> Run:
     """20 columns of Gaussian targets and fractional multiplicities at M = 2, which compress to 2d + K + 1 = 12."""
-    choices = _numbers(2, 20, rng, "ridge", True)
-    multiplicity = rng.choice([0.5, 1.0, 2.0], size=20)
-    targets = rng.normal(size=(3, 20))
-    problem = Problem.from_targets(targets, _WIDTHS[2], multiplicity=multiplicity, groups=(1,) * 20, **choices)
-    return Run(problem, start(problem, 0.8, rng), jnp.asarray(rng.uniform(0.02, 0.06)))
+    choices = _numbers(2, 20, rng, "ridge", True) | {"multiplicity": rng.choice([0.5, 1.0, 2.0], size=20), "groups": (1,) * 20}
+    return run_of(Problem.from_targets(rng.normal(size=(3, 20)), _WIDTHS[2], **choices), rng, 0.8, 0.02, 0.06)
 
 
 def pooled_cases() -> dict[str, Run]:
@@ -112,24 +87,19 @@ def draw_one_hot(rng: np.random.Generator) -> Run:
     return one_hot(1, rng, multiplicity=rng.uniform(0.5, 3, size=sum(_COUNTS)))
 
 
-def draw_any_targets(rng: np.random.Generator) -> Run:
-    """Random targets, multiplicities, ridges, proximity and start."""
-    return any_targets(rng)
-
-
 _SQUARED = Assumption(
     "squared error with free features and one weight",
     lambda run: is_loss(run.problem.loss, MSE) and run.problem.features == "free" and np.ptp(run.problem.weight) == 0,
 )
 
 THEOREMS = (
-    statements.other(
+    statements.trajectory(
         "sample-reduction", "derived; invariance of the squared error under orthogonal mixing of a class's samples",
-        predict_pooled, measure, pooled_cases, draw_one_hot, (_SQUARED,), evidence=agreement(1e-11),
+        predict_pooled, as_it_is, pooled_cases, draw_one_hot, (_SQUARED,), path=in_full, tolerance=1e-11,
         notes="Adam, Lion, sign descent, mini-batches and cross-entropy break it.",
     ),
-    statements.other(
+    statements.trajectory(
         "arbitrary-target-reduction", "derived",
-        predict_compressed, measure, compressed_cases, draw_any_targets, (_SQUARED,), evidence=agreement(1e-11),
+        predict_compressed, as_it_is, compressed_cases, any_targets, (_SQUARED,), path=in_full, tolerance=1e-11,
     ),
 )  # fmt: skip
