@@ -36,7 +36,6 @@ SHARED = {
     ),
     "group-merge": ("imbalance.thresholds.same_size", _UNITS),
     "ce-simplex-flow": ("implicit_bias.simplex_start.logit_scale", "how the scale is read off logits"),
-    "ntp-mm-centred": ("language.centred_supports._matrix", _UNITS),
     "mixup-limits": ("mixup.limits._nearer", _UNITS),
     "proximity-aligned-weak": ("perturbation.aligned._strong perturbation.model.units", _UNITS),
     "bartlett-start": ("reductions.limits._descend", _RUNS),

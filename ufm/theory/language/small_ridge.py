@@ -18,13 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.duality import Certificate, certify
-from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
 from ufm.problem.params import column_weights, logits
 from ufm.search.max_margin import max_margin
 from ufm.search.solution import solve
-from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.theory import statements
+from ufm.theory.language.certificate import random_problem
 from ufm.theory.theorem import Check, below, gap_checks, relative_error
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*
@@ -48,8 +47,6 @@ class Found(NamedTuple):
 def predict(problem: Problem) -> Limit:
     """Next-token probabilities at the minimum are within tau/pi_j of the labels, so in-support logits tend to log p_j at rate tau;
     the probability off the supports over tau is below |L_mm|_*, and tends to it.
-
-    Logarithms of the labels, and the max-margin problem of their supports.
     """
     labels = problem.targets[:, :: problem.groups[0]]
     return Limit(_in_support(jnp.log(jnp.where(labels > 0, labels, 1)), labels), max_margin(labels > 0).value)
@@ -97,9 +94,7 @@ def _in_support(z: Any, labels: Any) -> jax.Array:
 
 
 def _at(seed: int, ridge: float, tilt: float = 1.0) -> Problem:
-    """Four tokens and four contexts, each as two columns."""
-    tokens = random_contexts(jax.random.key(seed), zipf_priors(4), 4, sizes=(1, 2, 3), concentration=3.0, exponent=0.5)
-    return split_columns(next_token_problem(tokens, 12, l2_W=ridge * tilt, l2_H=ridge / tilt))
+    return random_problem(seed, ridge, tilt=tilt, concentration=3.0)
 
 
 def cases() -> dict[str, Problem]:
@@ -113,6 +108,7 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
+    # other: bounds at every ridge on what a limit says, from probabilities
     statements.other(
         "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived",
         predict, measure, cases, draw, evidence=evidence,
