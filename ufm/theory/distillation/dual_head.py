@@ -42,7 +42,7 @@ def predict(problem: Problem) -> Prediction:
     parallel, P W2 = (a2/a1) P W1, features a simplex (with a common mean where e is not 0), (a1, a2, e) the minimum of a convex
     function of three scalars.
 
-    Newton on the three scalars (a1, a2, e), for e above, below and at zero; all margins zero where the slopes at 0 allow it.
+    Newton on the scalars, for e above, below and at zero; all margins zero where the slopes at 0 allow it.
     """
     K = len(problem.groups)
     total = jnp.sum(column_weights(problem))
