@@ -37,7 +37,7 @@ class Limit(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A measured minimum. logits: (V, m). certificate: of the point. dual: the lower bound on |L_mm|_* of the program's dual."""
+    """A measured minimum. logits: (V, m). certificate: of the point. dual: (V, m), a matrix of the program's dual."""
 
     logits: jax.Array
     certificate: Certificate
@@ -56,12 +56,15 @@ def measure(problem: Problem, key: jax.Array) -> Found:
     """The minimum at the problem's own ridge, from a random start."""
     solution = solve(problem, key, columns="raw")
     z = logits(problem, solution.params)
-    dual = max_margin(problem.targets[:, :: problem.groups[0]] > 0).lower_bound
+    dual = max_margin(problem.targets[:, :: problem.groups[0]] > 0).dual
     return Found(z[:, :: problem.groups[0]], certify(problem, solution.params), dual)
 
 
 def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]:
-    """Probabilities and in-support logits within their bounds, the mass off the supports below its own, and near it at last."""
+    """Probabilities and in-support logits within their bounds, the mass off the supports below its own, and near it at last.
+
+    |L_mm|_* is held to <M, L> of a matrix M that is seen to be feasible, columns of sum 0 and nothing above 0 off the supports.
+    """
     step = problem.groups[0]
     p, prior = (np.asarray(x)[..., ::step] for x in (problem.targets, column_weights(problem) * step))
     tau = float(problem.c)
@@ -74,9 +77,12 @@ def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]
     off = np.sum(prior * np.sum(np.where(support, 0, q), axis=0)) / tau
     value = float(predicted.value)
     moved = np.abs(np.asarray(_in_support(measured.logits, p)) - np.asarray(predicted.in_support)).max(axis=0)
+    M = np.asarray(measured.dual)
+    outside = max(np.max(np.abs(M.sum(axis=0))), np.max(M[~support], initial=0), np.linalg.norm(M, 2) - 1)
     checks = [
         *gap_checks(measured.certificate.relative_gap, 1e-7),
-        Check("certificate", "|L_mm|_* on its dual bound", relative_error(value, measured.dual), 1e-8),
+        below("certificate", "a feasible dual matrix", outside, 1e-10),
+        Check("certificate", "|L_mm|_* on its dual bound", relative_error(value, M[support].sum()), 1e-8),
         below("agreement", "probabilities", float(np.max(np.abs(q - p) * prior)) / tau - 1, 1e-6),
         below("agreement", "in-support logits", np.max(moved - slack), 1e-9),
         below("agreement", "off-support mass above |L_mm|_*", off / value - 1, 1e-6),
