@@ -164,20 +164,21 @@ def test_a_general_teacher_bends_the_logits_as_the_closed_form_does_for_a_symmet
     problem = general_teacher.cases()["symmetric teacher"]
     found = jax.jit(general_teacher.predict)(problem)
     q, n = 0.7, 2
-    np.testing.assert_allclose(margin(found.limit), np.log(3 * q / (1 - q)), rtol=1e-13)
+    np.testing.assert_allclose(margin(found["limit"]), np.log(3 * q / (1 - q)), rtol=1e-13)
     # a = log(3 p/(1-p)), p = q - 3 c sqrt(n)
-    np.testing.assert_allclose(margin(found.slope), -3 * n**0.5 / (q * (1 - q)), rtol=1e-12)
+    np.testing.assert_allclose(margin(found["slope"]), -3 * n**0.5 / (q * (1 - q)), rtol=1e-12)
 
 
 def test_students_surer_than_a_symmetric_teacher_have_opposite_gradients_in_both_layers():
     predict = jax.jit(gradient_identity.predict)
     for label, case in gradient_identity.cases().items():
-        first, second = predict(case).products
+        found = predict(case)
+        first, second = found["products"]
         n = case.Y.shape[1] / 4
         np.testing.assert_allclose(first / second, n * case.b**2 / case.a**2, rtol=1e-13)
         if "any" not in label:
             sign = np.sign(float(case.teacher[0, 0] - case.teacher[1, 0] - case.a * case.b))
-            np.testing.assert_allclose(predict(case).cosines, [sign, sign], rtol=1e-13)
+            np.testing.assert_allclose(found["cosines"], [sign, sign], rtol=1e-13)
 
 
 def test_the_kink_of_the_transport_holds_the_student_at_its_teacher_up_to_a_price():

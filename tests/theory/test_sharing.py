@@ -24,7 +24,6 @@ SHARED = {
         "a point of given margins; the claimed value is summed without it",
     ),
     "group-merge": ("imbalance.thresholds.same_size", _UNITS),
-    "ntp-mm-centred": ("language.centred_supports._matrix", _UNITS),
     "mixup-limits": ("mixup.limits._nearer", _UNITS),
     "proximity-aligned-weak": ("perturbation.aligned._strong perturbation.model.units", _UNITS),
     "bartlett-start": ("reductions.limits._descend", _RUNS),

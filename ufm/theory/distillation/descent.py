@@ -65,8 +65,7 @@ def descended_minimum(problem: Problem, key: jax.Array) -> Point:
 
 def seen(problem: Problem, params: Params) -> Point:
     """A point of the problem, examined and certified."""
-    value, slope, *columns = jax.tree.map(np.asarray, _look(problem, params))
-    z, theta, G, weights, c = columns
+    value, slope, z, theta, G, weights, c = jax.tree.map(np.asarray, _look(problem, params))
     W, H = np.asarray(params.weights[0]), np.asarray(params.H)
     penalty = float(problem.l2_W[0]) / 2 * np.sum(W**2) + float(problem.l2_H) / 2 * np.sum(H**2)
     excess = max(np.linalg.norm(G, 2) - c, 0.0)

@@ -42,7 +42,7 @@ def predict(problem: Problem) -> Prediction:
     parallel, P W2 = (a2/a1) P W1, features a simplex (with a common mean where e is not 0), (a1, a2, e) the minimum of a convex
     function of three scalars.
 
-    Newton on the three scalars (a1, a2, e), for e above, below and at zero; all margins zero where the slopes at 0 allow it.
+    Newton on the scalars, for e above, below and at zero; all margins zero where the slopes at 0 allow it.
     """
     K = len(problem.groups)
     total = jnp.sum(column_weights(problem))
@@ -65,7 +65,8 @@ def predict(problem: Problem) -> Prediction:
 def _loss(problem: Problem, x: jax.Array, teacher: tuple) -> jax.Array:
     """gamma log(1 + (K-1) e^-a1) + kd [B(z_t) + (K-1) B(z_o)] of x = (a1, a2, e)."""
     K, loss = len(problem.groups), value_of(problem.loss, DualHead)
-    own, other = (loss.binary(z[None], (None, t[None])) for z, t in zip(_second_logits(K, x), teacher, strict=True))
+    logits = (x[1] * (K - 1) + x[2]) / K, (x[2] - x[1]) / K
+    own, other = (loss.binary(z[None], (None, t[None])) for z, t in zip(logits, teacher, strict=True))
     return loss.gamma * jax.nn.softplus(_rest(K, x) - x[0]) + loss.kd * (own + (K - 1) * other)
 
 
@@ -74,10 +75,6 @@ def _slopes(problem: Problem, x: jax.Array, teacher: tuple) -> jax.Array:
     K, loss = len(problem.groups), value_of(problem.loss, DualHead)
     in_a, in_e = binary_slopes(loss.binary, K, x[1], x[2], *teacher)
     return jnp.stack([-loss.gamma * jax.nn.sigmoid(_rest(K, x) - x[0]), loss.kd * in_a, loss.kd * in_e])
-
-
-def _second_logits(K: int, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return (x[1] * (K - 1) + x[2]) / K, (x[2] - x[1]) / K
 
 
 def _length(x: jax.Array) -> jax.Array:
@@ -181,25 +178,21 @@ def _is_symmetric(problem: Problem, xp: Any) -> Any:
     if K < 2 or problem.classes != 2 * K:
         return False
     Y = xp.asarray(problem.targets)[:, run_starts(problem.groups)]
-    eye, size = np.eye(K), 1 + xp.max(xp.abs(Y))
-    expected = xp.concatenate([eye, xp.where(eye == 1, Y[K, 0], Y[K + 1, 0])])
-    good = xp.max(xp.abs(Y - expected)) <= _SLACK * size
+    expected = xp.concatenate([np.eye(K), xp.where(np.eye(K) == 1, Y[K, 0], Y[K + 1, 0])])
+    good = xp.max(xp.abs(Y - expected)) <= _SLACK * (1 + xp.max(xp.abs(Y)))
     for x in (problem.counts, problem.weight):
         good = good & (xp.max(xp.abs(x / x[0] - 1)) <= _SLACK)
     return good
 
 
-def _test(problem: Problem) -> bool:
-    return not is_traced(problem.design) and bool(_is_symmetric(problem, np))
-
-
+_SYMMETRIC = Assumption("a symmetric teacher on equal classes", lambda p: not is_traced(p.design) and bool(_is_symmetric(p, np)))
 THEOREMS = (
     descent_theorem(
         "dhkd-dual-head", "derived (group averaging); setting: [yang2024]",
         predict, cases, draw,
         (
-            has_loss(DualHead, name="dual_head"), Assumption("a symmetric teacher on equal classes", _test), PLAIN, PENALISED,
-            ONE_LAYER, Assumption("a width of at least K", lambda p: min(p.widths) >= len(p.groups)), has_bias("none"),
+            has_loss(DualHead, name="dual_head"), _SYMMETRIC, PLAIN, PENALISED, ONE_LAYER,
+            Assumption("a width of at least K", lambda p: min(p.widths) >= len(p.groups)), has_bias("none"),
         ),
         notes="The first margin may end above that of cross-entropy alone, since the second head pays for part of the "
         "features.",

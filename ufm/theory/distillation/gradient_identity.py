@@ -20,15 +20,15 @@ from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict
 from ufm.settings.distillation import symmetric_teacher
 from ufm.theory import statements
-from ufm.theory.theorem import Check, agreement, below
+from ufm.theory.theorem import Check, below
 
-_KINDS = 3  # the second loss: plain binary divergence, normalised one, squared distance of the logits
+KINDS = {"plain": (1.0, 0.0, 0.0), "norm": (0.0, 1.0, 0.0), "squared": (0.0, 0.0, 1.0)}
+"""Weights in the second loss of the plain binary divergence, of the normalised one, and of half the squared distance of logits."""
 
 
 class Collapsed(NamedTuple):
-    """Frame U (K, d) with U U^T = P, sizes a of W and b of H, one-hot Y (K, N) and a teacher.
-
-    teacher: (K, N) logits. kinds: (3,) weights of the losses in L'. temperature: T of the binary divergences.
+    """Frame U (K, d) with U U^T = P, sizes a of W and b of H, one-hot Y (K, N), logits of a teacher (K, N), weights of the losses
+    in L' as in `KINDS`, and T of the binary divergences.
     """
 
     U: jax.Array
@@ -40,19 +40,12 @@ class Collapsed(NamedTuple):
     temperature: jax.Array
 
 
-class Agreement(NamedTuple):
-    """products: (2,) inner products in W and in H, in units of their size for parallel gradients. cosines: (2,)."""
-
-    products: jax.Array
-    cosines: jax.Array
-
-
-def predict(case: Collapsed) -> Agreement:
+def predict(case: Collapsed) -> dict[str, jax.Array]:
     """At a collapsed self-dual state W = a U, H = b U^T Y the gradients of cross-entropy and of any second logit loss have inner
     products in W and in H of ratio n b^2/a^2: they contradict in both or in neither, and for a symmetric teacher both cosines are
     sign(a_T - a b).
 
-    -n b^2 s <PY, G> and -a^2 s <PY, G> over their bounds, cosines from the same matrices; G of the three losses in full.
+    Both in W and in H, the products over n b^2 + a^2.
     """
     K, N = case.Y.shape
     n, a, b = N / K, case.a, case.b
@@ -66,17 +59,11 @@ def predict(case: Collapsed) -> Agreement:
     along_rows = jnp.linalg.norm(G @ PY.T)  # |G Y^T P|: what W sees of G
     sizes = jnp.stack([n * b * b * s * jnp.sqrt(K - 1.0) * along_rows, a * a * s * jnp.sqrt(n * (K - 1)) * jnp.linalg.norm(PG)])
     cosines = jnp.stack([n * b * b, a * a]) * product / sizes
-    return Agreement(jnp.stack([n * b * b, a * a]) * product / (n * b * b + a * a), cosines)
+    return {"products": jnp.stack([n * b * b, a * a]) * product / (n * b * b + a * a), "cosines": cosines}
 
 
-def measure(case: Collapsed, key: jax.Array) -> Agreement:
-    """Inner products of what automatic differentiation gives for both losses."""
-    del key  # nothing is random
-    return _agreement(case)
-
-
-def gradients(case: Collapsed, H: jax.Array) -> tuple[tuple, tuple]:
-    """(dL/dW, dL/dH) of mean cross-entropy and of the mean second loss at W = a U and any features H, by differentiation."""
+def gradients(case: Collapsed, noise: jax.Array | float = 0.0) -> tuple[tuple, tuple]:
+    """(dL/dW, dL/dH) of mean cross-entropy and of the mean second loss at W = a U, H = b (U^T Y + noise), by differentiation."""
     plain, norm = (Binary(case.temperature, kind) for kind in (False, True))
 
     def second_loss(z: jax.Array, y: jax.Array, t: jax.Array) -> jax.Array:
@@ -86,29 +73,24 @@ def gradients(case: Collapsed, H: jax.Array) -> tuple[tuple, tuple]:
         columns = jax.vmap(loss, in_axes=1)
         return jax.grad(lambda W, H: jnp.mean(columns(W @ H, case.Y, case.teacher)), argnums=(0, 1))
 
-    W = case.a * case.U
+    W, H = case.a * case.U, case.b * (case.U.T @ case.Y + noise)
     return mean(lambda z, y, t: cross_entropy(z, y))(W, H), mean(second_loss)(W, H)
 
 
-def features(case: Collapsed) -> jax.Array:
-    """The collapsed features b U^T Y, (d, N)."""
-    return case.b * case.U.T @ case.Y
-
-
 @jax.jit
-def _agreement(case: Collapsed) -> Agreement:
-    first, second = gradients(case, features(case))
-    conflict = gradient_conflict(first, second, samples_axis=1)
+def by_differentiation(case: Collapsed) -> dict[str, jax.Array]:
+    """Inner products of what automatic differentiation gives for both losses."""
+    first, second = gradients(case)
+    found = gradient_conflict(first, second, samples_axis=1)
     K, N = case.Y.shape
-    unit = N / K * case.b**2 + case.a**2
     products = jnp.stack([jnp.sum(x * y) for x, y in zip(first, second, strict=True)])
-    return Agreement(products / unit, jnp.stack([conflict.cosine_W, conflict.cosine_H]))
+    return {"products": products / (N / K * case.b**2 + case.a**2), "cosines": jnp.stack([found.cosine_W, found.cosine_H])}
 
 
 @jax.jit
-def collapsed_conflict(case: Collapsed) -> Conflict:
-    """Cosines and rates at the collapsed state."""
-    return gradient_conflict(*gradients(case, features(case)), samples_axis=1)
+def conflict(case: Collapsed, noise: jax.Array | float = 0.0) -> Conflict:
+    """Cosines and rates where `gradients` are taken."""
+    return gradient_conflict(*gradients(case, noise), samples_axis=1)
 
 
 def collapsed(
@@ -129,8 +111,8 @@ def cases() -> dict[str, Collapsed]:
     found = {}
     for a_T, sizes in ((8.0, (6.0, 1.0)), (4.0, (2.0, 3.0))):
         teacher = np.asarray(symmetric_teacher(4, a_T, 3.0))
-        for name, kinds in zip(("plain", "norm", "squared"), np.eye(_KINDS), strict=True):
-            found[f"{name}, a_T={a_T}"] = collapsed(teacher, *sizes, tuple(kinds), 2.0, rng)
+        for name, kinds in KINDS.items():
+            found[f"{name}, a_T={a_T}"] = collapsed(teacher, *sizes, kinds, 2.0, rng)
     found["any teacher"] = collapsed(3 * rng.normal(size=(4, 20)), 0.7, 1.1, (1.0, 0.5, 0.2), 1.0, rng)
     return found
 
@@ -145,15 +127,14 @@ def cosine_claim(case: Collapsed) -> jax.Array:
     """The gradients of cross-entropy and of a binary divergence from the teacher contradict in the classifier but not in the
     backbone, at a state of neural collapse.
 
-    What the claim says of the cosine in the features: at least 0.
+    A number that the cosine in the features is not below.
     """
     return jnp.zeros_like(case.a)
 
 
 def measure_cosines(case: Collapsed, key: jax.Array) -> tuple[Conflict, Conflict]:
     """Both cosines at the collapsed state, and under a teacher of twice the margin, which is surer than the student."""
-    del key
-    return collapsed_conflict(case), collapsed_conflict(case._replace(teacher=2 * case.teacher))
+    return conflict(case), conflict(case._replace(teacher=2 * case.teacher))
 
 
 def _contradiction(case: Collapsed, claimed: jax.Array, measured: tuple[Conflict, Conflict]) -> list[Check]:
@@ -161,7 +142,6 @@ def _contradiction(case: Collapsed, claimed: jax.Array, measured: tuple[Conflict
 
     The claim is a sign, so that the number it is compared with is zero itself.
     """
-    del case
     unsure, sure = measured
     shortfall = float(claimed) - float(unsure.cosine_H) if unsure.cosine_W < 0 else 0.0
     return [
@@ -176,14 +156,12 @@ def surer_students() -> dict[str, Collapsed]:
     """Collapsed students of margin 6 under symmetric teachers that are less sure: the classifier's gradients contradict."""
     rng = np.random.default_rng(1)
     teacher = np.asarray(symmetric_teacher(4, 4.0))
-    kinds = {"plain": (1.0, 0.0, 0.0), "norm": (0.0, 1.0, 0.0)}
-    return {f"{name} a_T=4 a_S=6": collapsed(teacher, 6**0.5, 6**0.5, kind, 2.0, rng) for name, kind in kinds.items()}
+    return {f"{kind} a_T=4 a_S=6": collapsed(teacher, 6**0.5, 6**0.5, KINDS[kind], 2.0, rng) for kind in ("plain", "norm")}
 
-
-_SOURCE = "derived; question: [yang2024]"
 
 THEOREMS = (
-    statements.other("dhkd-gradient-identity", _SOURCE, predict, measure, cases, draw, evidence=agreement(1e-9)),
+    statements.identity("dhkd-gradient-identity", "derived; question: [yang2024]", predict, by_differentiation, cases, draw),
+    # other: a sign that is refuted, and the states where it is right
     statements.other(
         "dhkd-backbone", "[yang2024], read at an exactly collapsed state; against it dhkd-gradient-identity",
         cosine_claim, measure_cosines, surer_students, status="refuted", evidence=_contradiction,

@@ -27,31 +27,19 @@ class Logits(NamedTuple):
     temperature: jax.Array
 
 
-class Gradients(NamedTuple):
-    """(C,) derivatives of the plain divergence and of the normalised one, in units of T."""
-
-    plain: jax.Array
-    norm: jax.Array
-
-
-def predict(case: Logits) -> Gradients:
+def predict(case: Logits) -> dict[str, jax.Array]:
     """The binary divergences of a student from its teacher have the logit gradients T (sig(z/T) - sig(t/T)) and T (sig((z-t)/T) -
     1/2): each of the sign of z - t, so that past its teacher a student's true class is pushed back.
 
-    sig(z/T) - sig(t/T) and sig((z - t)/T) - 1/2.
+    In units of T.
     """
     z, t = case.student / case.temperature, case.teacher / case.temperature
-    return Gradients(jax.nn.sigmoid(z) - jax.nn.sigmoid(t), jnp.tanh((z - t) / 2) / 2)
-
-
-def measure(case: Logits, key: jax.Array) -> Gradients:
-    """Central differences of the loss of every single logit at two steps, extrapolated."""
-    del key  # nothing is random
-    return _differences(case)
+    return {"plain": jax.nn.sigmoid(z) - jax.nn.sigmoid(t), "norm": jnp.tanh((z - t) / 2) / 2}
 
 
 @jax.jit
-def _differences(case: Logits) -> Gradients:
+def differences(case: Logits) -> dict[str, jax.Array]:
+    """Central differences of the loss of every single logit at two steps, extrapolated."""
     T = case.temperature
 
     def difference(norm: bool) -> jax.Array:
@@ -63,15 +51,15 @@ def _differences(case: Logits) -> Gradients:
 
         return (4 * central(_STEP) - central(2 * _STEP)) / (3 * T**2)
 
-    return Gradients(difference(False), difference(True))
+    return {"plain": difference(False), "norm": difference(True)}
 
 
-def evidence(case: Logits, predicted: Gradients, measured: Gradients) -> list[Check]:
-    """Agreement to 1e-8 and the rounding of values as large as |z - t|/T; the same signs."""
+def evidence(case: Logits, predicted: dict, measured: dict) -> list[Check]:
+    """Agreement to 1e-8 and the rounding of values as large as |z - t|/T."""
     distance = np.abs(np.asarray(case.student - case.teacher)) / float(case.temperature)
     room = 1e-8 + 1e-13 * distance
-    errors = [np.max(np.abs(np.asarray(p) - np.asarray(m)) / room) for p, m in zip(predicted, measured, strict=True)]
-    return [Check("agreement", name, float(e), 1.0) for name, e in zip(Gradients._fields, errors, strict=True)]
+    errors = {name: np.abs(np.asarray(p) - np.asarray(measured[name])) / room for name, p in predicted.items()}
+    return [Check("agreement", name, float(np.max(error)), 1.0) for name, error in errors.items()]
 
 
 def cases() -> dict[str, Logits]:
@@ -92,9 +80,9 @@ def _at(student: np.ndarray, teacher: np.ndarray, temperature: float) -> Logits:
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "bkl-gradients", "losses: [yang2024] (from their code, without its clamps); derivatives derived",
-        predict, measure, cases, draw, evidence=evidence,
+        predict, differences, cases, draw, evidence=evidence,
         notes="The clamps of the public code to [1e-8, 1 - 1e-8] round to 1 in float32, where log(1 - p) is -inf.",
     ),
 )  # fmt: skip

@@ -13,25 +13,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.equivalent.columns import split_columns
 from ufm.losses import is_loss, pld, value_of
 from ufm.losses.plackett_luce import PlackettLuce
 from ufm.problem import Problem
-from ufm.settings.distillation import confident_teacher, distilled_problem
-from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.settings.distillation import confident_teacher
+from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import SYMMETRIC, numbers, symmetric_prediction
+from ufm.theory.distillation.symmetric import distilled, numbers, one_head, symmetric_prediction
 from ufm.theory.prediction import Prediction
 from ufm.theory.theorem import Assumption
-
-_TEMPERATURE = 2.0
 
 
 def predict(problem: Problem) -> Prediction:
     """Plackett-Luce distillation from a symmetric teacher of confidence q, averaged over tied classes: the simplex ETF with e^a =
     q/c - (K-1), c = sqrt(n l2_W l2_H), and zero iff q <= K c.
-
-    a = log(q/price - (K-1)) where q > K price; f* = total (q log(1 + (K-1) e^-a) + q_o log((K-1)!) + price (K-1) a).
     """
     K, n = problem.classes, numbers(problem)
     rest = jnp.log(K - 1.0).astype(problem.dtype)
@@ -44,10 +39,8 @@ def predict(problem: Problem) -> Prediction:
 
 
 def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int = 4) -> Problem:
-    """Classes at `ratio` of the price q/K above which everything is zero, each class as two columns."""
-    c = ratio * confidence / classes / per_class**0.5
-    teacher = confident_teacher(classes, confidence, _TEMPERATURE)
-    return split_columns(distilled_problem(teacher, per_class, 12, pld(_TEMPERATURE), l2_W=3 * c, l2_H=c / 3))
+    """Classes at T = 2 and at `ratio` of the price q/K above which everything is zero."""
+    return distilled(confident_teacher(classes, confidence, 2.0), ratio * confidence / classes, per_class, pld(2.0))
 
 
 def cases() -> dict[str, Problem]:
@@ -70,9 +63,6 @@ THEOREMS = (
     descent_theorem(
         "pld", "loss: [bassam2025]; closed form and averaging of ties derived",
         predict, cases, draw,
-        (
-            has_loss(PlackettLuce, name="pld"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none"),
-            Assumption("ties averaged over their orders", _averages_ties),
-        ),
+        (*one_head(has_loss(PlackettLuce, name="pld")), Assumption("ties averaged over their orders", _averages_ties)),
     ),
 )  # fmt: skip

@@ -4,39 +4,29 @@
 
     f* = min_{a, e} gamma log(1 + (K-1) e^-a) + kd [B(z_t) + (K-1) B(z_o)] + price ((K-1)|a| + |e|),
 
-    B sees shifts of the logits, so that e follows the mean logit of the teacher as far as the price lets it; cross-entropy and
-    teacher have to share one margin.
+B sees shifts of the logits, so that e follows the mean logit of the teacher as far as the price lets it; cross-entropy and
+teacher have to share one margin.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.equivalent.columns import split_columns
 from ufm.losses import ce_binary_kl, value_of
 from ufm.losses.distillation import SingleHead
 from ufm.problem import Problem
-from ufm.settings.distillation import distilled_problem, symmetric_teacher
-from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
+from ufm.settings.distillation import symmetric_teacher
+from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import (
-    SYMMETRIC,
-    binary_slopes,
-    class_column,
-    kinked_root,
-    numbers,
-    symmetric_prediction,
-)
+from ufm.theory.distillation.symmetric import binary_slopes, distilled, kinked_root, numbers, one_head, student
 from ufm.theory.prediction import Prediction
-
-_LOSS = ce_binary_kl(1.0, 0.5, 2.0, norm=False)
 
 
 def predict(problem: Problem) -> Prediction:
     """Cross-entropy with a binary divergence (plain or normalised) from a symmetric teacher on one head: class logits a P + e J,
     where margin a and mean logit e solve two coupled scalar equations; the teacher drags the margin to its own.
 
-    Nested roots of both slopes: e for every a, then a; f* = total (gamma CE + kd B + price ((K-1)|a| + |e|)).
+    Nested roots of both slopes: e for every a, then a.
     """
     K, loss = problem.classes, value_of(problem.loss, SingleHead)
     n = numbers(problem)
@@ -51,17 +41,12 @@ def predict(problem: Problem) -> Prediction:
 
     teacher = (n.t_own, n.t_other)
     a = kinked_root(slope_in_a, n.price * (K - 1), n.price, n.own, *teacher)
-    e = kinked_root(slope_in_e, n.price, a, *teacher)
-    z = jnp.where(jnp.arange(K) == 0, a, 0) + (e - a) / K
-    cost = n.price * ((K - 1) * jnp.abs(a) + jnp.abs(e))
-    return symmetric_prediction(problem, a, e, n.total * (loss(z, class_column(problem)) + cost))
+    return student(problem, a, kinked_root(slope_in_e, n.price, a, *teacher))
 
 
 def problem_at(a_T: float, b_T: float, price: float, per_class: int = 2, classes: int = 4) -> Problem:
-    """Classes under CE + binary KL/2 at T = 2, each class as two columns; price = sqrt(n l2_W l2_H)."""
-    c = price / per_class**0.5
-    teacher = symmetric_teacher(classes, a_T, b_T)
-    return split_columns(distilled_problem(teacher, per_class, 12, _LOSS, l2_W=3 * c, l2_H=c / 3))
+    """Classes under CE + binary KL/2 at T = 2."""
+    return distilled(symmetric_teacher(classes, a_T, b_T), price, per_class, ce_binary_kl(1.0, 0.5, 2.0, norm=False))
 
 
 def cases() -> dict[str, Problem]:
@@ -76,14 +61,12 @@ def cases() -> dict[str, Problem]:
 def draw(rng: np.random.Generator) -> Problem:
     """A random teacher and price, four or six classes."""
     price = np.exp(rng.uniform(-6, -2))
-    at = rng.uniform(0, 12), rng.uniform(-8, 8), price, int(rng.integers(1, 50))
-    return problem_at(*at, classes=int(rng.choice((4, 6))))
+    return problem_at(rng.uniform(0, 12), rng.uniform(-8, 8), price, int(rng.integers(1, 50)), int(rng.choice((4, 6))))
 
 
 THEOREMS = (
     descent_theorem(
         "kd-binary-single-head", "derived (group averaging); losses: [yang2024]",
-        predict, cases, draw,
-        (has_loss(SingleHead, name="ce_binary_kl"), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(0), has_bias("none")),
+        predict, cases, draw, one_head(has_loss(SingleHead, name="ce_binary_kl"), missing=0),
     ),
 )  # fmt: skip

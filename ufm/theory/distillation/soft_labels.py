@@ -15,8 +15,8 @@ from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.settings.distillation import confident_teacher, soft_label_problem
 from ufm.theory import statements
-from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
-from ufm.theory.distillation.symmetric import SYMMETRIC, numbers, symmetric_prediction
+from ufm.theory.assumptions import has_loss
+from ufm.theory.distillation.symmetric import numbers, one_head, symmetric_prediction
 from ufm.theory.prediction import Prediction
 
 
@@ -24,7 +24,7 @@ def predict(problem: Problem) -> Prediction:
     """Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin T log((K-1)
     p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.
 
-    a/T = log(p_t/p_o) with p_o = min(q_o + c/T, 1/K), p_t = 1 - (K-1) p_o; f* = total (CE(q, p) + (K-1) (c/T) a/T).
+    f* = total (CE(q, p) + (K-1) (c/T) a/T).
     """
     K = problem.classes
     price, total, own, other, *_ = numbers(problem)
@@ -61,7 +61,7 @@ def draw(rng: np.random.Generator) -> Problem:
 THEOREMS = (
     statements.minimum(
         "kd-symmetric", "derived (group averaging); setting: [hinton2015]",
-        predict, cases, draw, (has_loss(CE), SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none")), general=True,
+        predict, cases, draw, one_head(has_loss(CE)), general=True,
         notes="Problems are built by ufm.settings.distillation.soft_label_problem, whose logits are z/T.",
     ),
 )  # fmt: skip

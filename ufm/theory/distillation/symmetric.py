@@ -16,10 +16,14 @@ from jax import lax
 
 from ufm.base.checks import is_traced
 from ufm.base.matrices import helmert
+from ufm.equivalent.columns import split_columns
+from ufm.losses import Loss
 from ufm.losses.distillation import Binary
 from ufm.problem import Problem, run_starts
 from ufm.problem.params import column_weights
 from ufm.search.roots import increasing_root
+from ufm.settings.distillation import distilled_problem
+from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, is_wide
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
 
@@ -48,9 +52,10 @@ def numbers(problem: Problem) -> Numbers:
     return Numbers(price, total, Y[0, 0], Y[1, 0], t[0, 0], t[1, 0])
 
 
-def class_column(problem: Problem) -> Any:
-    """What the loss compares the logits of the first class with."""
-    return jax.tree.map(lambda x: x[:, 0], problem.loss_targets)
+def distilled(teacher: Any, price: float, per_class: int, loss: Loss) -> Problem:
+    """Classes under hard labels and a teacher, each as two columns; price = sqrt(n l2_W l2_H)."""
+    c = price / per_class**0.5
+    return split_columns(distilled_problem(teacher, per_class, 12, loss, l2_W=3 * c, l2_H=c / 3))
 
 
 def kinked_root(slope: Callable, price: jax.Array, *parameters: Any) -> jax.Array:
@@ -79,6 +84,14 @@ def binary_slopes(binary: Binary, K: int, a: jax.Array, e: jax.Array, t_own: jax
     return (own - other) * (K - 1) / K, (own + (K - 1) * other) / K
 
 
+def student(problem: Problem, a: jax.Array, e: jax.Array) -> Prediction:
+    """`symmetric_prediction` with f* = omega K (loss(a P + e J) + price ((K-1)|a| + |e|)), the loss on the first class."""
+    K, n = problem.classes, numbers(problem)
+    z = jnp.where(jnp.arange(K) == 0, a, 0) + (e - a) / K
+    loss = problem.loss(z, jax.tree.map(lambda x: x[:, 0], problem.loss_targets))
+    return symmetric_prediction(problem, a, e, n.total * (loss + n.price * ((K - 1) * jnp.abs(a) + jnp.abs(e))))
+
+
 def symmetric_prediction(problem: Problem, a: jax.Array, e: jax.Array, value: jax.Array) -> Prediction:
     """Class logits a P + e J, factored at least penalty; of rank K - 1 at most where the loss does not see e."""
     K, dtype = problem.classes, problem.dtype
@@ -98,15 +111,17 @@ def _is_symmetric(problem: Problem) -> bool:
         return False
     alike = map(np.asarray, (design.counts, problem.weight, *(() if problem.bias == "none" else (problem.intercept,))))
     good = all(np.max(np.abs(x / x[0] - 1)) <= _SLACK for x in alike)
-    starts, eye = run_starts(design.runs), np.eye(K, dtype=bool)
-    matrices: tuple[Any, ...] = (problem.targets, problem.teacher)
-    for matrix in matrices:
-        if matrix is not None:
-            M = np.asarray(matrix)[:, starts]
-            distance = np.max(np.abs(M - np.where(eye, M[0, 0], M[1, 0])))
-            good = good and distance <= _SLACK * np.max(np.abs(M))
+    for matrix in (problem.targets, *(() if problem.teacher is None else (problem.teacher,))):
+        M = np.asarray(matrix)[:, run_starts(design.runs)]
+        distance = np.max(np.abs(M - np.where(np.eye(K) == 1, M[0, 0], M[1, 0])))
+        good = good and distance <= _SLACK * np.max(np.abs(M))
     table = np.asarray(design.table)
     return bool(good and table[0, 0] > table[1, 0])
 
 
 SYMMETRIC = Assumption("equal classes that targets, teacher and weights treat alike, each of its own target", _is_symmetric)
+
+
+def one_head(loss: Assumption, missing: int = 1) -> tuple[Assumption, ...]:
+    """What the theorems of one head under a loss assume; widths of K - missing suffice."""
+    return (loss, SYMMETRIC, PLAIN, PENALISED, ONE_LAYER, is_wide(missing), has_bias("none"))

@@ -9,7 +9,6 @@ right, over factors of full width from random starts.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ufm.search.max_margin import max_margin
@@ -19,11 +18,18 @@ from ufm.theory.theorem import agreement
 _STARTS = 3
 
 
+def matrix(contexts: str) -> np.ndarray:
+    """Supports (V, m) from one word of zeros and ones a context."""
+    return np.array([[float(x) for x in word] for word in contexts.split()]).T
+
+
+FAILS = matrix("1000 0111 1001 0011")
+"""A pattern for which the centred supports are no solution."""
+
+
 def predict(supports: jax.Array) -> dict[str, Any]:
     """Douglas-Rachford on logits, both steps exact, reaches the minimum of the max-margin problem over factors, and its own duality
     gap proves it.
-
-    The minimum, and the bound of its dual, which equals it.
     """
     found = max_margin(supports)
     return {"value": found.value, "lower_bound": found.lower_bound}
@@ -76,27 +82,25 @@ def measure(supports: jax.Array, key: jax.Array) -> dict[str, Any]:
 def _constraints(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Triples (token, other token, context): equal logits of the first token of each support and its others, and margins."""
     first = S.argmax(axis=0)
-    pairs = [(first[j], v, j) for j in range(S.shape[1]) for v in range(S.shape[0]) if v != first[j]]
-    inside = np.array([S[v, j] for _, v, j in pairs])
-    table = np.array(pairs)
+    table = np.array([(first[j], v, j) for j in range(S.shape[1]) for v in range(S.shape[0]) if v != first[j]])
+    inside = S[table[:, 1], table[:, 2]]
     return table[inside], table[~inside]
 
 
-def cases() -> dict[str, jax.Array]:
+def cases() -> dict[str, np.ndarray]:
     """The pattern for which the centred supports are no solution, one-hot contexts, and random ones."""
     rng = np.random.default_rng(1)
-    fails = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [0, 1, 0, 1], [0, 1, 1, 1]])
-    random = {f"random {i}": draw(rng) for i in range(4)}
-    return {"centred supports fail": jnp.asarray(fails, float), "one-hot": jnp.eye(4)} | random
+    return {"centred supports fail": FAILS, "one-hot": np.eye(4)} | {f"random {i}": draw(rng) for i in range(4)}
 
 
-def draw(rng: np.random.Generator) -> jax.Array:
+def draw(rng: np.random.Generator) -> np.ndarray:
     """Four random contexts of one to three of four tokens."""
     patterns = 1 + rng.integers(14, size=4)
-    return jnp.asarray((patterns[None, :] >> np.arange(4)[:, None]) & 1, float)
+    return ((patterns[None, :] >> np.arange(4)[:, None]) & 1).astype(float)
 
 
 THEOREMS = (
+    # other: the minimum of a program with constraints, not of a Problem
     statements.other(
         "ntp-max-margin", "program: [zhao2024]; algorithm: [douglas1956] and [lions1979]; dual bound derived",
         predict, measure, cases, draw, evidence=agreement(1e-8, scale=1.0),

@@ -18,13 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.duality import Certificate, certify
-from ufm.equivalent.columns import split_columns
 from ufm.problem import Problem
 from ufm.problem.params import column_weights, logits
 from ufm.search.max_margin import max_margin
 from ufm.search.solution import solve
-from ufm.settings.language import next_token_problem, random_contexts, zipf_priors
 from ufm.theory import statements
+from ufm.theory.language.certificate import random_problem
 from ufm.theory.theorem import Check, below, gap_checks, relative_error
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*
@@ -38,7 +37,7 @@ class Limit(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A measured minimum. logits: (V, m). certificate: of the point. dual: the lower bound on |L_mm|_* of the program's dual."""
+    """A measured minimum. logits: (V, m). certificate: of the point. dual: (V, m), a matrix of the program's dual."""
 
     logits: jax.Array
     certificate: Certificate
@@ -48,8 +47,6 @@ class Found(NamedTuple):
 def predict(problem: Problem) -> Limit:
     """Next-token probabilities at the minimum are within tau/pi_j of the labels, so in-support logits tend to log p_j at rate tau;
     the probability off the supports over tau is below |L_mm|_*, and tends to it.
-
-    Logarithms of the labels, and the max-margin problem of their supports.
     """
     labels = problem.targets[:, :: problem.groups[0]]
     return Limit(_in_support(jnp.log(jnp.where(labels > 0, labels, 1)), labels), max_margin(labels > 0).value)
@@ -59,12 +56,15 @@ def measure(problem: Problem, key: jax.Array) -> Found:
     """The minimum at the problem's own ridge, from a random start."""
     solution = solve(problem, key, columns="raw")
     z = logits(problem, solution.params)
-    dual = max_margin(problem.targets[:, :: problem.groups[0]] > 0).lower_bound
+    dual = max_margin(problem.targets[:, :: problem.groups[0]] > 0).dual
     return Found(z[:, :: problem.groups[0]], certify(problem, solution.params), dual)
 
 
 def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]:
-    """Probabilities and in-support logits within their bounds, the mass off the supports below its own, and near it at last."""
+    """Probabilities and in-support logits within their bounds, the mass off the supports below its own, and near it at last.
+
+    |L_mm|_* is held to <M, L> of a matrix M that is seen to be feasible, columns of sum 0 and nothing above 0 off the supports.
+    """
     step = problem.groups[0]
     p, prior = (np.asarray(x)[..., ::step] for x in (problem.targets, column_weights(problem) * step))
     tau = float(problem.c)
@@ -77,9 +77,12 @@ def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]
     off = np.sum(prior * np.sum(np.where(support, 0, q), axis=0)) / tau
     value = float(predicted.value)
     moved = np.abs(np.asarray(_in_support(measured.logits, p)) - np.asarray(predicted.in_support)).max(axis=0)
+    M = np.asarray(measured.dual)
+    outside = max(np.max(np.abs(M.sum(axis=0))), np.max(M[~support], initial=0), np.linalg.norm(M, 2) - 1)
     checks = [
         *gap_checks(measured.certificate.relative_gap, 1e-7),
-        Check("certificate", "|L_mm|_* on its dual bound", relative_error(value, measured.dual), 1e-8),
+        below("certificate", "a feasible dual matrix", outside, 1e-10),
+        Check("certificate", "|L_mm|_* on its dual bound", relative_error(value, M[support].sum()), 1e-8),
         below("agreement", "probabilities", float(np.max(np.abs(q - p) * prior)) / tau - 1, 1e-6),
         below("agreement", "in-support logits", np.max(moved - slack), 1e-9),
         below("agreement", "off-support mass above |L_mm|_*", off / value - 1, 1e-6),
@@ -97,9 +100,7 @@ def _in_support(z: Any, labels: Any) -> jax.Array:
 
 
 def _at(seed: int, ridge: float, tilt: float = 1.0) -> Problem:
-    """Four tokens and four contexts, each as two columns."""
-    tokens = random_contexts(jax.random.key(seed), zipf_priors(4), 4, sizes=(1, 2, 3), concentration=3.0, exponent=0.5)
-    return split_columns(next_token_problem(tokens, 12, l2_W=ridge * tilt, l2_H=ridge / tilt))
+    return random_problem(seed, ridge, tilt=tilt, concentration=3.0)
 
 
 def cases() -> dict[str, Problem]:
@@ -113,6 +114,7 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
+    # other: bounds at every ridge on what a limit says, from probabilities
     statements.other(
         "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived",
         predict, measure, cases, draw, evidence=evidence,

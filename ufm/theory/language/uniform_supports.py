@@ -10,14 +10,12 @@ where q is the probability of all tokens off the support; everything is zero iff
 multiple of P S, whose singular values are equal: that is the certificate. k = 1 is neural collapse.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.base.checks import array_module, is_traced
+from ufm.base.checks import is_traced
 from ufm.base.matrices import helmert
 from ufm.duality import certify
 from ufm.losses import CE
@@ -36,7 +34,7 @@ def predict(problem: Problem) -> Prediction:
     """Next-token prediction over all supports of k of V tokens: logits g P S, e^g = ((V-k)/k)(1/q - 1), where q = tau (V-1)
     sqrt(C(V-2,k-1)) is the probability off the support; zero iff q >= (V-k)/V.
 
-    Z = g P S with the g above; n samples a context and weights of any sum by tau sqrt(n)/sum in place of tau.
+    For n samples a context and weights of any sum tau is tau sqrt(n)/sum.
     """
     V, labels = problem.classes, problem.targets[:, run_starts(problem.groups)]
     m = labels.shape[1]
@@ -53,30 +51,25 @@ def predict(problem: Problem) -> Prediction:
     return from_triples(problem, U, sigma, right, jnp.zeros((V,), problem.dtype), value)
 
 
-def _is_even_design(problem: Problem) -> Any:
+def _is_even_design(problem: Problem) -> bool:
     """Whether labels are 1/k on supports of k < V tokens, every two tokens meet equally often, and contexts weigh equally."""
-    parts = _decisive(problem)
-    xp = array_module(*parts)
-    targets, multiplicity, weight, intercept = (xp.asarray(x) for x in parts)
+    parts = problem.targets, problem.multiplicity, problem.weight, problem.intercept
+    if is_traced(*parts):
+        return False
+    targets, *_, intercept = map(np.asarray, parts)
     labels = targets[:, run_starts(problem.groups)]
     eps = 64 * np.finfo(problem.dtype).eps
     S = labels > 0
-    k = xp.maximum(S.sum(axis=0), 1)
-    alike = [xp.asarray(problem.group_sum(x)) for x in (multiplicity, multiplicity * weight)]
+    k = np.maximum(S.sum(axis=0), 1)
+    alike = [np.asarray(problem.group_sum(x)) for x in (problem.multiplicity, problem.multiplicity * problem.weight)]
     if problem.bias != "none":
         alike.append(intercept)
-    equal = xp.stack([xp.max(x) - xp.min(x) <= eps * xp.max(xp.abs(x)) for x in alike])
-    even = (xp.min(k) == xp.max(k)) & (xp.max(k) < problem.classes) & xp.all(xp.abs(labels - S / k[None, :]) <= eps)
-    if not is_traced(*parts) and not (even and equal.all()):  # most problems: nothing of the order of V^2 m is spent on them
-        return False
-    meetings = S.astype(problem.dtype) @ S.astype(problem.dtype).T
-    off = meetings[~np.eye(problem.classes, dtype=bool)]
-    often = xp.diag(meetings)
-    return even & xp.all(equal) & (xp.max(off) == xp.min(off)) & (xp.max(often) == xp.min(often))
-
-
-def _decisive(problem: Problem) -> tuple:
-    return problem.targets, problem.multiplicity, problem.weight, problem.intercept
+    equal = all(np.ptp(x) <= eps * np.max(np.abs(x)) for x in alike)
+    even = np.ptp(k) == 0 and k[0] < problem.classes and np.all(np.abs(labels - S / k) <= eps)
+    if not (even and equal):
+        return False  # most problems: nothing of the order of V^2 m is spent on them
+    meetings = S.astype(float) @ S.T
+    return bool(np.ptp(meetings[~np.eye(problem.classes, dtype=bool)]) == 0 and np.ptp(np.diag(meetings)) == 0)
 
 
 def measure(problem: Problem, key: jax.Array) -> Measured:
@@ -117,7 +110,7 @@ def draw(rng: np.random.Generator) -> Problem:
 _EVEN_DESIGN = Assumption(
     "equally weighted contexts with even labels on supports of one size k < V in which all tokens, and all pairs of them, occur "
     "equally often (all supports of one size), known outside jit",
-    lambda p: not is_traced(*_decisive(p)) and bool(_is_even_design(p)),
+    _is_even_design,
 )
 
 THEOREMS = (

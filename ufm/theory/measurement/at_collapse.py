@@ -10,6 +10,7 @@ mu = K s^2/(d a^2) and e = 2 t - t^2, so that the cosine of two means is -e/(K -
 Centred means are a simplex whatever t is: only uncentred metrics tell the limits with and without bias apart.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 
 from ufm import metrics
 from ufm.theory import statements
-from ufm.theory.theorem import Check, below
+from ufm.theory.theorem import Check, below, relative_error
 
 K, DIM = 5, 7  # one program for all cases
 _LABELS = np.repeat(np.arange(K), 2 * DIM)
@@ -39,7 +40,7 @@ def predict(case: Cloud) -> dict[str, jax.Array]:
     """The metrics of collapse are elementary functions between the orthogonal frame and the simplex with isotropic variability, and
     float32 samples give what their float64 copies give, at full collapse and far from the origin too.
 
-    The metrics in closed form; those in `RATIOS` with the offset, the others without.
+    Those in `RATIOS` are measured with the offset, the others without.
     """
     a, t, s, r, _ = case
     e, last = 2 * t - t**2, (1 - t) ** 2
@@ -61,14 +62,15 @@ def predict(case: Cloud) -> dict[str, jax.Array]:
     }
 
 
-def measure(case: Cloud, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
+def measure(case: Cloud, key: jax.Array) -> tuple[dict[str, jax.Array], np.ndarray, np.ndarray]:
     """`ufm.metrics` of samples in random coordinates; `nc1` and `cdnv` of their float32 copies, and what these are exactly."""
     # NumPy's normal numbers: those of JAX take longer to compile than all metrics here
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     moved, shapes = _shapes(case, *rng.standard_normal((2, DIM, DIM)))
     single = moved.astype(np.float32)
     found = dict(zip(RATIOS, _ratios(moved, case.exponent), strict=True)) | shapes
-    return found, _rough(single, case.exponent), _ratios(single.astype(float), case.exponent)[np.array([0, -1])]
+    rough, exact = (np.asarray(_ratios(x, case.exponent), float)[[0, -1]] for x in (single, single.astype(float)))
+    return found, rough, exact
 
 
 @jax.jit
@@ -96,14 +98,8 @@ def _shapes(case: Cloud, first: jax.Array, second: jax.Array) -> tuple[jax.Array
 
 @jax.jit
 def _ratios(X: jax.Array, exponent: jax.Array) -> jax.Array:
-    own = (X, _LABELS, K)
-    plain = (metrics.nc1, metrics.nc1_trace_ratio, metrics.nc1_weak, metrics.vci)
-    return jnp.stack([*(metric(*own, samples_axis=1) for metric in plain), metrics.cdnv(*own, exponent=exponent, samples_axis=1)])
-
-
-@jax.jit
-def _rough(X: jax.Array, exponent: jax.Array) -> jax.Array:
-    return jnp.stack([metrics.nc1(X, _LABELS, K, samples_axis=1), metrics.cdnv(X, _LABELS, K, exponent=exponent, samples_axis=1)])
+    ratios = (metrics.nc1, metrics.nc1_trace_ratio, metrics.nc1_weak, metrics.vci, partial(metrics.cdnv, exponent=exponent))
+    return jnp.stack([ratio(X, _LABELS, K, samples_axis=1) for ratio in ratios])
 
 
 def evidence(case: Cloud, predicted: dict, measured: tuple) -> list[Check]:
@@ -112,12 +108,10 @@ def evidence(case: Cloud, predicted: dict, measured: tuple) -> list[Check]:
     # samples are rounded to eps of their size, and that is part of s
     lost = np.finfo(float).eps * (case.amplitude + case.offset) / max(case.spread, np.finfo(float).eps)
     checks = []
-    for name, value in predicted.items():
-        p, m = np.asarray(value), np.asarray(found[name])
-        scale = float(p) if name in RATIOS and case.spread > 0 else 1.0
-        tolerance = 1e-11 + 10 * lost if name in RATIOS and case.spread > 0 else 1e-12 if name != "orthogonal" else 1e-7
-        checks.append(Check("agreement", name, float(np.max(np.abs(p - m))) / scale, tolerance))
-    rough, exact = np.asarray(rough, float), np.asarray(exact, float)
+    for name, p in predicted.items():
+        relative = name in RATIOS and case.spread > 0
+        tolerance = 1e-11 + 10 * lost if relative else 1e-7 if name == "orthogonal" else 1e-12
+        checks.append(Check("agreement", name, relative_error(p, found[name], None if relative else 1.0), tolerance))
     checks.append(Check("agreement", "float32", float(np.max(np.abs(rough - exact) / np.where(exact > 0, exact, 1))), 1e-4))
     checks.append(below("agreement", "not negative", np.max(-rough), 0.0))
     return checks
@@ -141,6 +135,7 @@ def draw(rng: np.random.Generator) -> Cloud:
 
 
 THEOREMS = (
+    # other: samples in random coordinates, and in two precisions
     statements.other(
         "metrics-at-collapse", "derived; metrics of [papyan2020]; [tirer2023]; [xu2023]; [galanti2022]; [liu2023]; [wu2024]",
         predict, measure, cases, draw, evidence=evidence,
