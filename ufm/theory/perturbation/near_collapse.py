@@ -136,7 +136,7 @@ def evidence_of_response(case: Perturbation, predicted: dict[str, jax.Array], me
 
 def _moved(case: Perturbation) -> tuple[jax.Array, Points]:
     """H0 at six steps along the direction, and the minima next to the collapsed one."""
-    H0 = case.params.H + _NEWTON_STEP * _MULTIPLES[:, None, None] * case.direction
+    H0 = case.params.H[None] + _NEWTON_STEP * _MULTIPLES[:, None, None] * case.direction[None]
     return H0, minima(case.problem, copies(case.params, len(H0)), H0=H0)
 
 

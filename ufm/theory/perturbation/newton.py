@@ -82,13 +82,17 @@ def copies(tree: Any, count: int) -> Any:
 
 
 def random_starts(
-    problem: Problem, key: jax.Array, sizes: Sequence[float], near: float | Sequence[float] = 0.0, point: Params | None = None
+    problem: Problem,
+    key: jax.Array,
+    sizes: np.ndarray | Sequence[float],
+    near: float | Sequence[float] = 0.0,
+    point: Params | None = None,
 ) -> Params:
     """J starts: `near` (J,) times a point, W = 0 and H = H0 by default, and Gaussian numbers of `sizes` (J,) on every entry."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     size, share = (np.reshape(x, (-1, 1, 1)) for x in (sizes, near))
     middle = point or Params((jnp.zeros((problem.classes, problem.widths[0])),), proximity_features(problem), None)
-    return jax.tree.map(lambda x: jnp.asarray(share * x + size * rng.normal(size=(len(sizes), *x.shape))), middle)
+    return jax.tree.map(lambda x: jnp.asarray(share * np.asarray(x) + size * rng.normal(size=(len(sizes), *x.shape))), middle)
 
 
 def starts_at_features(problem: Problem, count: int) -> Params:
