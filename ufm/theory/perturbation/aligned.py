@@ -22,18 +22,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.base.checks import AnyArray
 from ufm.problem import Problem
-from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import proximity, units
-from ufm.theory.perturbation.newton import minima
+from ufm.theory.perturbation.model import Minimum, is_convex, proximity, units
+from ufm.theory.perturbation.newton import lowest, random_starts
 from ufm.theory.theorem import Assumption, Claim, Refutation, agreement, counterexample
 
 _GRID = 4001
 _NEWTON_STEPS = 12
-_STARTS = 6
 
 
 class Aligned(NamedTuple):
@@ -51,14 +47,6 @@ class Aligned(NamedTuple):
     D_perp: jax.Array
 
 
-class Minimum(NamedTuple):
-    """W (K, d), H (d, N) and the objective there."""
-
-    W: AnyArray
-    H: AnyArray
-    value: AnyArray
-
-
 def mode(m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.Array) -> jax.Array:
     """The root w of the mode's quintic with the least objective, a scalar, for m0 not zero.
 
@@ -71,8 +59,7 @@ def mode(m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.
 
     def value(w: jax.Array) -> jax.Array:
         m, sigma = (b + w) / (p + w**2), e / (p + w**2)
-        fit = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
-        return (fit + B * ((m - m0) ** 2 + (sigma - sigma0) ** 2)) / 2
+        return _mode_value(w, m, sigma, m0, sigma0, lW, lH, B)
 
     reach = jnp.sqrt(2 * value(jnp.zeros_like(p)) / lW)
     grid = reach * jnp.linspace(-1, 1, _GRID)
@@ -83,41 +70,39 @@ def mode(m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.
     return jax.lax.fori_loop(0, _NEWTON_STEPS, polish, grid[jnp.argmin(jax.vmap(value)(grid))])
 
 
+def _mode_value(
+    w: jax.Array, m: jax.Array, sigma: jax.Array, m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.Array
+) -> jax.Array:
+    """A mode's part of the objective, over n/N."""
+    fit = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
+    return (fit + B * ((m - m0) ** 2 + (sigma - sigma0) ** 2)) / 2
+
+
 def predict(case: Aligned) -> Minimum:
     """The minimiser mode by mode, and its value summed over modes and D_perp."""
     problem = case.problem
-    lW, lH, B, n = units(problem)
+    lW, lH, B, n, *_ = units(problem)
     p = B + lH
     w = jax.vmap(lambda m0, sigma0: mode(m0, sigma0, lW, lH, B))(case.m0, case.sigma0)
     m, sigma = (B * case.m0 + w) / (p + w**2), B * case.sigma0 / (p + w**2)
     means = (case.U * m[None, :]) @ case.V.T
     H = means[:, problem.labels] + jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z.T + B / p * case.D_perp
-    modes = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
-    modes += B * ((m - case.m0) ** 2 + (sigma - case.sigma0) ** 2)
-    unseen = B * lH / p * jnp.sum(case.D_perp**2)
-    value = (n * jnp.sum(modes) + unseen) / (2 * problem.samples)
+    modes = jnp.sum(_mode_value(w, m, sigma, case.m0, case.sigma0, lW, lH, B))
+    value = (n * modes + B * lH / (2 * p) * jnp.sum(case.D_perp**2)) / problem.samples
     return Minimum((case.V * w[None, :]) @ case.U.T, H, value)
 
 
 def measure(case: Aligned, key: jax.Array) -> Minimum:
     """The lowest of Newton minimisations of the joint objective from random starts around zero and around H0."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    problem = case.problem
-    (K, N), d = problem.targets.shape, problem.widths[0]
-    size = np.array([0.1, 0.5, 1.0, 2.0, 0.1, 0.5])[:, None, None]
-    centres = np.broadcast_to(proximity_features(problem), (_STARTS, d, N))
-    H = size * rng.normal(size=(_STARTS, d, N)) + np.array([0, 0, 0, 0, 1, 1])[:, None, None] * centres
-    starts = Params((jnp.asarray(size * rng.normal(size=(_STARTS, K, d))),), jnp.asarray(H), None)
-    found = minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
-    best = int(np.argmin(found.value))
-    return Minimum(*(np.asarray(x)[best] for x in (found.W, found.H, found.value)))
+    starts = random_starts(case.problem, key, (0.1, 0.5, 1.0, 2.0, 0.1, 0.5), near=(0, 0, 0, 0, 1, 1))
+    return lowest(case.problem, starts)
 
 
 def predict_value(case: Aligned) -> Claim:
     """Aligned features of any variability have an aligned minimiser, each mode at its root of least objective, for B + lH <= 1/lW
     as well.
 
-    The value of the aligned point, the global minimum if the minimiser were aligned; and at B + lH = 2/lW, where it is.
+    The value of the aligned point; and at B + lH = 2/lW, where it is the minimum.
     """
     return Claim(predict(case).value, predict(_strong(case)).value)
 
@@ -135,7 +120,7 @@ def _strong(case: Aligned) -> Aligned:
 
 def _best_aligned_value(case: Aligned) -> float:
     """Least objective over the real roots of each mode's quintic, and the part of D_perp."""
-    lW, lH, B, n = map(float, units(case.problem))
+    lW, lH, B, n, *_ = map(float, units(case.problem))
     p, total = B + lH, 0.0
     for m0, sigma0 in zip(np.asarray(case.m0), np.asarray(case.sigma0), strict=True):
         b, e = B * m0, B * sigma0
@@ -213,9 +198,8 @@ def _modes(rng: np.random.Generator, count: int) -> tuple:
     return tuple(rng.uniform(0.2, 1.5, size=count))
 
 
-def _is_convex(case: Aligned) -> bool:
-    lW, lH, B, _ = units(case.problem)
-    return bool(B + lH > 1 / lW)
+def _is_weak(case: Aligned) -> bool:
+    return not is_convex(case.problem)
 
 
 def _is_collapsed(case: Aligned) -> bool:
@@ -225,13 +209,15 @@ def _is_collapsed(case: Aligned) -> bool:
 _SOURCE = "derived, for the model of [tirer2023]"
 
 THEOREMS = (
+    # other: minima, refuted ones too, of a model that `ufm.predict` does not serve, from cases made mode by mode
     statements.other(
         "proximity-aligned", _SOURCE,
-        predict, measure, cases_above, draw_above, (Assumption("B + lH > 1/lW", _is_convex),),
+        predict, measure, cases_above, draw_above, (Assumption("B + lH > 1/lW", lambda case: is_convex(case.problem)),),
         claim="From aligned features, B + lH > 1/lW, the proximity model keeps their singular vectors: each mode is the "
         "real root of a quintic.",
         evidence=agreement(1e-9),
     ),
+    # other: as above
     statements.other(
         "proximity-aligned-collapsed", _SOURCE,
         predict, measure, cases_collapsed, draw_collapsed, (Assumption("no variability within classes", _is_collapsed),),
@@ -239,9 +225,10 @@ THEOREMS = (
         "is the root of least objective.",
         evidence=agreement(1e-8),
     ),
+    # other: as above
     statements.other(
         "proximity-aligned-weak", _SOURCE,
-        predict_value, measure_value, cases_turning, assumes=(Assumption("B + lH <= 1/lW", lambda case: not _is_convex(case)),),
+        predict_value, measure_value, cases_turning, assumes=(Assumption("B + lH <= 1/lW", _is_weak),),
         status="refuted", evidence=counterexample(1e-6, where_it_holds=1e-8),
         notes="Where variability is several times the mean along a mode, a minimum with other singular vectors is lower.",
     ),

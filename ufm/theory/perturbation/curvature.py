@@ -16,13 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.base.checks import AnyArray
 from ufm.problem import Problem
-from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import parts, proximity, random_features, units
-from ufm.theory.perturbation.newton import minima, reduced_hessian
+from ufm.theory.perturbation.model import is_convex, parts, proximity, random_features, units
+from ufm.theory.perturbation.newton import minima, random_starts, reduced_hessian
 from ufm.theory.perturbation.reduced import best_classifier
 from ufm.theory.theorem import Assumption, Check, agreement, below, relative_error
 
@@ -37,37 +35,21 @@ class Landscape(NamedTuple):
     H: jax.Array
 
 
-class Curvature(NamedTuple):
-    """lowest: (J,) smallest eigenvalue of N Hess L. at_zero: (d N,) all of them at H = 0, increasing."""
-
-    lowest: AnyArray
-    at_zero: AnyArray
-
-
-class Stationary(NamedTuple):
-    """H of shape (J, d, N) and W of shape (J, K, d) from J starts."""
-
-    H: jax.Array
-    W: jax.Array
-
-
-def predict_curvature(case: Landscape) -> Curvature:
+def predict_curvature(case: Landscape) -> dict[str, jax.Array]:
     """N times the Hessian of the reduced objective is at least lH - 1/lW everywhere, and equal to it at zero.
 
-    lH - 1/lW everywhere, and the spectrum at zero: lH - 1/lW K d times, lH the other d (N - K) times.
+    The spectrum at zero: lH - 1/lW K d times, lH the other d (N - K) times.
     """
-    lW, lH, _, _ = units(case.problem)
-    J, d, N = case.H.shape
-    K = case.problem.classes
+    lW, lH, *_ = units(case.problem)
+    (_, d, N), K = case.H.shape, case.problem.classes
     floor = lH - 1 / lW
-    return Curvature(jnp.full((J,), floor), jnp.concatenate([jnp.full((K * d,), floor), jnp.full((d * (N - K),), lH)]))
+    return {"lowest": floor, "at_zero": jnp.concatenate([jnp.full((K * d,), floor), jnp.full((d * (N - K),), lH)])}
 
 
-def measure_curvature(case: Landscape, key: jax.Array) -> Curvature:
-    """Eigenvalues of the Schur complement of the joint Hessian, taken by automatic differentiation."""
-    del key  # the features belong to the case
+def measure_curvature(case: Landscape, key: jax.Array) -> dict[str, np.ndarray]:
+    """Least eigenvalues (J,), and all at zero, of the Schur complement of the joint Hessian, by automatic differentiation."""
     spectra = np.linalg.eigvalsh(np.asarray(_hessians(case)))
-    return Curvature(spectra[:, 0], spectra[0])
+    return {"lowest": spectra[:, 0], "at_zero": spectra[0]}
 
 
 @jax.jit
@@ -75,22 +57,22 @@ def _hessians(case: Landscape) -> jax.Array:
     return case.problem.samples * jax.lax.map(lambda H: reduced_hessian(case.problem, H), case.H)
 
 
-def evidence_of_curvature(case: Landscape, predicted: Curvature, measured: Curvature) -> list[Check]:
+def evidence_of_curvature(case: Landscape, predicted: dict[str, jax.Array], measured: dict[str, np.ndarray]) -> list[Check]:
     """No curvature below the floor, and the whole spectrum at zero, relative to lH + 1/lW."""
-    size = float(units(case.problem).lH + 1 / units(case.problem).lW)
-    fallen = np.max(np.asarray(predicted.lowest) - np.asarray(measured.lowest)) / size
+    lW, lH, *_ = units(case.problem)
+    size = float(lH + 1 / lW)
     return [
-        below("certificate", "below the floor", fallen),
-        Check("agreement", "spectrum at zero", relative_error(predicted.at_zero, measured.at_zero, size), 1e-12),
+        below("certificate", "below the floor", np.max(float(predicted["lowest"]) - measured["lowest"]) / size),
+        Check("agreement", "spectrum at zero", relative_error(predicted["at_zero"], measured["at_zero"], size), 1e-12),
     ]
 
 
-def predict_stationary(case: Problem) -> Stationary:
+def predict_stationary(case: Problem) -> dict[str, jax.Array]:
     """For B + lH > 1/lW the proximity model has one stationary point, the fixed point of alternating between its factors.
 
-    The fixed point of the alternation from H0, for all starts the same.
+    The alternation starts at H0. H and W, for all starts the same.
     """
-    _, lH, B, _ = units(case)
+    _, lH, B, *_ = units(case)
     M0, D0 = parts(case, proximity_features(case))
     identity = jnp.eye(case.widths[0])
 
@@ -100,20 +82,13 @@ def predict_stationary(case: Problem) -> Stationary:
         return jnp.linalg.solve(G, B * M0 + W.T)[:, case.labels] + B * jnp.linalg.solve(G, D0)
 
     H = jax.lax.fori_loop(0, _ALTERNATIONS, alternate, proximity_features(case))
-    W = best_classifier(case, H)
-    return Stationary(jnp.broadcast_to(H, (_STARTS, *H.shape)), jnp.broadcast_to(W, (_STARTS, *W.shape)))
+    return {"H": jnp.stack([H] * _STARTS), "W": jnp.stack([best_classifier(case, H)] * _STARTS)}
 
 
-def measure_stationary(case: Problem, key: jax.Array) -> Stationary:
+def measure_stationary(case: Problem, key: jax.Array) -> dict[str, jax.Array]:
     """Newton minimisation of the joint objective from random starts of sizes 0.1 to 30."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    sizes = np.geomspace(0.1, 30, _STARTS)[:, None, None]
-    (K, N), d = case.targets.shape, case.widths[0]
-    W, H = sizes * rng.normal(size=(_STARTS, K, d)), sizes * rng.normal(size=(_STARTS, d, N))
-    starts = Params((jnp.asarray(W),), jnp.asarray(H), None)
-    centres = np.broadcast_to(proximity_features(case), (_STARTS, d, N))
-    found = minima(case, centres, np.full(_STARTS, float(case.beta)), starts)
-    return Stationary(found.H, found.W)
+    found = minima(case, random_starts(case, key, np.geomspace(0.1, 30, _STARTS)))
+    return {"H": found.H, "W": found.W}
 
 
 def curvature_cases() -> dict[str, Landscape]:
@@ -150,17 +125,13 @@ def _above(rng: np.random.Generator, ratio: float, lW: float, lH: float) -> Prob
     return proximity(lW, lH, ratio / lW - lH, random_features(rng, *rng.uniform(0.3, 2, size=2)))
 
 
-def is_convex(problem: Problem) -> bool:
-    """Whether B + lH > 1/lW, so that the proximity model has one stationary point."""
-    lW, lH, B, _ = units(problem)
-    return bool(B + lH > 1 / lW)
-
-
 THEOREMS = (
+    # other: a floor at all points, and the whole spectrum at the point where it is met
     statements.other(
         "central-path-curvature", "derived, for the model of [tirer2023]",
         predict_curvature, measure_curvature, curvature_cases, draw_curvature, evidence=evidence_of_curvature,
     ),
+    # other: one point, which searches from random ones all have to end at
     statements.other(
         "proximity-uniqueness", "derived, for the model of [tirer2023]",
         predict_stationary, measure_stationary, stationary_cases, draw_stationary, (Assumption("B + lH > 1/lW", is_convex),),

@@ -2,7 +2,8 @@
 
     min over W, H of 1/(2N) |W H - Y|^2 + lW/(2K) |W|^2 + lH/(2N) |H|^2 + B/(2N) |H - H0|^2,    N = K n,
 
-so that lW = K l2_W, lH = N l2_H and B = N beta. "N-units" below are values, gradients and Hessians times N.
+so that lW = K l2_W, lH = N l2_H and B = N beta. "N-units" below are values, gradients and Hessians times N. Where a theorem
+speaks of the plain model at given features, these are the H0 of its case.
 """
 
 from typing import NamedTuple
@@ -11,29 +12,41 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.base.checks import AnyArray
 from ufm.problem import Problem
 
 
 class Units(NamedTuple):
-    """lW = K l2_W, lH = N l2_H and B = N beta, scalars, and n = N/K."""
+    """lW = K l2_W, lH = N l2_H and B = N beta, scalars; n = N/K; c = sqrt(lH lW) and s = sqrt(lH/lW)."""
 
     lW: jax.Array
     lH: jax.Array
     B: jax.Array
     n: jax.Array
+    c: jax.Array
+    s: jax.Array
 
 
-class Features(NamedTuple):
-    """A problem of the proximity model, and the (d, N) features at which it is looked at."""
+class Minimum(NamedTuple):
+    """W (K, d), H (d, N) and the objective there."""
+
+    W: AnyArray
+    H: AnyArray
+    value: AnyArray
+
+
+class Times(NamedTuple):
+    """A problem with H0, and (T,) times: of the central path from H0, or tau = 1/B of the proximity model."""
 
     problem: Problem
-    H: jax.Array
+    ts: jax.Array
 
 
 def units(problem: Problem) -> Units:
     """The ridges and the proximity of a problem in Tirer's numbers."""
     K, N = problem.classes, problem.samples
-    return Units(K * problem.l2_W[0], N * problem.l2_H, N * problem.beta, N / K)
+    lW, lH = K * problem.l2_W[0], N * problem.l2_H
+    return Units(lW, lH, N * problem.beta, N / K, jnp.sqrt(lH * lW), jnp.sqrt(lH / lW))
 
 
 def parts(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -45,6 +58,17 @@ def parts(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
 def centring(classes: int) -> jax.Array:
     """C = I - 11^T/K, which takes the mean of the class means away."""
     return jnp.eye(classes) - 1 / classes
+
+
+def is_convex(problem: Problem) -> bool:
+    """Whether B + lH > 1/lW, so that the proximity model has one stationary point."""
+    lW, lH, B, *_ = units(problem)
+    return bool(B + lH > 1 / lW)
+
+
+def is_alive(problem: Problem) -> bool:
+    """Whether c < 1 and d >= K, so that the collapsed minimiser of the plain model is an orthogonal frame."""
+    return bool(units(problem).c < 1) and problem.widths[0] >= problem.classes
 
 
 def proximity(lW: float, lH: float, B: float, H0: np.ndarray, n: int = 2) -> Problem:

@@ -25,88 +25,58 @@ from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import proximity, random_features, units
-from ufm.theory.perturbation.newton import Points, minima, stationary_points
+from ufm.theory.perturbation.newton import Points, minima, random_starts, scatters, stationary_points
 from ufm.theory.theorem import Assumption, Check, below
 
-_STARTS = 6
 _STATIONARY = 1e-11
 
 
 class Search(NamedTuple):
-    """A problem, the point (W, H) near which stationary points are looked for, and whether the bounds are sharp there."""
+    """A problem, the point near which stationary points are looked for, and whether the bounds are sharp there."""
 
     problem: Problem
-    W: jax.Array
-    H: jax.Array
+    params: Params
     sharp: jax.Array
 
 
-class Traces(NamedTuple):
-    """tr S_W(H)/tr S_W(H0), tr S_B(H)/tr S_B(H0) and NC1(H)/NC1(H0) at J points; scalars where predicted."""
-
-    within: jax.Array
-    between: jax.Array
-    nc1: jax.Array
-
-
-def predict(case: Search) -> Traces:
+def predict(case: Search) -> dict[str, jax.Array]:
     """For B + lH >= 1/(2 lW), NC1 is lower than at H0 at every stationary point of the proximity model: tr S_W falls by (B/(B +
     lH))^2 or more, tr S_B by no more than that.
 
-    Upper bound of the first, lower bound of the second, both (B/(B + lH))^2, and upper bound one of the third.
+    Upper bound of tr S_W(H)/tr S_W(H0), lower of the same of tr S_B, upper of that of NC1.
     """
-    _, lH, B, _ = units(case.problem)
+    _, lH, B, *_ = units(case.problem)
     bound = (B / (B + lH)) ** 2
-    return Traces(bound, bound, jnp.ones_like(bound))
+    return {"within": bound, "between": bound, "nc1": jnp.ones_like(bound)}
 
 
-def measure(case: Search, key: jax.Array) -> Traces:
+def measure(case: Search, key: jax.Array) -> dict[str, jax.Array]:
     """Stationary points by Levenberg-Marquardt, saddles too, then minima by Newton, near the given point and random ones."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    sizes = np.array([1e-4, 0.1, 0.3, 1.0, 1.0, 3.0])[:, None, None]
-    near = np.array([1, 1, 0, 0, 0, 0])[:, None, None]
-    W, H = (near * np.asarray(x)[None] + sizes * rng.normal(size=(_STARTS, *x.shape)) for x in (case.W, case.H))
-    problem, starts = case.problem, Params((jnp.asarray(W),), jnp.asarray(H), None)
-    centres = np.broadcast_to(proximity_features(problem), H.shape)
-    lists = stationary_points(problem, starts), minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
-    return _traces(problem, Points(*(jnp.asarray(np.concatenate(pair)) for pair in zip(*lists, strict=True))))
-
-
-def measure_lowest(case: Search, key: jax.Array) -> Traces:
-    """The lowest of Newton minimisations from H0 and from random starts."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     problem = case.problem
-    (K, N), d = problem.targets.shape, problem.widths[0]
-    sizes = np.array([0.1, 0.1, 0.3, 1.0, 1.0, 3.0])[:, None, None]
-    near = np.array([1, 0, 1, 1, 0, 0])[:, None, None]
-    centres = np.broadcast_to(proximity_features(problem), (_STARTS, d, N))
-    H = near * centres + sizes * rng.normal(size=(_STARTS, d, N))
-    starts = Params((jnp.asarray(sizes * rng.normal(size=(_STARTS, K, d))),), jnp.asarray(H), None)
-    found = minima(problem, centres, np.full(_STARTS, float(problem.beta)), starts)
-    best = int(np.argmin(found.value))
-    return _traces(problem, Points(*(jnp.asarray(np.asarray(x)[best : best + 1]) for x in found)))
+    starts = random_starts(problem, key, (1e-4, 0.1, 0.3, 1.0, 1.0, 3.0), (1, 1, 0, 0, 0, 0), case.params)
+    lists = stationary_points(problem, starts), minima(problem, starts)
+    return _traces(problem, jax.tree.map(lambda *pair: jnp.concatenate(pair), *lists))
 
 
-def _traces(problem: Problem, found: Points) -> Traces:
-    """NaN where no stationary point was reached, or where the class means of one have all met."""
-    stationary = np.asarray(found.gradient_norm) < _STATIONARY * max(1.0, float(problem.beta))  # in units of its largest term
-    within, between = _scatters(problem, np.asarray(found.H))
-    within0, between0 = _scatters(problem, np.asarray(problem.H0)[None])
-    keep = np.where(stationary & (between > 1e-12 * between0), 1.0, np.nan)
-    return Traces(keep * within / within0, keep * between / between0, keep * within * between0 / (between * within0))
+def measure_lowest(case: Search, key: jax.Array) -> jax.Array:
+    """NC1 at the lowest of Newton minima, from random starts and such near H0, over that of H0."""
+    problem = case.problem
+    found = minima(problem, random_starts(problem, key, (0.1, 0.1, 0.3, 1.0, 1.0, 3.0), near=(1, 0, 1, 1, 0, 0)))
+    return _traces(problem, found)["nc1"][jnp.argmin(found.value)]
 
 
-def _scatters(problem: Problem, H: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """tr S_W and tr S_B of features (J, d, N)."""
-    by_class = H.reshape(*H.shape[:2], problem.classes, -1)
-    means = by_class.mean(axis=3, keepdims=True)
-    within = ((by_class - means) ** 2).mean(axis=(2, 3)).sum(axis=1)
-    return within, ((means - means.mean(axis=2, keepdims=True)) ** 2).mean(axis=(2, 3)).sum(axis=1)
+def _traces(problem: Problem, found: Points) -> dict[str, jax.Array]:
+    """tr S_W, tr S_B and NC1 of J points over those of H0; NaN where one is not stationary, or its class means have all met."""
+    stationary = found.gradient_norm < _STATIONARY * jnp.maximum(1.0, problem.beta)  # in units of its largest term
+    (within, between), (within0, between0) = scatters(problem, found.H), scatters(problem, proximity_features(problem))
+    keep = jnp.where(stationary & (between > 1e-12 * between0), 1.0, jnp.nan)
+    within, between = keep * within / within0, keep * between / between0
+    return {"within": within, "between": between, "nc1": within / between}
 
 
-def evidence_of_bounds(case: Search, predicted: Traces, measured: Traces) -> list[Check]:
+def evidence_of_bounds(case: Search, predicted: dict[str, jax.Array], measured: dict[str, jax.Array]) -> list[Check]:
     """No bound is passed at any stationary point found; where they are sharp, the first point found attains both."""
-    within, between, nc1 = (np.asarray(m) / float(p) for p, m in zip(predicted, measured, strict=True))
+    within, between, nc1 = (np.asarray(measured[name]) / float(predicted[name]) for name in ("within", "between", "nc1"))
     excess = {"tr S_W above": within - 1, "tr S_B below": 1 - between, "NC1 rises": nc1 - 1}
     checks = [below("certificate", name, np.nanmax(x), 1e-9) for name, x in excess.items()]
     if case.sharp:
@@ -122,24 +92,23 @@ def predict_decrease(case: Search) -> jax.Array:
 
 def measure_crossed(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """NC1 at the stationary point next to the given one, and at one next to H0 under strong proximity."""
-    strong = case._replace(problem=_strong(case.problem), H=proximity_features(case.problem))
-    return measure(case, key).nc1[0], measure(strong, key).nc1[0]
+    return measure(case, key)["nc1"][0], measure(_strong(case), key)["nc1"][0]
 
 
 def measure_lowest_decrease(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """NC1 at the lowest minimum found, and at that of strong proximity."""
-    strong = case._replace(problem=_strong(case.problem))
-    return measure_lowest(case, key).nc1[0], measure_lowest(strong, key).nc1[0]
+    return measure_lowest(case, key), measure_lowest(_strong(case), key)
 
 
-def _strong(problem: Problem) -> Problem:
-    """The problem at B = 1e6 (1/lW + lH): features move by a millionth of what the central path is fast."""
-    return problem.replace(beta=1e6 * (1 / problem.l2_W[0] + problem.l2_H) / problem.samples)
+def _strong(case: Search) -> Search:
+    """H0 at B = 1e6 (1/lW + lH): features move by a millionth of what the central path is fast."""
+    problem = case.problem
+    strong = problem.replace(beta=1e6 * (1 / problem.l2_W[0] + problem.l2_H) / problem.samples)
+    return case._replace(problem=strong, params=case.params._replace(H=proximity_features(problem)))
 
 
 def evidence_of_decrease(case: Search, predicted: jax.Array, measured: tuple) -> list[Check]:
     """How far NC1 rises above its bound, and how near it comes to it under strong proximity."""
-    del case
     nc1, strong = map(float, measured)
     return [
         below("agreement", "NC1 rises", nc1 - float(predicted), 1e-6),
@@ -164,13 +133,15 @@ def crossed(rng: np.random.Generator, lW: float, lH: float, ratio: float, m: flo
     H0 = np.repeat(m0 * u @ v.T, 2, axis=1) + p / B * D
     H = np.repeat(m * u @ v.T, 2, axis=1) + D
     sharp = ratio == 1 and m < 2e-3
-    return Search(proximity(lW, lH, B, H0), jnp.asarray(m / (m**2 + lW) * v @ u.T), jnp.asarray(H), jnp.asarray(sharp))
+    params = Params((jnp.asarray(m / (m**2 + lW) * v @ u.T),), jnp.asarray(H), None)
+    return Search(proximity(lW, lH, B, H0), params, jnp.asarray(sharp))
 
 
 def anywhere(rng: np.random.Generator, lW: float, lH: float, ratio: float, means: float, noise: float) -> Search:
     """Random H0 at B + lH = ratio/(2 lW), looked at from H0 itself."""
     H0 = random_features(rng, means, noise)
-    return Search(proximity(lW, lH, ratio / (2 * lW) - lH, H0), jnp.asarray(H0[:, ::2].T), jnp.asarray(H0), jnp.asarray(False))
+    params = Params((jnp.asarray(H0[:, ::2].T),), jnp.asarray(H0), None)
+    return Search(proximity(lW, lH, ratio / (2 * lW) - lH, H0), params, jnp.asarray(False))
 
 
 def cases_above() -> dict[str, Search]:
@@ -208,30 +179,33 @@ def cases_below() -> dict[str, Search]:
 
 def draw_above(rng: np.random.Generator) -> Search:
     """Random ridges and H0, B + lH at 1.02/(2 lW) or more."""
-    lW, means, noise = np.exp(rng.uniform(-1.5, 0.7, size=3))
-    ratio = rng.uniform(1.02, 6)
-    return anywhere(rng, lW, rng.uniform(0, 0.9) * ratio / (2 * lW), ratio, means, noise)
+    return _drawn(rng, rng.uniform(1.02, 6), 0.0)
 
 
 def draw_below(rng: np.random.Generator) -> Search:
     """Random ridges and H0, B + lH at 0.98/(2 lW) or less."""
+    return _drawn(rng, rng.uniform(0.02, 0.98), 0.05)
+
+
+def _drawn(rng: np.random.Generator, ratio: float, least: float) -> Search:
     lW, means, noise = np.exp(rng.uniform(-1.5, 0.7, size=3))
-    ratio = rng.uniform(0.02, 0.98)
-    return anywhere(rng, lW, rng.uniform(0.05, 0.9) * ratio / (2 * lW), ratio, means, noise)
+    return anywhere(rng, lW, rng.uniform(least, 0.9) * ratio / (2 * lW), ratio, means, noise)
 
 
 def _is_above(case: Search) -> bool:
-    lW, lH, B, _ = units(case.problem)
+    lW, lH, B, *_ = units(case.problem)
     return bool(B + lH >= (1 - 1e-12) / (2 * lW))
 
 
 _SOURCE = "[tirer2023] (some bound, which depends on H0)"
 
 THEOREMS = (
+    # other: bounds on two traces and their ratio at all stationary points, two of them met
     statements.other(
         "proximity-nc1-threshold", _SOURCE + "; the threshold derived",
         predict, measure, cases_above, draw_above, (Assumption("B + lH >= 1/(2 lW)", _is_above),), evidence=evidence_of_bounds,
     ),
+    # other: a refuted bound, which strong proximity pins
     statements.other(
         "proximity-nc1-stationary", "[tirer2023], read without the condition on beta; counterexample derived",
         predict_decrease, measure_crossed, cases_crossed,
@@ -240,6 +214,7 @@ THEOREMS = (
         notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone "
         "(proximity-nc1-threshold).",
     ),
+    # other: a bound at one point, the lowest found, and met in a limit
     statements.other(
         "proximity-nc1-global", "conjecture from numerical search; " + _SOURCE,
         predict_decrease, measure_lowest_decrease, cases_below, draw_below,

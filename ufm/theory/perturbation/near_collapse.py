@@ -8,10 +8,18 @@ minimiser H0 = H* of class means sqrt(rho) R, R^T R = I, the minimiser answers d
                                     mu = 4 lH (1 - c)  symmetric motions R A of the means (norms and angles)
                                     mu = 0  rotations of the frame: never attenuated
 
-For c >= 1 the collapsed minimiser is zero: mu = lH within classes and lH - 1/lW on the means.
+For c >= 1 the collapsed minimiser is zero: mu = lH within classes and lH - 1/lW on the means. Below, for a change dH0 of
+within-class part D0, dM being the means of F dH0 (derived),
+
+    dW = s [dM^T - 2 (1 - c) sym(R^T dM) R^T]                          (variability within classes does not move W)
+    f  = c - c^2/2 + (B/2N) <dH0, (I - F) dH0> + O(|dH0|^3)             (a Moreau envelope)
+    NC1(H)/NC1(H0) -> q (B/(B + s))^2 + (1 - q) (B/(B + lH))^2,        q = |R R^T D0|^2/|D0|^2
+
+q is the share of the variability that the classifier sees: 1 for d = K, and K/d on average for isotropic noise. A larger ridge
+on the features attenuates it more, a larger one on the classifier less.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +31,12 @@ from ufm.problem.params import Params
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import parts, units
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.perturbation.model import is_alive, parts, proximity, units
+from ufm.theory.perturbation.newton import Points, copies, minima, scatters
+from ufm.theory.theorem import Assumption, Check, relative_error
 
-_STEP = 2e-3
+_STEP, _NEWTON_STEP = 2e-3, 3e-3
+_MULTIPLES = np.array([1.0, 2.0, 3.0, -1.0, -2.0, -3.0])
 
 
 class Perturbation(NamedTuple):
@@ -41,11 +51,10 @@ def predict(case: Perturbation) -> jax.Array:
     """Near collapse the minimiser of the proximity model answers a change of the initial features by an explicit linear map:
     within-class parts shrink by B/(B + s) and B/(B + lH), symmetric motions of the means by B/(B + 4 lH (1 - c)), rotations stay.
 
-    F dH0 of shape (d, N), applied through within-class parts, R A and the rest, never built.
+    F is applied through within-class parts, R A and the rest, never built.
     """
     problem, direction = case.problem, case.direction
-    lW, lH, B, _ = units(problem)
-    c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
+    lW, lH, B, _, c, s = units(problem)
     alive = c < 1
     R = parts(problem, case.params.H)[0] / jnp.sqrt(jnp.where(alive, (1 - c) / s, 1))
     dM, D = parts(problem, direction)
@@ -56,14 +65,9 @@ def predict(case: Perturbation) -> jax.Array:
     return means[:, problem.labels] + B / (B + s) * seen + B / (B + lH) * (D - seen)
 
 
-def measure(case: Perturbation, key: jax.Array) -> jax.Array:
-    """Central differences of the minimiser found from the collapsed one, extrapolated over two steps."""
-    del key  # nothing is random: the minimiser next to the given one is asked for
-    return _derivative(case)
-
-
 @jax.jit
-def _derivative(case: Perturbation) -> jax.Array:
+def direct(case: Perturbation) -> jax.Array:
+    """Central differences of the minimiser found from the collapsed one, extrapolated over two steps."""
     problem, params, direction = case
 
     def moved(step: jax.Array) -> jax.Array:
@@ -74,15 +78,75 @@ def _derivative(case: Perturbation) -> jax.Array:
     return (4 * (up - down) / (2 * _STEP) - (up2 - down2) / (4 * _STEP)) / 3
 
 
+def predict_response(case: Perturbation) -> dict[str, jax.Array]:
+    """Near collapse the classifier follows the means alone, dW = s [dM^T - 2 (1 - c) sym(R^T dM) R^T], and the minimum rises by
+    (B/2N) <dH0, (I - F) dH0>.
+
+    dW/dt and d^2 f/dt^2 of the minimum f at H0 = H* + t direction.
+    """
+    problem = case.problem
+    _, _, B, _, c, s = units(problem)
+    moved = predict(case)
+    R, dM = parts(problem, case.params.H)[0] / jnp.sqrt((1 - c) / s), parts(problem, moved)[0]
+    A = R.T @ dM
+    curvature = B / problem.samples * jnp.sum(case.direction * (case.direction - moved))
+    return {"dW": s * (dM.T - (1 - c) * (A + A.T) @ R.T), "curvature": curvature}
+
+
+def direct_response(case: Perturbation) -> dict[str, np.ndarray]:
+    """Differences of Newton minimisers and minima at six steps, odd and even polynomials through them."""
+    _, found = _moved(case)
+    W, value = np.asarray(found.W), np.asarray(found.value)
+    odd, even = (W[:3] - W[3:]) / 2, (value[:3] + value[3:]) / 2
+    t = _NEWTON_STEP * _MULTIPLES[:3]
+    slope = np.linalg.solve(t[:, None] ** np.array([1, 3, 5]), odd.reshape(3, -1))[0].reshape(W.shape[1:])
+    return {"dW": slope, "curvature": 2 * np.linalg.solve(t[:, None] ** np.array([0, 2, 4]), even)[1]}
+
+
+def predict_attenuation(case: Perturbation) -> jax.Array:
+    """Near collapse the proximity model multiplies NC1 by q (B/(B + s))^2 + (1 - q) (B/(B + lH))^2, q the share of the variability
+    that the classifier sees.
+
+    The direction must have a part within classes.
+    """
+    _, lH, B, _, c, s = units(case.problem)
+    R = parts(case.problem, case.params.H)[0] / jnp.sqrt((1 - c) / s)
+    _, D = parts(case.problem, case.direction)
+    q = jnp.sum((R.T @ D) ** 2) / jnp.sum(D**2)
+    return q * (B / (B + s)) ** 2 + (1 - q) * (B / (B + lH)) ** 2
+
+
+def direct_attenuation(case: Perturbation) -> np.ndarray:
+    """NC1 of Newton minimisers over NC1 of H0 at six steps, averaged over signs and extrapolated to step zero."""
+    centres, found = _moved(case)
+    (within0, between0), (within, between) = (scatters(case.problem, H) for H in (centres, found.H))
+    ratio = np.asarray(within / between / (within0 / between0))
+    squares = (_MULTIPLES[:3, None] ** 2) ** np.arange(3)
+    return np.linalg.solve(squares, (ratio[:3] + ratio[3:]) / 2)[0]
+
+
+def evidence_of_response(case: Perturbation, predicted: dict[str, jax.Array], measured: dict[str, np.ndarray]) -> list[Check]:
+    """Agreement of both derivatives, dW relative to the larger of its size and 0.1 (it is zero where no mean moves)."""
+    size = max(0.1, float(np.max(np.abs(predicted["dW"]))))
+    return [
+        Check("agreement", "dW", relative_error(predicted["dW"], measured["dW"], size), 1e-7),
+        Check("agreement", "curvature", relative_error(predicted["curvature"], measured["curvature"]), 1e-5),
+    ]
+
+
+def _moved(case: Perturbation) -> tuple[jax.Array, Points]:
+    """H0 at six steps along the direction, and the minima next to the collapsed one."""
+    H0 = case.params.H[None] + _NEWTON_STEP * _MULTIPLES[:, None, None] * case.direction[None]
+    return H0, minima(case.problem, copies(case.params, len(H0)), H0=H0)
+
+
 def perturbation(c: float, s: float, B: float, rng: np.random.Generator, dim: int = 5, n: int = 2) -> Perturbation:
     """A random direction at a random frame, for K = 3 classes of n samples."""
-    K = 3
-    plain: dict[str, Any] = {"l2_W": c / s / K, "l2_H": c * s / (K * n)}
-    R = np.linalg.qr(rng.normal(size=(dim, K)))[0]
+    R = np.linalg.qr(rng.normal(size=(dim, 3)))[0]
     M = np.sqrt(max(1 - c, 0) / s) * R
-    H = jnp.asarray(np.repeat(M, n, axis=1))
-    problem = Problem.balanced(K, n, dim, **plain, beta=B / (K * n), H0=H)
-    return Perturbation(problem, Params((jnp.asarray(s * M.T),), H, None), jnp.asarray(rng.normal(size=H.shape)))
+    H = np.repeat(M, n, axis=1)
+    params = Params((jnp.asarray(s * M.T),), jnp.asarray(H), None)
+    return Perturbation(proximity(c / s, c * s, B, H, n), params, jnp.asarray(rng.normal(size=H.shape)))
 
 
 def cases() -> dict[str, Perturbation]:
@@ -98,6 +162,23 @@ def draw(rng: np.random.Generator) -> Perturbation:
     return perturbation(rng.uniform(0.1, 0.9), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(-2, 4)), rng)
 
 
+def response_cases() -> dict[str, Perturbation]:
+    """Weak to strong proximity, small c and c close to one, variability alone, and seen or unseen by the classifier alone."""
+    rng = np.random.default_rng(0)
+    grid = {f"c={c} B={B}": perturbation(c, 0.7, B, rng) for c in (0.3, 0.9) for B in (1.0, 10.0)}
+    case = perturbation(0.3, 0.7, 2.0, rng)
+    D = parts(case.problem, case.direction)[1]
+    R = np.linalg.qr(np.asarray(case.params.H)[:, ::2])[0]
+    seen = jnp.asarray(R @ (R.T @ np.asarray(D)))
+    variability = {"within classes": D, "seen": seen, "unseen": D - seen}
+    return grid | {label: case._replace(direction=direction) for label, direction in variability.items()}
+
+
+def draw_response(rng: np.random.Generator) -> Perturbation:
+    """Random ridges, proximity and direction; the means keep a size well above the steps."""
+    return perturbation(rng.uniform(0.1, 0.8), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(0, 4)), rng)
+
+
 def _is_collapsed(case: Perturbation) -> bool:
     problem, H = case.problem, np.asarray(case.params.H)
     means = np.asarray(parts(problem, case.params.H)[0])[:, problem.labels]
@@ -109,15 +190,25 @@ def _is_one_layer_mse(case: Perturbation) -> bool:
     return is_loss(p.loss, MSE) and p.bias == "none" and len(p.widths) == 1 and p.widths[0] >= p.classes
 
 
+_ALIVE = Assumption("c < 1 and d >= K, around the collapsed minimiser", lambda case: is_alive(case.problem))
+
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "near-collapse-map", "[tirer2023]; closed spectrum for every beta derived",
-        predict, measure, cases, draw,
+        predict, direct, cases, draw,
         (
             Assumption("one layer of balanced MSE without bias, d >= K", _is_one_layer_mse),
             Assumption("equal one-hot classes", lambda case: is_balanced(case.problem.design)),
             Assumption("H0 equal to the collapsed minimiser", _is_collapsed),
         ),
-        evidence=agreement(1e-6),
+        tolerance=1e-6,
+    ),
+    statements.identity(
+        "near-collapse-response", "derived, for the model of [tirer2023]",
+        predict_response, direct_response, response_cases, draw_response, (_ALIVE,), evidence=evidence_of_response,
+    ),
+    statements.identity(
+        "near-collapse-nc1", "derived, for the model of [tirer2023]",
+        predict_attenuation, direct_attenuation, response_cases, draw_response, (_ALIVE,), tolerance=1e-6,
     ),
 )  # fmt: skip

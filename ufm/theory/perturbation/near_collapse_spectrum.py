@@ -17,18 +17,21 @@ so F_kk has singular values B/(B + s) [K (n - 1)], B/(B + lH) [(d - K)(n - 1)], 
 the one singular value g/2. To first order in 1/B these are Tirer et al.'s 1, 1 - s/B and 2 lH (1 - c)/B.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray
+from ufm.problem import Problem
 from ufm.theory import statements
-from ufm.theory.perturbation.model import Features, parts, units
+from ufm.theory.assumptions import proximity_features
+from ufm.theory.perturbation.model import is_alive, parts, units
 from ufm.theory.perturbation.near_collapse import perturbation
 from ufm.theory.perturbation.newton import reduced_hessian
-from ufm.theory.theorem import Assumption, agreement
+from ufm.theory.statements.spectra import Spectrum
+from ufm.theory.theorem import Assumption
 
 
 class Blocks(NamedTuple):
@@ -42,105 +45,75 @@ class Blocks(NamedTuple):
     other: AnyArray
 
 
-def predict_spectrum(case: Features) -> jax.Array:
+def predict_spectrum(case: Problem) -> Spectrum:
     """At collapse the curvature of the reduced objective takes four values: s and lH within classes, 4 lH (1 - c) on symmetric
     motions of the means and 0 on rotations, with known multiplicities.
-
-    The d N eigenvalues of N Hess L, increasing.
     """
-    lW, lH, _, _ = units(case.problem)
-    (d, N), K = case.H.shape, case.problem.classes
-    c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
-    soft = jnp.full((K * (K + 1) // 2,), 4 * lH * (1 - c))
-    rotations = jnp.zeros((K * d - K * (K + 1) // 2,))
-    seen, unseen = jnp.full((K * (N - K),), s), jnp.full(((d - K) * (N - K),), lH)
-    alive = jnp.concatenate([rotations, soft, seen, unseen])
-    dead = jnp.concatenate([jnp.full((K * d,), lH - 1 / lW), jnp.full((d * (N - K),), lH)])
-    return jnp.sort(jnp.where(c < 1, alive, dead))
-
-
-def measure_spectrum(case: Features, key: jax.Array) -> np.ndarray:
-    """Eigenvalues of the Schur complement of W in the joint Hessian, taken by automatic differentiation."""
-    del key  # nothing is random
-    return np.linalg.eigvalsh(np.asarray(_hessian(case)))
+    lW, lH, _, _, c, s = units(case)
+    (d, N), K = proximity_features(case).shape, case.classes
+    symmetric = K * (K + 1) // 2
+    alive, dead = (s, lH, 4 * lH * (1 - c), 0 * lH), (lH, lH, lH - 1 / lW, lH - 1 / lW)
+    counts = (K * (N - K), (d - K) * (N - K), symmetric, K * d - symmetric)
+    return Spectrum(jnp.where(c < 1, jnp.stack(alive), jnp.stack(dead)), jnp.asarray(counts))
 
 
 @jax.jit
-def _hessian(case: Features) -> jax.Array:
-    return case.problem.samples * reduced_hessian(case.problem, case.H)
+def hessian(case: Problem) -> jax.Array:
+    """N Hess L, (d N, d N): the Schur complement of W in the joint Hessian, taken by automatic differentiation."""
+    return case.samples * reduced_hessian(case, proximity_features(case))
 
 
-def predict_blocks(case: Features) -> Blocks:
+def predict_blocks(case: Problem) -> Blocks:
     """Near collapse a class answers changes of its own features by a block of five singular values, and those of another class by a
     block of rank one, -(g/2) r_l r_k^T with g = 4 lH (1 - c)/(B + 4 lH (1 - c)).
-
-    The blocks and their singular values in closed form, for c < 1 and d >= K.
     """
-    lW, lH, B, _ = units(case.problem)
-    (d, N), K = case.H.shape, case.problem.classes
-    n = N // K
-    c, s = jnp.sqrt(lH * lW), jnp.sqrt(lH / lW)
+    _, lH, B, _, c, s = units(case)
+    H, K = proximity_features(case), case.classes
+    d, n = H.shape[0], H.shape[1] // K
     g = 4 * lH * (1 - c) / (B + 4 * lH * (1 - c))
-    R = parts(case.problem, case.H)[0] / jnp.sqrt((1 - c) / s)
+    R = parts(case, H)[0] / jnp.sqrt((1 - c) / s)
     P, J, identity = R @ R.T, jnp.full((n, n), 1 / n), jnp.eye(d)
     within = identity - s / (B + s) * P - lH / (B + lH) * (identity - P)
     crossed = jnp.einsum("al,bk->kalb", R, R)  # r_l r_k^T
     same = jnp.eye(K)[:, None, :, None] * (identity - g / 2 * P)[None, :, None, :]
     means = same - g / 2 * crossed
     F = jnp.einsum("kl,ij,ab->kialjb", jnp.eye(K), jnp.eye(n) - J, within) + jnp.einsum("ij,kalb->kialjb", J, means)
-    counts = (K * (n - 1), (d - K) * (n - 1), d - K, K - 1, 1)
-    values: tuple[Any, ...] = (B / (B + s), B / (B + lH), 1, 1 - g / 2, 1 - g)
-    singular = jnp.concatenate([jnp.full((m,), v, F.dtype) for m, v in zip(counts, values, strict=True)])
+    counts = np.array([K * (n - 1), (d - K) * (n - 1), d - K, K - 1, 1])
+    values = jnp.stack([B / (B + s), B / (B + lH), jnp.ones_like(g), 1 - g / 2, 1 - g])
+    singular = jnp.repeat(values, counts, total_repeat_length=n * d)
     return Blocks(F, jnp.sort(singular)[::-1], jnp.zeros(n * d).at[0].set(g / 2))
 
 
-def measure_blocks(case: Features, key: jax.Array) -> Blocks:
+def direct_blocks(case: Problem) -> Blocks:
     """B (N Hess L + B)^-1 from the automatic Hessian, and singular values of two of its blocks."""
-    del key  # nothing is random
-    (d, N), K = case.H.shape, case.problem.classes
-    B = float(case.problem.samples * case.problem.beta)
-    F = B * np.linalg.inv(np.asarray(_hessian(case)) + B * np.eye(d * N)).reshape(K, N // K, d, K, N // K, d)
-    singular = [np.linalg.svd(F[0, :, :, k].reshape(N // K * d, -1), compute_uv=False) for k in (0, 1)]
-    return Blocks(F, *singular)
+    A, B, K, d = np.asarray(hessian(case)), float(case.samples * case.beta), case.classes, case.widths[0]
+    F = B * np.linalg.inv(A + B * np.eye(len(A))).reshape(K, -1, d, K, len(A) // (K * d), d)
+    return Blocks(F, *(np.linalg.svd(F[0, :, :, k].reshape(len(A) // K, -1), compute_uv=False) for k in (0, 1)))
 
 
-def features_at(c: float, s: float, B: float, rng: np.random.Generator, dim: int = 5, n: int = 2) -> Features:
-    """The collapsed minimiser's features at a random frame, for K = 3 classes of n samples."""
-    case = perturbation(c, s, B, rng, dim, n)
-    return Features(case.problem, case.params.H)
-
-
-def spectrum_cases() -> dict[str, Features]:
+def spectrum_cases() -> dict[str, Problem]:
     """Below, at and above c = 1, c = 1/2 (where 4 lH (1 - c) = s) and c = 3/4 (where it is lH)."""
     rng = np.random.default_rng(0)
-    return {f"c={c}": features_at(c, 0.7, 1.0, rng) for c in (0.05, 0.5, 0.75, 0.95, 1.0, 1.5)}
+    return {f"c={c}": perturbation(c, 0.7, 1.0, rng).problem for c in (0.05, 0.5, 0.75, 0.95, 1.0, 1.5)}
 
 
-def blocks_cases() -> dict[str, Features]:
+def blocks_cases() -> dict[str, Problem]:
     """Weak to strong proximity, small c and c close to one."""
     rng = np.random.default_rng(0)
-    return {f"c={c} B={B}": features_at(c, 0.7, B, rng) for c in (0.3, 0.9) for B in (0.1, 1.0, 30.0)}
+    return {f"c={c} B={B}": perturbation(c, 0.7, B, rng).problem for c in (0.3, 0.9) for B in (0.1, 1.0, 30.0)}
 
 
-def draw(rng: np.random.Generator) -> Features:
+def draw(rng: np.random.Generator) -> Problem:
     """Random ridges, proximity and frame."""
-    return features_at(rng.uniform(0.1, 0.9), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(-2, 4)), rng)
-
-
-def _is_alive(case: Features) -> bool:
-    lW, lH, _, _ = units(case.problem)
-    return bool(lW * lH < 1) and case.H.shape[0] >= case.problem.classes
+    return perturbation(rng.uniform(0.1, 0.9), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(-2, 4)), rng).problem
 
 
 _SOURCE = "[tirer2023] (operator, first order in 1/beta); closed form for every beta derived"
 
 THEOREMS = (
-    statements.other(
-        "near-collapse-spectrum", _SOURCE,
-        predict_spectrum, measure_spectrum, spectrum_cases, draw, evidence=agreement(1e-10),
-    ),
-    statements.other(
+    statements.spectrum("near-collapse-spectrum", _SOURCE, predict_spectrum, spectrum_cases, draw, matrix=hessian),
+    statements.identity(
         "near-collapse-blocks", _SOURCE,
-        predict_blocks, measure_blocks, blocks_cases, draw, (Assumption("c < 1 and d >= K", _is_alive),), evidence=agreement(1e-10),
+        predict_blocks, direct_blocks, blocks_cases, draw, (Assumption("c < 1 and d >= K", is_alive),), tolerance=1e-10,
     ),
 )  # fmt: skip

@@ -5,14 +5,18 @@ Coordinates are x = [vec W (rows), vec H (columns stacked)]; nothing here knows 
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.theory.assumptions import proximity_features
+from ufm.theory.perturbation.model import Minimum
 
 _STEPS = 100
 _ZERO, _STIFF = 1e-14, 1e3  # gradient norm and damping at which a search for stationary points ends
@@ -39,40 +43,89 @@ def best_weights(problem: Problem, H: jax.Array) -> jax.Array:
     return (w - jnp.linalg.solve(jax.hessian(value)(w), jax.grad(value)(w))).reshape(shape)
 
 
-def without_proximity(problem: Problem) -> Problem:
-    """The problem with beta = 0, its H0 kept but without effect."""
-    return dataclasses.replace(problem, beta=jnp.zeros_like(problem.beta))
-
-
 def reduced(problem: Problem, H: jax.Array) -> jax.Array:
     """L(H) = min over W of f(W, H) without the proximity term."""
-    plain = without_proximity(problem)
+    plain = _without_proximity(problem)
     return objective(plain, Params((best_weights(plain, H),), H, None))
 
 
 def reduced_hessian(problem: Problem, H: jax.Array) -> jax.Array:
     """Hessian of L in vec H, (d N, d N): what is left of the joint Hessian when W follows H (its Schur complement)."""
-    plain = without_proximity(problem)
+    plain = _without_proximity(problem)
     f, x = _flat(plain), _join(best_weights(plain, H), H)
     joint, k = jax.hessian(f)(x), problem.classes * problem.widths[0]
     return joint[k:, k:] - joint[k:, :k] @ jnp.linalg.solve(joint[:k, :k], joint[:k, k:])
 
 
-@jax.jit
-def minima(problem: Problem, centres: jax.Array, betas: jax.Array, starts: Params) -> Points:
-    """A local minimum of the joint objective for each of J centres H0, proximities beta and starts.
+def velocity(problem: Problem, H: jax.Array) -> jax.Array:
+    """dH/dt = -N grad L(H) of the central path, (d, N)."""
+    return -problem.samples * jax.grad(lambda x: reduced(problem, x))(H)
+
+
+def scatters(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """tr S_W and tr S_B of features (..., d, N), each (...)."""
+    by_class, means = _by_class(problem, H)
+    within = ((by_class - means) ** 2).mean(axis=(-2, -1)).sum(axis=-1)
+    return within, ((means - means.mean(axis=-2, keepdims=True)) ** 2).mean(axis=(-2, -1)).sum(axis=-1)
+
+
+def size_and_volume(problem: Problem, H: jax.Array) -> jax.Array:
+    """|H|^2 + n lW log det D D^T of features (d, N), a scalar."""
+    by_class, means = _by_class(problem, H)
+    D = (by_class - means).reshape(H.shape)
+    return jnp.sum(H**2) + problem.samples * problem.l2_W[0] * jnp.linalg.slogdet(D @ D.T)[1]
+
+
+def copies(tree: Any, count: int) -> Any:
+    """All arrays of a tree `count` times, along a leading axis."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), tree)
+
+
+def random_starts(
+    problem: Problem,
+    key: jax.Array,
+    sizes: np.ndarray | Sequence[float],
+    near: float | Sequence[float] = 0.0,
+    point: Params | None = None,
+) -> Params:
+    """J starts: `near` (J,) times a point, W = 0 and H = H0 by default, and Gaussian numbers of `sizes` (J,) on every entry."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    size, share = (np.reshape(x, (-1, 1, 1)) for x in (sizes, near))
+    middle = point or Params((jnp.zeros((problem.classes, problem.widths[0])),), proximity_features(problem), None)
+    return jax.tree.map(lambda x: jnp.asarray(share * np.asarray(x) + size * rng.normal(size=(len(sizes), *x.shape))), middle)
+
+
+def starts_at_features(problem: Problem, count: int) -> Params:
+    """H0 and the transpose of one column a class, `count` times: the minimum next to H0 is looked for."""
+    H0 = proximity_features(problem)
+    return copies(Params((H0[:, :: problem.groups[0]].T,), H0, None), count)
+
+
+def lowest(problem: Problem, starts: Params) -> Minimum:
+    """The lowest of the minima found from J starts."""
+    found = minima(problem, starts)
+    return Minimum(*(np.asarray(x)[np.argmin(found.value)] for x in (found.W, found.H, found.value)))
+
+
+def minima(problem: Problem, starts: Params, **changes: Any) -> Points:
+    """A local minimum of the joint objective for each of J starts.
 
     Args:
-      problem: what the J problems share. centres: (J, d, N). betas: (J,), in the problem's own units.
-      starts: Params with a leading axis J.
+      problem: what the J problems share. starts: Params with a leading axis J.
+      **changes: H0 (J, d, N) or beta (J,), in the problem's own units, where they differ.
 
     Returns:
       Points. Newton steps with |Hessian| as metric and the best of halved lengths until rounding stops them.
     """
+    shared = copies({"H0": proximity_features(problem), "beta": problem.beta}, len(starts.H))
+    return _minima(problem, starts, shared | {name: jnp.asarray(x) for name, x in changes.items()})
 
-    def find(job: tuple) -> tuple:
-        centre, beta, start = job
-        f = _flat(dataclasses.replace(problem, H0=centre, beta=beta))
+
+@jax.jit
+def _minima(problem: Problem, starts: Params, changes: dict[str, jax.Array]) -> Points:
+    def find(job: tuple) -> Points:
+        start, change = job
+        f = _flat(dataclasses.replace(problem, **change))
         gradient, hessian = jax.grad(f), jax.hessian(f)
 
         def advance(state: tuple) -> tuple:
@@ -89,11 +142,9 @@ def minima(problem: Problem, centres: jax.Array, betas: jax.Array, starts: Param
             return x + length * step, steps + 1, settled | lower
 
         x, _, _ = lax.while_loop(lambda s: s[2] & (s[1] < _STEPS), advance, (_join(start.weights[0], start.H), 0, True))
-        return x, f(x), jnp.linalg.norm(gradient(x))
+        return Points(*_split(problem, x), f(x), jnp.linalg.norm(gradient(x)))
 
-    x, value, norm = lax.map(find, (centres, betas, starts))
-    W, H = jax.vmap(lambda one: _split(problem, one))(x)
-    return Points(W, H, value, norm)
+    return lax.map(find, (starts, changes))
 
 
 @jax.jit
@@ -118,15 +169,23 @@ def stationary_points(problem: Problem, starts: Params) -> Points:
         _, norm, damping, steps = state
         return (norm > _ZERO) & (damping < _STIFF) & (steps < _STEPS)
 
-    def find(start: Params) -> tuple:
+    def find(start: Params) -> Points:
         x = _join(start.weights[0], start.H)
         first = (x, jnp.linalg.norm(gradient(x)), jnp.asarray(1e-3, problem.dtype), 0)
         x, norm, _, _ = lax.while_loop(unfinished, advance, first)
-        return x, f(x), norm
+        return Points(*_split(problem, x), f(x), norm)
 
-    x, value, norm = lax.map(find, starts)
-    W, H = jax.vmap(lambda one: _split(problem, one))(x)
-    return Points(W, H, value, norm)
+    return lax.map(find, starts)
+
+
+def _without_proximity(problem: Problem) -> Problem:
+    return dataclasses.replace(problem, beta=jnp.zeros_like(problem.beta))
+
+
+def _by_class(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """H as (..., d, K, n), and its means over the last axis, which stays."""
+    by_class = jnp.reshape(H, (*H.shape[:-1], problem.classes, -1))
+    return by_class, by_class.mean(axis=-1, keepdims=True)
 
 
 def _join(W: jax.Array, H: jax.Array) -> jax.Array:

@@ -7,114 +7,129 @@ deviations D, C = I - 11^T/K and S = W M (symmetric, 0 <= S <= I),
     d/dt tr S_B     = -2 lH tr S_B + (2/K) tr(C S (I - S))
     d/dt (tr S_B/tr S_W) = 2 (tr S_B/tr S_W) |W D|^2/|D|^2 + (2/K) tr(C S (I - S)) / tr S_W
 
-so NC1 = tr S_W/tr S_B falls whatever lH >= 0, strictly for lW > 0 unless all class means are equal (NC1 infinite for ever).
-Where D is orthogonal to the means W does not see it and e^(2 lH t) tr S_W is constant; without ridges NC1 then stands still.
+so NC1 = tr S_W/tr S_B and e^(2 lH t) tr S_W fall and e^(2 lH t) tr S_B rises whatever lH >= 0, NC1 strictly for lW > 0 unless
+all class means are equal (NC1 infinite for ever). Where D is orthogonal to the means W does not see it and e^(2 lH t) tr S_W is
+constant; without ridges NC1 then stands still. From features of invertible D D^T (d <= K (n - 1))
 
     d/dt H H^T = 2 n lW W^T W - 2 lH H H^T,      d/dt (|H|^2 + n lW log det D D^T) = -2 lH |H|^2 - 2 n lW lH d
-"""
+    Q(t) = |H|^2 + n lW log det D D^T + 2 lH int_0^t (|H|^2 + n lW d)    is constant
 
-from typing import Any, NamedTuple
+so that without a ridge on the features Q needs no integral, D D^T never becomes singular, and NC1 is zero at no finite time.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.problem import Problem
 from ufm.theory import statements
-from ufm.theory.perturbation.model import Features, centring, parts, proximity, random_features, units
-from ufm.theory.perturbation.newton import reduced
+from ufm.theory.assumptions import proximity_features
+from ufm.theory.kit.integrate import integrate
+from ufm.theory.perturbation.model import Times, centring, parts, proximity, random_features, units
+from ufm.theory.perturbation.newton import scatters, size_and_volume, velocity
 from ufm.theory.perturbation.reduced import best_classifier
-from ufm.theory.theorem import Check, relative_error
+from ufm.theory.theorem import Assumption, Check, below, relative_error
 
 
-class Rates(NamedTuple):
-    """d/dt of log tr S_W, of tr S_B and of tr S_B/tr S_W, scalars."""
-
-    within: jax.Array
-    between: jax.Array
-    ratio: jax.Array
-
-
-class Balance(NamedTuple):
-    """d/dt of H H^T, (d, d), and of |H|^2 + n lW log det D D^T, a scalar."""
-
-    gram: jax.Array
-    conserved: jax.Array
-
-
-def predict_rates(case: Features) -> Rates:
+def predict_rates(case: Problem) -> dict[str, jax.Array]:
     """On the central path tr S_W decays at 2 lH + 2 |W D|^2/|D|^2 and tr S_B gains (2/K) tr(C S (I - S)) over its decay 2 lH: NC1
     falls, strictly unless the class means are all equal or no ridge is left.
 
-    The three rates in closed form; some deviation within classes must be left.
+    d/dt of log tr S_W ("within"), tr S_B ("between") and tr S_B/tr S_W; some deviation within classes must be left.
     """
-    problem, H = case
-    M, D = parts(problem, H)
-    lH, K = units(problem).lH, problem.classes
-    W, C = best_classifier(problem, H), centring(K)
+    H, lH, K = proximity_features(case), units(case).lH, case.classes
+    M, D = parts(case, H)
+    W, C = best_classifier(case, H), centring(K)
     S = W @ M
     seen = 2 * jnp.sum((W @ D) ** 2) / jnp.sum(D**2)
     growth = 2 / K * jnp.trace(C @ S @ (jnp.eye(K) - S))
-    within, between = jnp.sum(D**2) / H.shape[1], jnp.sum((M @ C) ** 2) / K
-    return Rates(-2 * lH - seen, -2 * lH * between + growth, between / within * seen + growth / within)
+    within, between = jnp.sum(D**2) / case.samples, jnp.sum((M @ C) ** 2) / K
+    ratio = between / within * seen + growth / within
+    return {"within": -2 * lH - seen, "between": -2 * lH * between + growth, "ratio": ratio}
 
 
 @jax.jit
-def measure_rates(case: Features, key: jax.Array) -> Rates:
+def direct_rates(case: Problem) -> dict[str, jax.Array]:
     """Derivatives of the two traces along the negative gradient, all of them automatic."""
-    del key  # the features belong to the case
-    problem, K = case.problem, case.problem.classes
 
-    def traces(H: jax.Array) -> Rates:
-        by_class = H.reshape(H.shape[0], K, -1)
-        means = by_class.mean(axis=2)
-        within = jnp.mean(jnp.sum((by_class - means[:, :, None]) ** 2, axis=0))
-        between = jnp.mean(jnp.sum((means - means.mean(axis=1)[:, None]) ** 2, axis=0))
-        return Rates(jnp.log(within), between, between / within)
+    def traces(H: jax.Array) -> dict[str, jax.Array]:
+        within, between = scatters(case, H)
+        return {"within": jnp.log(within), "between": between, "ratio": between / within}
 
-    velocity = -problem.samples * jax.grad(lambda H: reduced(problem, H))(case.H)
-    return jax.jvp(traces, (case.H,), (velocity,))[1]
+    H = proximity_features(case)
+    return jax.jvp(traces, (H,), (velocity(case, H),))[1]
 
 
-def predict_balance(case: Features) -> Balance:
+def predict_balance(case: Problem) -> dict[str, jax.Array]:
     """On the central path d/dt H H^T = 2 n lW W^T W - 2 lH H H^T, and |H|^2 + n lW log det D D^T changes at -2 lH (|H|^2 + n lW d):
     without a ridge on the features it is conserved.
 
-    The two rates in closed form; D D^T must be invertible, which needs d <= K (n - 1).
+    D D^T must be invertible, which needs d <= K (n - 1).
     """
-    problem, H = case
-    lW, lH, _, n = units(problem)
-    W = best_classifier(problem, H)
+    lW, lH, _, n, *_ = units(case)
+    H = proximity_features(case)
+    W = best_classifier(case, H)
     conserved = -2 * lH * jnp.sum(H**2) - 2 * n * lW * lH * H.shape[0]
-    return Balance(2 * n * lW * W.T @ W - 2 * lH * H @ H.T, conserved)
+    return {"gram": 2 * n * lW * W.T @ W - 2 * lH * H @ H.T, "conserved": conserved}
 
 
 @jax.jit
-def measure_balance(case: Features, key: jax.Array) -> Balance:
+def direct_balance(case: Problem) -> dict[str, jax.Array]:
     """Derivatives of the two quantities along the negative gradient, all of them automatic."""
-    del key  # the features belong to the case
-    problem = case.problem
+    H = proximity_features(case)
 
-    def quantities(H: jax.Array) -> Balance:
-        by_class = H.reshape(H.shape[0], problem.classes, -1)
-        D = (by_class - by_class.mean(axis=2, keepdims=True)).reshape(H.shape)
-        weight = problem.samples * problem.l2_W[0]
-        return Balance(H @ H.T, jnp.sum(H**2) + weight * jnp.linalg.slogdet(D @ D.T)[1])
+    def quantities(x: jax.Array) -> dict[str, jax.Array]:
+        return {"gram": x @ x.T, "conserved": size_and_volume(case, x)}
 
-    velocity = -problem.samples * jax.grad(lambda H: reduced(problem, H))(case.H)
-    return jax.jvp(quantities, (case.H,), (velocity,))[1]
+    return jax.jvp(quantities, (H,), (velocity(case, H),))[1]
 
 
-def evidence(case: Features, predicted: Any, measured: Any) -> list[Check]:
+def evidence(case: Problem, predicted: dict[str, jax.Array], measured: dict[str, jax.Array]) -> list[Check]:
     """Agreement of every rate, relative to the larger of its size and one."""
-    del case
-    sizes = [max(1.0, float(np.max(np.abs(p)))) for p in predicted]
-    leaves = zip(predicted._fields, predicted, measured, sizes, strict=True)
-    return [Check("agreement", name, relative_error(p, m, size), 1e-10) for name, p, m, size in leaves]
+    sizes = {name: max(1.0, float(np.max(np.abs(p)))) for name, p in predicted.items()}
+    return [Check("agreement", name, relative_error(p, measured[name], sizes[name]), 1e-10) for name, p in predicted.items()]
 
 
-def _rates_case(lW: float, lH: float, H: np.ndarray, n: int = 2) -> Features:
-    B = 1.0 if lW else 0.0
-    return Features(proximity(lW, lH, B, H, n), jnp.asarray(H))
+def predict_path(case: Times) -> jax.Array:
+    """Along the central path NC1 and e^(2 lH t) tr S_W decrease and e^(2 lH t) tr S_B increases; without a ridge on the features
+    |H|^2 + n lW log det D D^T is conserved.
+    """
+    lW, _, _, n, *_ = units(case.problem)
+    H = proximity_features(case.problem)
+    _, D = parts(case.problem, H)
+    return jnp.sum(H**2) + n * lW * jnp.linalg.slogdet(D @ D.T)[1]
+
+
+def path(case: Times) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """H, int_0^t |H|^2 and t along the automatic gradient of min over W of f, from H0."""
+    problem, zero = case.problem, jnp.zeros(())
+
+    def slope(state: tuple) -> tuple:
+        H, _, t = state
+        return velocity(problem, H), jnp.sum(H**2), jnp.ones_like(t)
+
+    return integrate(slope, (proximity_features(problem), zero, zero), case.ts)
+
+
+def observe(case: Times, point: tuple) -> dict[str, jax.Array]:
+    """Q as a sum of its parts, NC1, and the two traces times e^(2 lH t)."""
+    (H, integral, t), problem = point, case.problem
+    weight, rate = problem.samples * problem.l2_W[0], 2 * problem.samples * problem.l2_H  # n lW and 2 lH
+    within, between = scatters(problem, H)
+    Q = size_and_volume(problem, H) + rate * (integral + weight * H.shape[0] * t)
+    growth = jnp.exp(rate * t)
+    return {"Q": Q, "NC1": within / between, "tr S_W": growth * within, "tr S_B": growth * between}
+
+
+def evidence_of_path(case: Times, predicted: jax.Array, measured: dict[str, jax.Array]) -> list[Check]:
+    """Q at all times, and the largest step that NC1 and the traces take the wrong way, relative to where they are."""
+    Q, rise = np.asarray(measured["Q"]), {name: np.diff(np.log(np.asarray(x))) for name, x in measured.items() if name != "Q"}
+    return [
+        Check("agreement", "Q", relative_error(np.full_like(Q, predicted), Q, max(1.0, abs(float(predicted)))), 1e-8),
+        below("certificate", "NC1 increases", np.max(rise["NC1"])),
+        below("certificate", "tr S_W increases", np.max(rise["tr S_W"])),
+        below("certificate", "tr S_B decreases", np.max(-rise["tr S_B"])),
+    ]
 
 
 def _unseen(rng: np.random.Generator) -> np.ndarray:
@@ -124,50 +139,80 @@ def _unseen(rng: np.random.Generator) -> np.ndarray:
     return means + noise - Q @ (Q.T @ noise)
 
 
-def rates_cases() -> dict[str, Features]:
+def rates_cases() -> dict[str, Problem]:
     """Either side of sqrt(lH lW) = 1, lH = 0, each case of equality, and features near zero and near collapse."""
     rng = np.random.default_rng(0)
     plain = random_features(rng)
     equal_means = random_features(rng, 0.0, 1.0) + rng.normal(size=(5, 1))
     near = np.repeat(np.eye(5)[:, :3] * np.sqrt(0.7 / 0.6), 2, axis=1) + 1e-4 * random_features(rng)
     return {
-        "c=0.3": _rates_case(0.5, 0.18, plain),
-        "c=1.5": _rates_case(1.0, 2.25, plain),
-        "lH=0": _rates_case(0.5, 0.0, plain),
-        "all class means equal": _rates_case(0.5, 0.18, equal_means),
-        "deviations orthogonal to the means": _rates_case(0.5, 0.18, _unseen(rng)),
-        "orthogonal, no ridges": _rates_case(0.0, 0.0, _unseen(rng)),
-        "near zero": _rates_case(0.5, 0.18, 1e-3 * plain),
-        "near collapse": _rates_case(0.5, 0.18, near),
+        "c=0.3": proximity(0.5, 0.18, 1.0, plain),
+        "c=1.5": proximity(1.0, 2.25, 1.0, plain),
+        "lH=0": proximity(0.5, 0.0, 1.0, plain),
+        "all class means equal": proximity(0.5, 0.18, 1.0, equal_means),
+        "deviations orthogonal to the means": proximity(0.5, 0.18, 1.0, _unseen(rng)),
+        "orthogonal, no ridges": proximity(0.0, 0.0, 0.0, _unseen(rng)),
+        "near zero": proximity(0.5, 0.18, 1.0, 1e-3 * plain),
+        "near collapse": proximity(0.5, 0.18, 1.0, near),
     }
 
 
-def draw_rates(rng: np.random.Generator) -> Features:
+def draw_rates(rng: np.random.Generator) -> Problem:
     """Random ridges and features."""
     lW, lH, means, noise = np.exp(rng.uniform(-2, 1, size=4))
-    return _rates_case(lW, lH, random_features(rng, means, noise))
+    return proximity(lW, lH, 1.0, random_features(rng, means, noise))
 
 
-def balance_cases() -> dict[str, Features]:
+def balance_cases() -> dict[str, Problem]:
     """d = 4 <= K (n - 1) = 6: without and with a ridge on H, and above sqrt(lH lW) = 1."""
     rng = np.random.default_rng(0)
     grid = ((0.5, 0.0), (0.5, 0.18), (1.0, 2.25))
-    return {f"lW={lW} lH={lH}": _rates_case(lW, lH, random_features(rng, n=3, d=4), 3) for lW, lH in grid}
+    return {f"lW={lW} lH={lH}": proximity(lW, lH, 1.0, random_features(rng, n=3, d=4), 3) for lW, lH in grid}
 
 
-def draw_balance(rng: np.random.Generator) -> Features:
+def draw_balance(rng: np.random.Generator) -> Problem:
     """Random ridges and features."""
     lW, lH, means, noise = np.exp(rng.uniform(-2, 1, size=4))
-    return _rates_case(lW, lH, random_features(rng, means, noise, n=3, d=4), 3)
+    return proximity(lW, lH, 1.0, random_features(rng, means, noise, n=3, d=4), 3)
+
+
+def _times(lW: float, lH: float, rng: np.random.Generator, last: float = 3.0, means: float = 1.0) -> Times:
+    return Times(proximity(lW, lH, 1.0, random_features(rng, means, 1.0, n=3, d=4), 3), jnp.linspace(0, last, 9))
+
+
+def path_cases() -> dict[str, Times]:
+    """Without and with a ridge on the features, sqrt(lH lW) either side of one, means that are almost equal."""
+    rng = np.random.default_rng(0)
+    return {
+        "lH=0": _times(0.5, 0.0, rng),
+        "c=0.3": _times(0.5, 0.18, rng),
+        "c=1.5": _times(1.5, 1.5, rng, last=1.5),
+        "lH=0, almost equal means": _times(0.8, 0.0, rng, means=1e-3),
+    }
+
+
+def draw_path(rng: np.random.Generator) -> Times:
+    """Random ridges and features."""
+    return _times(rng.uniform(0.4, 1.5), rng.uniform(0, 1), rng)
+
+
+def _is_invertible(case: Times) -> bool:
+    D = np.asarray(parts(case.problem, proximity_features(case.problem))[1])
+    return bool(np.linalg.matrix_rank(D) == D.shape[0])
 
 
 THEOREMS = (
-    statements.other(
+    statements.identity(
         "central-path-rates", "[tirer2023] (monotone decrease); exact rates and cases of equality derived",
-        predict_rates, measure_rates, rates_cases, draw_rates, evidence=evidence,
+        predict_rates, direct_rates, rates_cases, draw_rates, evidence=evidence,
     ),
-    statements.other(
+    statements.identity(
         "central-path-balance", "derived, for the model of [tirer2023]",
-        predict_balance, measure_balance, balance_cases, draw_balance, evidence=evidence,
+        predict_balance, direct_balance, balance_cases, draw_balance, evidence=evidence,
+    ),
+    statements.trajectory(
+        "central-path-collapse", "[tirer2023]; the conserved quantity derived",
+        predict_path, observe, path_cases, draw_path, (Assumption("D D^T invertible, which needs d <= K (n - 1)", _is_invertible),),
+        path=path, evidence=evidence_of_path,
     ),
 )  # fmt: skip

@@ -19,9 +19,9 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.theory import statements
-from ufm.theory.perturbation.model import Features, parts, proximity, random_features, units
+from ufm.theory.assumptions import proximity_features
+from ufm.theory.perturbation.model import parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import best_weights, reduced, reduced_hessian
-from ufm.theory.theorem import agreement
 
 
 class Reduced(NamedTuple):
@@ -34,7 +34,7 @@ class Reduced(NamedTuple):
 
 def best_classifier(problem: Problem, H: jax.Array) -> jax.Array:
     """W*(H) = Y H^T (H H^T + n lW I)^-1, of shape (K, d)."""
-    lW, _, _, n = units(problem)
+    lW, _, _, n, *_ = units(problem)
     M, _ = parts(problem, H)
     return jnp.linalg.solve(H @ H.T + n * lW * jnp.eye(H.shape[0]), n * M).T
 
@@ -47,7 +47,7 @@ def gradient(problem: Problem, H: jax.Array) -> jax.Array:
 
 def hessian(problem: Problem, H: jax.Array) -> jax.Array:
     """N Hess L(H) over vec H, of shape (d N, d N)."""
-    lW, lH, _, n = units(problem)
+    lW, lH, _, n, *_ = units(problem)
     W = best_classifier(problem, H)
     (K, d), N = W.shape, H.shape[1]
     residual = W @ H - problem.targets
@@ -57,51 +57,45 @@ def hessian(problem: Problem, H: jax.Array) -> jax.Array:
     return lH * jnp.eye(N * d) + jnp.kron(jnp.eye(N), W.T @ W) - Z
 
 
-def predict(case: Features) -> Reduced:
+def predict(case: Problem) -> Reduced:
     """With the best classifier the squared error is lW/(2K) Tr[Y (n lW I + H^T H)^-1 Y^T] + lH/(2N) |H|^2, a function of the
     features alone, whose gradient is the partial one of f.
-
-    L, N grad L and W* in closed form.
     """
-    problem, H = case
-    lW, lH, _, n = units(problem)
-    Y, N = problem.targets, H.shape[1]
+    lW, lH, _, n, *_ = units(case)
+    H, Y = proximity_features(case), case.targets
+    N = H.shape[1]
     fitted = jnp.trace(Y @ jnp.linalg.solve(n * lW * jnp.eye(N) + H.T @ H, Y.T))
-    value = lW / (2 * problem.classes) * fitted + lH / (2 * N) * jnp.sum(H**2)
-    return Reduced(value, gradient(problem, H), best_classifier(problem, H))
+    value = lW / (2 * case.classes) * fitted + lH / (2 * N) * jnp.sum(H**2)
+    return Reduced(value, gradient(case, H), best_classifier(case, H))
 
 
 @jax.jit
-def measure(case: Features, key: jax.Array) -> Reduced:
+def direct(case: Problem) -> Reduced:
     """Minimise f over W by a Newton step on automatic derivatives, and differentiate the minimum through that step."""
-    del key  # the features belong to the case
-    value, slope = jax.value_and_grad(lambda H: reduced(case.problem, H))(case.H)
-    return Reduced(value, case.problem.samples * slope, best_weights(case.problem, case.H))
+    H = proximity_features(case)
+    value, slope = jax.value_and_grad(lambda x: reduced(case, x))(H)
+    return Reduced(value, case.samples * slope, best_weights(case, H))
 
 
-def predict_hessian(case: Features) -> jax.Array:
+def predict_hessian(case: Problem) -> jax.Array:
     """The bracket lH I + I (x) W^T W - Z of Tirer et al.'s expansion is N times the Hessian of the reduced objective, at any
     features and not at collapse alone.
-
-    N Hess L(H) of shape (d N, d N) by the Kronecker formula.
     """
-    return hessian(case.problem, case.H)
+    return hessian(case, proximity_features(case))
 
 
 @jax.jit
-def measure_hessian(case: Features, key: jax.Array) -> jax.Array:
+def direct_hessian(case: Problem) -> jax.Array:
     """N times the Schur complement of W in the joint Hessian of f, taken by automatic differentiation."""
-    del key  # the features belong to the case
-    return case.problem.samples * reduced_hessian(case.problem, case.H)
+    return case.samples * reduced_hessian(case, proximity_features(case))
 
 
-def features(rng: np.random.Generator, lW: float, lH: float, noise: float = 1.0, size: float = 1.0) -> Features:
+def features(rng: np.random.Generator, lW: float, lH: float, noise: float = 1.0, size: float = 1.0) -> Problem:
     """Random features of K = 3 classes of 2 samples in 5 dimensions."""
-    H = random_features(rng, size, size * noise)
-    return Features(proximity(lW, lH, 1.0, H), jnp.asarray(H))
+    return proximity(lW, lH, 1.0, random_features(rng, size, size * noise))
 
 
-def cases() -> dict[str, Features]:
+def cases() -> dict[str, Problem]:
     """Below and above sqrt(lH lW) = 1, no ridge on H, collapsed classes, tiny and huge features, zero."""
     rng = np.random.default_rng(0)
     return {
@@ -115,21 +109,18 @@ def cases() -> dict[str, Features]:
     }
 
 
-def draw(rng: np.random.Generator) -> Features:
+def draw(rng: np.random.Generator) -> Problem:
     """Random ridges and features."""
     lW, lH, noise, size = np.exp(rng.uniform(-2, 1, size=4))
     return features(rng, lW, lH, noise, size)
 
 
-_SOURCE = "[tirer2023]"
-
 THEOREMS = (
-    statements.other(
-        "reduced-objective", _SOURCE + "; the trace form derived",
-        predict, measure, cases, draw, evidence=agreement(1e-10),
+    statements.identity(
+        "reduced-objective", "[tirer2023]; the trace form derived", predict, direct, cases, draw, tolerance=1e-10
     ),
-    statements.other(
-        "reduced-objective-hessian", _SOURCE + " (equation 5, at collapse); at any features derived",
-        predict_hessian, measure_hessian, cases, draw, evidence=agreement(1e-10),
+    statements.identity(
+        "reduced-objective-hessian", "[tirer2023] (equation 5, at collapse); at any features derived",
+        predict_hessian, direct_hessian, cases, draw, tolerance=1e-10,
     ),
 )  # fmt: skip
