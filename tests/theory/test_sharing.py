@@ -30,10 +30,6 @@ SHARED = {
         "two scalars against whole matrices: an error of the integrator would differ, and its order is a test",
     ),
     "within-class-velocity": ("dynamics.within_class._half_differences", "how noise is read off features"),
-    "relu-published-margins": (
-        "imbalance.nonnegative.from_margins",
-        "a point of given margins; the claimed value is summed without it",
-    ),
     "group-merge": ("imbalance.thresholds.same_size", _UNITS),
     "ce-simplex-flow": ("implicit_bias.simplex_start.logit_scale", "how the scale is read off logits"),
     "ntp-mm-centred": ("language.centred_supports._matrix", _UNITS),
