@@ -156,7 +156,6 @@ def draw_duality(rng: np.random.Generator) -> Problem:
 
 def bound_cases() -> dict[str, BoundedProblem]:
     """The dual bound (CE, M = 1) and the chord bound (CE, M = 2; MSE, M = 3) from random params; constrained features."""
-    seeds = {0: np.asarray(0), 1: np.asarray(1)}
     deep = {f"{loss} M={M}": _imbalanced(loss, "ridge", M) for loss, M in (("mse", 3), ("ce", 1), ("ce", 2))}
     others = {
         "ce, free bias, width 2": _imbalanced("ce", "free", widths=2),
@@ -164,8 +163,8 @@ def bound_cases() -> dict[str, BoundedProblem]:
         "ce on the sphere": _imbalanced("ce", "none", features="sphere", scale=4.0),
         "kd, free bias": _soft(kd(0.5, 0.5, 2.0), "free"),
     }
-    cases = {f"{name} seed={seed}": BoundedProblem(p, at) for name, p in deep.items() for seed, at in seeds.items()}
-    return cases | {name: BoundedProblem(p, seeds[0]) for name, p in others.items()}
+    cases = {f"{name} seed={seed}": BoundedProblem(p, np.asarray(seed)) for name, p in deep.items() for seed in (0, 1)}
+    return cases | {name: BoundedProblem(p, np.asarray(0)) for name, p in others.items()}
 
 
 def draw_bound(rng: np.random.Generator) -> BoundedProblem:

@@ -1,6 +1,6 @@
 """Cross-entropy with unit features and unit classifier rows: the simplex at every temperature (Yaras et al. 2022).
 
-With logits <w_k, h_i>/T, balanced classes and d >= K - 1, the global minimum is the simplex, features on classifiers:
+With logits <w_k, h_i>/T and features on classifiers
 
     z = (1/T) (K/(K-1)) (I - J/K),    f* = log(1 + (K-1) exp(-K/((K-1) T)))
 
@@ -25,7 +25,7 @@ from ufm.theory.theorem import Assumption
 def predict(problem: Problem) -> Prediction:
     """Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum at every temperature.
 
-    W = U^T and features U, the simplex; T = 1/scale, and f* with the ridges of unit vectors.
+    T = 1/scale, and f* with the ridges of unit vectors.
     """
     K, dtype = problem.classes, problem.dtype
     U = simplex_etf(K, problem.widths[0], dtype).vectors

@@ -4,8 +4,7 @@
 
 Feasible class logits are the ball |Zbar|_* <= rho = K sqrt(E_W E_H) of the nuclear norm. Two groups, n_A = R n_B: the scalars of
 `group_program` with weights K_A R : K_B and both prices mu, for the mu > 0 that makes the norm rho. The rare classes merge iff
-n_B/N = 1/(R K_A + K_B) <= mu. That happens from a critical ratio R0 on, at which mu = 1/(R0 K_A + K_B). R = 1: simplex of
-margin rho/(K-1).
+n_B/N = 1/(R K_A + K_B) <= mu. That happens from a critical ratio R0 on, at which mu = 1/(R0 K_A + K_B).
 """
 
 from typing import NamedTuple
@@ -26,7 +25,7 @@ _CLASSES = 4  # all searches run in one program
 
 
 class PeeledModel(NamedTuple):
-    """K_A frequent classes, K_B rare ones, R = n_A/n_B, and the product E_W E_H of the bounds."""
+    """K_A frequent classes, K_B rare ones, R = n_A/n_B (or several, at which to look), and the product E_W E_H of the bounds."""
 
     frequent: jax.Array
     rare: jax.Array
@@ -47,8 +46,6 @@ def solve_peeled(model: PeeledModel) -> Scalars:
 def predict_ratio(model: PeeledModel) -> jax.Array:
     """In the layer-peeled model two or more rare classes merge exactly from a finite imbalance ratio R0 on, the root of one scalar
     equation.
-
-    The ratios of the case, (R,), are where to look for it.
     """
 
     def excess(log_ratio: jax.Array, model: PeeledModel) -> jax.Array:

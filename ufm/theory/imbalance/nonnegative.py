@@ -6,7 +6,7 @@ With c the geometric mean ridge and c' = c ((K-1)/K)^(1/2), class k has its own 
     eta_k^2 = M_k (l2_W (K-1)/(K l2_H n_k))^(1/2),    w_k = s_k u_k - sum_j s_j u_j / K,    s_k = M_k/eta_k
     f* = sum_k (n_k/N) log(1 + (K-1) e^(-M_k)) + c' sqrt(n_k) M_k
 
-Class k collapses to zero (its samples are predicted uniformly) iff n_k <= N^2 l2_W l2_H K/(K-1).
+Samples of a class that has collapsed are predicted uniformly.
 
 Proof. Let m_k = K/(K-1) (w_k - mean w).h_k, on which the loss is at least log(1 + (K-1) e^(-m_k)). For a_k in [0, sqrt(n_k)]
 sum a_k m_k <= K/(K-1) |W| |(I - J/K) [a_k h_k]|, and since h_j.h_k >= 0 the last norm is at most

@@ -1,14 +1,8 @@
 """When classes merge, and when everything collapses: exact thresholds of imbalanced cross-entropy for any class sizes.
 
-group-merge. Let at least two classes have size n, among any others, and let p_own and p_other be the probabilities that a
-sample of one of them gives to its class and to another class of that size. At the minimum, with c the geometric mean ridge,
-
-    p_own - p_other = max(0, 1 - N c / sqrt(n)),    so the classes are one point iff n <= N^2 l2_W l2_H.
-
-Hong and Ling (2023) have the blocks of classes of one size, and the threshold of the smaller of two sizes.
-
-total-collapse. Features and weights vanish iff the largest eigenvalue of P diag(n) P, P = I - J/K, is at most N^2 l2_W l2_H;
-under a free bias, which then predicts n/N, that of diag(n) - n n^T/N.
+p_own and p_other are the probabilities that a sample of one of at least two classes of size n gives to its class and to another
+class of that size: p_own - p_other = max(0, 1 - N c/sqrt(n)), c the geometric mean ridge. Hong and Ling (2023) have the blocks of
+classes of one size, and the threshold of the smaller of two sizes. Where all collapses a free bias predicts n/N.
 
 Proofs. The gradient G of the data term in the scaled logits is sqrt(n)/N (p_own - p_other - 1) I on the vectors of sum zero
 inside the group, where its norm is at most c, and c where the logits are not zero; at zero |G|^2 is that eigenvalue over N^2.
@@ -93,7 +87,7 @@ def collapse_evidence(problem: Problem, predicted: jax.Array, measured: tuple[fl
 
 def problem_at(critical: float, counts: tuple = COUNTS, bias: str = "none", width: int = 12, **choices: Any) -> Problem:
     """Classes as two columns of half their samples, N^2 l2_W l2_H = critical."""
-    choices |= ridges_at(critical**0.5 / sum(counts), 1)
+    choices |= ridges_at(critical**0.5 / sum(counts), 1) | {"l2_b": 0.02 if bias == "ridge" else 0.0}
     return split_columns(Problem.imbalanced(counts, width, loss="ce", bias=bias, **choices))
 
 

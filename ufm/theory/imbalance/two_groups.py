@@ -5,9 +5,8 @@ K_A classes of n_A samples and K_B of n_B. With c the geometric mean ridge the s
     singular values   sqrt(n_g) x_g (K_g - 1 times, g = A, B)     k (n_A K_A s_A^2 + n_B K_B s_B^2)^(1/2),  k^2 = K_A K_B/K
     directions        sums of zero inside a group                 A against B
 
-with scalars that `group_program` finds for the weights n_g K_g/N and prices c sqrt(n_g). Group g >= 2 classes merges to one
-point (minority collapse) iff n_g <= N^2 l2_W l2_H. A bias is a multiple of A against B: averaging over permutations inside the
-groups proves both.
+with scalars that `group_program` finds for the weights n_g K_g/N and prices c sqrt(n_g), and a bias that is a multiple of A against
+B: averaging over permutations inside the groups proves both. That the rare classes merge is called minority collapse.
 """
 
 import dataclasses
@@ -95,7 +94,7 @@ def two_sizes(p: Problem) -> bool:
 def cases() -> dict[str, Problem]:
     """Nothing merged, the minority merged, A against B or everything gone; one, two or three rare classes."""
     found = {
-        f"{counts} N^2 l2_W l2_H={critical:.3g}, {bias} bias": problem_at(critical, counts, bias, l2_b=0.02 * (bias == "ridge"))
+        f"{counts} N^2 l2_W l2_H={critical:.3g}, {bias} bias": problem_at(critical, counts, bias)
         for bias in _BIASES for counts in ((20, 20, 4, 4), (30, 30, 30, 2))
         for critical in (0.02, 0.99 * counts[-1], 1.5 * counts[-1], 0.9 * counts[0], 2.0 * counts[0])
     }  # fmt: skip
@@ -113,8 +112,7 @@ def draw(rng: np.random.Generator) -> Problem:
         if np.all(np.abs(np.log(critical / sizes)) > 0.04):
             break
     counts = tuple(int(n) for n in np.where(frequent, sizes.max(), sizes.min()))
-    bias = str(rng.choice(_BIASES))
-    return problem_at(critical, counts, bias, l2_b=0.02 * (bias == "ridge"))
+    return problem_at(critical, counts, str(rng.choice(_BIASES)))
 
 
 THEOREMS = (
