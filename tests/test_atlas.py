@@ -13,7 +13,16 @@ from scipy.optimize import minimize_scalar
 from ufm import atlas, losses
 from ufm.cli import atlas as command
 from ufm.losses import get_loss
-from ufm.theory.symmetric import GEOMETRIES, geometry_of, local_minima, reduced, survey, transition
+from ufm.search.symmetric import GEOMETRIES, geometry_of, reduced, survey
+
+
+def local_minima(loss, classes, c):
+    """All of them at one price."""
+    return jax.tree.map(lambda x: x[0], survey(loss, classes, jnp.asarray(c, jnp.result_type(c, float))[None])[0])
+
+
+def transition(loss, classes):
+    return survey(loss, classes, jnp.ones((1,)))[1]
 
 
 def lowest(loss, classes, c):
@@ -128,7 +137,7 @@ def test_a_hundred_classes_are_no_trouble():
     np.testing.assert_allclose([a, b], [np.log(1e4 - 99), 0], rtol=1e-13)
 
 
-@pytest.mark.parametrize("classes, c, message", [(4, 0.0, "c must be finite and above 0"), (1, 0.1, "classes must be a whole")])
+@pytest.mark.parametrize("classes, c, message", [(4, 0.0, "cs must be all finite"), (1, 0.1, "classes must be a whole")])
 def test_the_reduction_refuses_what_it_cannot_reduce(classes, c, message):
     with pytest.raises(ValueError, match=message):
         local_minima(get_loss("mse"), classes, c)

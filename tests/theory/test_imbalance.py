@@ -24,7 +24,7 @@ def scalars_of(problem):
 
 
 groups = jax.jit(solve_groups)
-critical_ratio = jax.jit(layer_peeled.critical_ratio)
+critical_ratio = jax.jit(layer_peeled.predict_ratio)
 predict = ufm.predict
 
 
@@ -214,12 +214,13 @@ def test_every_counterexample_is_below_the_published_margins_and_no_point_below_
     ],
 )  # fmt: skip
 def test_critical_ratio_goldens(model, ratio, digits):
-    np.testing.assert_allclose(critical_ratio(*map(float, model)), ratio, rtol=digits)
+    frequent, rare, bound = model
+    np.testing.assert_allclose(critical_ratio(layer_peeled._model(frequent, rare, 1.0, bound)), ratio, rtol=digits)
 
 
 def test_rare_classes_of_the_peeled_model_merge_from_the_critical_ratio_on():
     solve = jax.jit(layer_peeled.solve_peeled)
-    R0 = critical_ratio(3.0, 3.0, 5.0)
+    R0 = critical_ratio(layer_peeled._model(3, 3, 1.0, 5.0))
     for factor, merged in ((0.99, False), (1.01, True), (100.0, True)):
         model = layer_peeled._model(3, 3, float(R0) * factor, 5.0)
         assert (solve(model).x[1] == 0) == merged
@@ -305,7 +306,7 @@ def test_what_is_predicted_is_what_is_measured_and_a_thousandth_more_is_not(modu
 
 def test_the_basis_of_two_groups_is_orthonormal_and_respects_them():
     for K_A in (1, 2, 4):
-        basis = np.asarray(two_groups._grouped_basis(5, jnp.asarray(K_A), jnp.float64))
+        basis = np.asarray(two_groups._grouped_basis(5, K_A, jnp.float64))
         np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-15)
         np.testing.assert_allclose(basis.sum(axis=0), 0, atol=1e-15)
         assert np.all(basis[K_A:, : K_A - 1] == 0) and np.all(basis[:K_A, K_A:] == 0)

@@ -11,10 +11,10 @@ from scipy.optimize import minimize
 import ufm
 from ufm import losses
 from ufm.base.programs import QUICK
+from ufm.search.symmetric import survey
 from ufm.theory.other_losses import comp_sum, contrastive, spherical, two_scalars
 from ufm.theory.other_losses.measured import problem_at
 from ufm.theory.other_losses.scalar import lowest
-from ufm.theory.symmetric import local_minima, transition
 from ufm.theory.theorem import key_of
 
 MODULES = (comp_sum, contrastive, spherical, two_scalars)
@@ -132,7 +132,7 @@ def test_the_mean_absolute_error_in_closed_form():
     value = predict["mae-transition"](problem_at(losses.mae(), c))
     np.testing.assert_allclose([value["lowest"], value["from simplex"]], found.value, rtol=1e-12)
     np.testing.assert_allclose(value["from zero"], 0.8, rtol=1e-15)
-    critical = float(transition(losses.mae(), K).c)
+    critical = float(survey(losses.mae(), K, jnp.ones(1))[1].c)
     for side in (1 - 1e-6, 1 + 1e-6):
         a, _ = scalars(predict["gce"](problem_at(losses.mae(), critical * side)))
         assert (a > 1) == (side < 1)
@@ -152,9 +152,9 @@ def test_ldr_kl_is_alive_below_its_threshold_and_recovers_cross_entropy(c):
 )
 def test_scalar_equations_agree_with_the_reduction_of_any_loss(name, loss):
     for c in (1e-5, 0.01, 0.09, 0.11, 2.0):
-        found, minima = predict[name](problem_at(loss, c, 4)), local_minima(loss, 4, c)
-        np.testing.assert_allclose(found.value, minima.value[0], rtol=1e-12)
-        np.testing.assert_allclose(scalars(found), (minima.a[0], minima.b[0]), rtol=1e-9, atol=1e-9)
+        found, (minima, _) = predict[name](problem_at(loss, c, 4)), survey(loss, 4, jnp.array([c]))
+        np.testing.assert_allclose(found.value, minima.value[0, 0], rtol=1e-12)
+        np.testing.assert_allclose(scalars(found), (minima.a[0, 0], minima.b[0, 0]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(

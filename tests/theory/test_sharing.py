@@ -19,10 +19,6 @@ SHARED = {
         "kit.integrate._collocation kit.integrate.integrate",
         "two scalars against whole matrices: an error of the integrator would differ, and its order is a test",
     ),
-    "relu-published-margins": (
-        "imbalance.nonnegative.from_margins",
-        "a point of given margins; the claimed value is summed without it",
-    ),
     "group-merge": ("imbalance.thresholds.same_size", _UNITS),
     "mixup-limits": ("mixup.limits._nearer", _UNITS),
     "proximity-aligned-weak": ("perturbation.aligned._strong perturbation.model.units", _UNITS),

@@ -4,7 +4,7 @@
     ufm atlas --loss "focal(0.5)"  any loss of `ufm.losses` with numbers for parameters
     ufm atlas --measure            with descents from random starts next to the symmetric reduction
 
-All numbers are those of the symmetric reduction (`ufm.theory.symmetric`), which is exact for losses that are convex or contrastive
+All numbers are those of the symmetric reduction (`ufm.search.symmetric`), which is exact for losses that are convex or contrastive
 and an upper bound for others. Losses of distillation have a symmetric teacher of margin 4.
 """
 
@@ -27,9 +27,9 @@ from ufm.losses import Loss
 from ufm.losses.precision import float32_margin
 from ufm.problem import Problem
 from ufm.search.solution import solve
+from ufm.search.symmetric import GEOMETRIES, survey
 from ufm.theory.cross_entropy import sphere
 from ufm.theory.other_losses import measured
-from ufm.theory.symmetric import GEOMETRIES, survey
 from ufm.theory.theorem import key_of
 
 COSINE = "cosine softmax"

@@ -1,12 +1,13 @@
 """The certificates as theorems: the dual bound is tight at one-layer minima, and no bound is ever above a minimum.
 
-Here `predict` is the bound and `measure` the minimum: what is held against each other is the proof and the search.
+What is held against each other is the proof and the search.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from scipy.special import softmax, xlogy
 
 from ufm.base.checks import AnyArray
 from ufm.duality import Certificate, certify, is_tight
@@ -25,7 +26,7 @@ _LOSSES, _BIASES = ("mse", "ce", "logistic", "squared_hinge"), ("none", "free", 
 
 
 class BoundedProblem(NamedTuple):
-    """A problem and a seed for the random params from which its minimum is bounded."""
+    """A problem and a seed for the random params, far from any optimum, from which its minimum is bounded."""
 
     problem: Problem
     seed: AnyArray
@@ -36,57 +37,38 @@ def predict_certified(problem: Problem) -> float:
     bias mode, the dual bound at a minimum equals the value if the width is at least K (K - 1 for losses blind to shifts) or the
     number of different columns (less 1 under a free bias).
 
-    The dual gap of a one-layer minimum is zero: strong duality of the nuclear-norm program.
+    A gap of zero: strong duality of the nuclear-norm program.
     """
-    del problem
     return 0.0
 
 
-class Certified(NamedTuple):
-    """The certificate of the best point found, and the rank of its logits."""
-
-    certificate: Certificate
-    rank: jax.Array
-
-
-def measure_certificate(problem: Problem, key: jax.Array) -> Certified:
-    """The certificate of the best point of a multi-start search over raw columns."""
+def measure_certificate(problem: Problem, key: jax.Array) -> tuple[Certificate, jax.Array]:
+    """The certificate of the best point of a search over raw columns, and the rank of its logits."""
     found = solve(problem, key, columns="raw")
-    return Certified(certify(problem, found.params), found.rank)
+    return certify(problem, found.params), found.rank
 
 
-def duality_evidence(problem: Problem, predicted: float, measured: Certified) -> list[Check]:
+def duality_evidence(problem: Problem, predicted: float, measured: tuple[Certificate, jax.Array]) -> list[Check]:
     """A gap that is never negative; where the width allows it none, and |G|_2 = c (at most c where all logits vanish)."""
-    gap, excess = float(measured.certificate.relative_gap) - float(predicted), float(measured.certificate.spectral_ratio) - 1
+    certificate, rank = measured
+    gap, excess = float(certificate.relative_gap) - float(predicted), float(certificate.spectral_ratio) - 1
     if not is_tight(problem):
         return [below("certificate", "bound above the value", -gap)]
-    met = Check("certificate", "|G|/c - 1", abs(excess), 1e-7)
-    vanished = below("certificate", "|G|/c - 1", excess, 1e-7)
-    return [*gap_checks(gap, 1e-7), *([met if measured.rank > 0 else vanished] if problem.trainable else [])]
+    if not problem.trainable:
+        return gap_checks(gap, 1e-7)
+    return [*gap_checks(gap, 1e-7), below("certificate", "|G|/c - 1", abs(excess) if rank > 0 else excess, 1e-7)]
 
 
 def predict_bound(case: BoundedProblem) -> jax.Array:
-    """The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum.
-
-    The lower bound of `certify` at random params, far from any optimum.
-    """
-    params = initialize(case.problem, jax.random.key(case.seed), 0.3)
-    return certify(case.problem, params).lower_bound
+    """The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum."""
+    return certify(case.problem, initialize(case.problem, jax.random.key(case.seed), 0.3)).lower_bound
 
 
-class Bounds(NamedTuple):
-    """value: the lowest that was found. bound: the formula of the bound by hand, for free features, a ridge bias, MSE and CE."""
-
-    value: float
-    bound: float | None
-
-
-def measure_value(case: BoundedProblem, key: jax.Array) -> Bounds:
-    """The lowest value that a multi-start search finds, and the bound at the same params in plain NumPy."""
+def measure_value(case: BoundedProblem, key: jax.Array) -> tuple[float, float | None]:
+    """The lowest value found, and for free features, a ridge bias, MSE and CE the bound at the same params in plain NumPy."""
     p = case.problem
     by_hand = p.bias == "ridge" and p.features == "free" and p.classifier is None and is_loss(p.loss, CE, MSE)
-    value = float(solve(p, key, columns="raw").value)
-    return Bounds(value, _bound_by_hand(case) if by_hand else None)
+    return float(solve(p, key, columns="raw").value), _bound_by_hand(case) if by_hand else None
 
 
 def _bound_by_hand(case: BoundedProblem) -> float:
@@ -106,56 +88,45 @@ def _bound_by_hand(case: BoundedProblem) -> float:
     means = np.stack([np.bincount(runs, np.sqrt(m) * row) for row in np.asarray(params.H)]) / n[None, :]
     value = float(objective(problem, params))
     z, c = W @ means + np.asarray(params.b)[:, None], np.prod(ridges) ** (1 / L)
-    if is_loss(problem.loss, CE):
-        odds = np.exp(z - z.max(axis=0)[None, :])
-        theta = odds / odds.sum(axis=0)[None, :] - Y
-    else:
-        theta = z - Y
+    theta = (softmax(z, axis=0) if is_loss(problem.loss, CE) else z) - Y
     if L > 2:
         c = 0.5 * L * c * (2 * value / (L * c)) ** (1 - L / 2)
 
     def bound(theta: np.ndarray) -> float:
-        shifted = theta + Y
-        entropy = shifted * np.log(np.maximum(shifted, 1e-300))
-        conjugate = entropy if is_loss(problem.loss, CE) else theta * (theta / 2 + Y)
+        conjugate = xlogy(theta + Y, theta + Y) if is_loss(problem.loss, CE) else theta * (theta / 2 + Y)
         return float(-np.sum(p * np.sum(conjugate, axis=0)) - np.sum((theta @ p) ** 2) / (2 * float(problem.l2_b)))
 
     tau = min(1.0, c / np.linalg.norm(theta * (p / np.sqrt(n))[None, :], 2))
     return max(bound(tau * theta), bound(0 * theta))
 
 
-def bound_evidence(case: BoundedProblem, predicted: jax.Array, measured: Bounds) -> list[Check]:
+def bound_evidence(case: BoundedProblem, predicted: jax.Array, measured: tuple[float, float | None]) -> list[Check]:
     """Never above the lowest value, with no tolerance, since rounding is in the bound; and the number that is got by hand."""
-    checks = lower_bound(0.0, "certificate")(case, predicted, measured.value)
-    if measured.bound is None:
-        return checks
-    return [*checks, Check("agreement", "bound by hand", relative_error(measured.bound, predicted, measured.value), 1e-9)]
+    value, bound = measured
+    checks = lower_bound(0.0, "certificate")(case, predicted, value)
+    return checks + ([] if bound is None else [Check("agreement", "bound by hand", relative_error(bound, predicted, value), 1e-9)])
 
 
 def _imbalanced(loss: object, bias: str, depth: int = 1, price: float = 0.02, counts: tuple = (9, 5, 3, 1), **choices) -> Problem:
-    l2_b = 0.05 if bias == "ridge" else 0.0
-    ridges = ridges_at(price, depth)
-    widths = choices.pop("widths", (_WIDE,) * depth)
-    return split_columns(Problem.imbalanced(counts, widths, loss=loss, bias=bias, l2_b=l2_b, **ridges, **choices))
+    choices = {"widths": (_WIDE,) * depth, "l2_b": 0.05 if bias == "ridge" else 0.0} | ridges_at(price, depth) | choices
+    return split_columns(Problem.imbalanced(counts, choices.pop("widths"), loss=loss, bias=bias, **choices))
 
 
-def _soft(loss: object, bias: str, price: float = 0.02, rng: np.random.Generator | None = None, **choices) -> Problem:
+def _soft(
+    loss: object, bias: str, price: float = 0.02, rng: np.random.Generator | None = None, width: int = _WIDE, fixed: bool = False
+) -> Problem:
     """Six weighted columns of smoothed targets, or of a teacher's logits beside hard ones."""
     rng = np.random.default_rng(0) if rng is None else rng
-    labels = rng.integers(_K, size=6)
-    targets = np.eye(_K)[:, labels]
-    teacher = getattr(loss, "teacher", False)
-    if teacher:
+    targets = np.eye(_K)[:, rng.integers(_K, size=6)]
+    choices: dict[str, Any] = ridges_at(price, 1) | {"l2_b": 0.05 if bias == "ridge" else 0.0}
+    if getattr(loss, "teacher", False):
         choices["teacher"] = 2 * targets + rng.standard_normal((_K, 6))
     elif loss in ("mse", "ce", "logistic"):
         targets = 0.9 * targets + 0.1 * rng.dirichlet(np.ones(_K), size=6).T
-    widths = choices.pop("widths", _WIDE)
-    ridges = ridges_at(price, 1)
-    if choices.pop("fixed", False):
-        choices["classifier"], ridges["l2_W"] = rng.standard_normal((_K, widths)), ()
-    l2_b = 0.05 if bias == "ridge" else 0.0
-    numbers: dict[str, Any] = {"multiplicity": rng.uniform(0.5, 5, 6), "weight": rng.uniform(0.3, 3, 6), "samples": 12.0}
-    return Problem.from_targets(targets, widths, loss=loss, bias=bias, l2_b=l2_b, **numbers, **ridges, **choices)
+    if fixed:
+        choices["classifier"], choices["l2_W"] = rng.standard_normal((_K, width)), ()
+    choices |= {"multiplicity": rng.uniform(0.5, 5, 6), "weight": rng.uniform(0.3, 3, 6), "samples": 12.0}
+    return Problem.from_targets(targets, width, loss=loss, bias=bias, **choices)
 
 
 def duality_cases() -> dict[str, Problem]:
@@ -179,13 +150,12 @@ def draw_duality(rng: np.random.Generator) -> Problem:
     if kind < 3:
         return _imbalanced(loss, bias, price=price, counts=tuple(int(n) for n in rng.integers(1, 40, size=_K)), widths=width)
     if kind == 3:
-        return _soft(kd(0.5, 0.5, 2.0), bias, price, rng, widths=width)
-    return _soft(loss, bias, price, rng, widths=width, fixed=bool(rng.integers(2)))
+        return _soft(kd(0.5, 0.5, 2.0), bias, price, rng, width)
+    return _soft(loss, bias, price, rng, width, fixed=bool(rng.integers(2)))
 
 
 def bound_cases() -> dict[str, BoundedProblem]:
     """The dual bound (CE, M = 1) and the chord bound (CE, M = 2; MSE, M = 3) from random params; constrained features."""
-    seeds = {0: np.asarray(0), 1: np.asarray(1)}
     deep = {f"{loss} M={M}": _imbalanced(loss, "ridge", M) for loss, M in (("mse", 3), ("ce", 1), ("ce", 2))}
     others = {
         "ce, free bias, width 2": _imbalanced("ce", "free", widths=2),
@@ -193,8 +163,8 @@ def bound_cases() -> dict[str, BoundedProblem]:
         "ce on the sphere": _imbalanced("ce", "none", features="sphere", scale=4.0),
         "kd, free bias": _soft(kd(0.5, 0.5, 2.0), "free"),
     }
-    cases = {f"{name} seed={seed}": BoundedProblem(p, at) for name, p in deep.items() for seed, at in seeds.items()}
-    return cases | {name: BoundedProblem(p, seeds[0]) for name, p in others.items()}
+    cases = {f"{name} seed={seed}": BoundedProblem(p, np.asarray(seed)) for name, p in deep.items() for seed in (0, 1)}
+    return cases | {name: BoundedProblem(p, np.asarray(0)) for name, p in others.items()}
 
 
 def draw_bound(rng: np.random.Generator) -> BoundedProblem:
@@ -209,10 +179,12 @@ def draw_bound(rng: np.random.Generator) -> BoundedProblem:
 
 
 THEOREMS = (
+    # other: what is measured is a certificate, the gap and the dual norm of a point
     statements.other(
         "duality-certificate", "derived; optimality conditions in [zhu2021] and [zhou2022landscape]",
         predict_certified, measure_certificate, duality_cases, draw_duality, evidence=duality_evidence,
         notes="Below that width the bound remains one, and may be loose; losses of several parts have a dual point a part.",
     ),
+    # other: a bound that depends on random params, held against its formula by hand as well
     statements.other("lower-bounds", "derived", predict_bound, measure_value, bound_cases, draw_bound, evidence=bound_evidence),
 )  # fmt: skip

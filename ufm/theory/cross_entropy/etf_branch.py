@@ -11,13 +11,13 @@ so the branch or zero is the global minimum; for K >= 3 it is in general not (se
 """
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
@@ -25,9 +25,9 @@ from ufm.problem.params import gradient_norm, objective
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
+from ufm.theory.cross_entropy.one_layer import simplex_of
 from ufm.theory.mse.cases import ridges_at
-from ufm.theory.prediction import Prediction, effective_c, from_triples
-from ufm.theory.theorem import agreement
+from ufm.theory.prediction import Prediction, effective_c
 
 
 def strength(problem: Problem) -> jax.Array:
@@ -44,7 +44,7 @@ def strength_at(margin: float, classes: int, depth: int) -> float:
 def peak(classes: int, depth: int) -> float:
     """The margin at which the branch ends, a = p (1 + (K-1) e^-a) with p = (M-1)/(M+1)."""
     p = (depth - 1) / (depth + 1)
-    return _bisect(lambda a: a - p * (1 + (classes - 1) * math.exp(-a)), 0.0, p * classes)
+    return bisect(lambda a: a - p * (1 + (classes - 1) * math.exp(-a)), 0.0, p * classes)
 
 
 @cache
@@ -52,12 +52,11 @@ def tie(classes: int, depth: int) -> float:
     """The strength below which the branch is lower than zero: h(a) = log K along it."""
 
     def advantage(a: float) -> float:
-        data = math.log1p((classes - 1) * math.exp(-a))
-        cost = 0.5 * (depth + 1) * (classes - 1) * a * math.exp(-a) / (1 + (classes - 1) * math.exp(-a))
-        return math.log(classes) - data - cost
+        odds = (classes - 1) * math.exp(-a)
+        return math.log(classes) - math.log1p(odds) - 0.5 * (depth + 1) * a * odds / (1 + odds)
 
     start = peak(classes, depth)
-    return strength_at(_bisect(advantage, start, start + 4 * math.log(classes) + 4 * depth), classes, depth)
+    return strength_at(bisect(advantage, start, start + 4 * math.log(classes) + 4 * depth), classes, depth)
 
 
 def stable_up_to(classes: int, depth: int) -> float:
@@ -78,50 +77,31 @@ def margin(s: jax.Array, classes: int, depth: int) -> jax.Array:
     return increasing_root(equation, low, high, log_s)
 
 
-def branch_value(a: jax.Array, s: jax.Array, classes: int, depth: int) -> jax.Array:
-    """h(a), formula in the module docstring."""
-    L = depth + 1
-    return jnp.log1p((classes - 1) * jnp.exp(-a)) + 0.5 * L * s * (classes - 1) * a ** (2 / L)
+def branch(problem: Problem) -> tuple[jax.Array, jax.Array]:
+    """The margin a of the branch and its value h(a)."""
+    K, L, s = problem.classes, problem.factors, strength(problem)
+    a = margin(s, K, L - 1)
+    return a, jnp.log1p((K - 1) * jnp.exp(-a)) + 0.5 * L * s * (K - 1) * a ** (2 / L)
 
 
 def etf_prediction(problem: Problem) -> Prediction:
     """Two balanced classes under cross-entropy on M >= 2 linear layers: antipodal features in every layer below the tie, zero above
     it, whatever the bias mode.
 
-    The lower of the branch and zero, with Zbar = a (I - J) and b = 0.
-
-    The global minimum for K = 2; for K >= 3 an upper bound on it.
+    For K >= 3 the lower of the branch and zero is an upper bound on the minimum.
     """
-    K, M = problem.classes, len(problem.widths)
-    s = strength(problem)
-    a = margin(s, K, M)
-    h = branch_value(a, s, K, M)
-    alive = (s < 2 * tie(K, M)) & (h < jnp.log(1.0 * K))
-    sigma = jnp.where(alive, a * jnp.sqrt(jnp.mean(problem.counts)), 0)
-    Q = helmert(K, dtype=problem.dtype)
-    b = jnp.zeros((K,), problem.dtype)
-    value = jnp.where(alive, h, jnp.log(1.0 * K)).astype(problem.dtype)
-    return from_triples(problem, Q, jnp.full((K - 1,), 1, problem.dtype) * sigma, Q, b, value)
+    zero = jnp.log(1.0 * problem.classes)
+    a, h = branch(problem)
+    alive = (strength(problem) < 2 * tie(problem.classes, problem.factors - 1)) & (h < zero)
+    return simplex_of(problem, jnp.where(alive, a, 0), jnp.where(alive, h, zero).astype(problem.dtype))
 
 
 def predict_branch(problem: Problem) -> dict[str, jax.Array]:
     """The simplex ETF whose margin solves a^((M-1)/(M+1)) / (e^a + K - 1) = c n^(1/(M+1)) is a critical point of balanced
     cross-entropy on M >= 2 linear layers, for every K and bias mode.
-
-    Margin a and value h(a) of the branch, where the gradient of the whole problem vanishes.
     """
-    K, M = problem.classes, len(problem.widths)
-    s = strength(problem)
-    a = margin(s, K, M)
-    return {"gradient_norm": jnp.zeros_like(a), "margin": a, "value": branch_value(a, s, K, M)}
-
-
-def at_margin(problem: Problem, a: jax.Array):
-    """Params whose class logits are a (I - J), of the least penalty."""
-    Q = helmert(problem.classes, dtype=problem.dtype)
-    sigma = jnp.full((problem.classes - 1,), 1, problem.dtype) * a * jnp.sqrt(jnp.mean(problem.counts))
-    zero = jnp.zeros((), problem.dtype)
-    return from_triples(problem, Q, sigma, Q, jnp.full((problem.classes,), 0, problem.dtype), zero).params
+    a, h = branch(problem)
+    return {"gradient_norm": jnp.zeros_like(a), "margin": a, "value": h}
 
 
 def critical_margin(problem: Problem) -> jax.Array:
@@ -132,48 +112,39 @@ def critical_margin(problem: Problem) -> jax.Array:
     """
 
     def slope(a: jax.Array) -> jax.Array:
-        return jax.jvp(lambda a: objective(problem, at_margin(problem, a)), (a,), (jnp.ones_like(a),))[1]
+        return jax.jvp(lambda a: objective(problem, simplex_of(problem, a, a).params), (a,), (jnp.ones_like(a),))[1]
 
-    def refine(_, bracket):
-        low, high = bracket
-        grid = low * (high / low) ** jnp.linspace(0, 1, 480, dtype=problem.dtype)
+    def refine(_: int, bracket: jax.Array) -> jax.Array:
+        grid = bracket[0] * (bracket[1] / bracket[0]) ** jnp.linspace(0, 1, 480, dtype=problem.dtype)
         slopes = jax.vmap(slope)(grid)
         last = jnp.max(jnp.where((slopes[:-1] < 0) & (slopes[1:] >= 0), jnp.arange(grid.shape[0] - 1), 0))
-        return grid[last], grid[last + 1]
+        return jnp.stack([grid[last], grid[last + 1]])
 
-    ends = jnp.asarray(0.05, problem.dtype), jnp.asarray(60.0, problem.dtype)
-    low, high = jax.lax.fori_loop(0, 7, refine, ends)
-    return 0.5 * (low + high)
+    return jnp.mean(jax.lax.fori_loop(0, 7, refine, jnp.array([0.05, 60.0], problem.dtype)))
 
 
 @jax.jit
-def measure_branch(problem: Problem, key: jax.Array) -> dict[str, jax.Array]:
+def found_branch(problem: Problem) -> dict[str, jax.Array]:
     """The gradient over all parameters at the critical size found by `critical_margin`."""
-    del key
     a = critical_margin(problem)
-    point = at_margin(problem, a)
+    point = simplex_of(problem, a, a).params
     return {"gradient_norm": gradient_norm(problem, point), "margin": a, "value": objective(problem, point)}
 
 
-def balanced_at_tie(
-    ratio: float, classes: int, depth: int, per_class: int = 1, bias: str = "none", extra: int = 0
-) -> Problem:
+def balanced_at_tie(ratio: float, classes: int, depth: int, per_class: int = 1, bias: str = "none", extra: int = 0) -> Problem:
     """A balanced problem of one column a class whose strength is ratio times the tie."""
-    c = ratio * tie(classes, depth) / per_class ** (1 / (depth + 1))
+    c, l2_b = ratio * tie(classes, depth) / per_class ** (1 / (depth + 1)), 0.2 if bias == "ridge" else 0.0
     widths = (classes + extra,) * depth
-    l2_b = 0.2 if bias == "ridge" else 0.0
-    ridges = ridges_at(c, depth)
-    return Problem.balanced(classes, per_class, widths, loss="ce", bias=bias, l2_b=l2_b, **ridges).collapsed()
+    return Problem.balanced(classes, per_class, widths, loss="ce", bias=bias, l2_b=l2_b, **ridges_at(c, depth)).collapsed()
 
 
 def _two_class_cases() -> dict[str, Problem]:
-    cases = {}
-    biased = {2: ("free", (0.3, 1.2)), 3: ("ridge", (0.1, 0.9, 1.2))}
-    for depth in (2, 3):
-        for bias, ratios in (("none", (0.01, 0.5, 0.9, 1.1, 2.0)), biased[depth]):
-            for ratio in ratios:
-                cases[f"M={depth} {bias} c/tie={ratio}"] = split_columns(balanced_at_tie(ratio, 2, depth, 5, bias))
-    return cases
+    some = (0.01, 0.5, 0.9, 1.1, 2.0)
+    chosen = ((2, "none", some), (2, "free", (0.3, 1.2)), (3, "none", some), (3, "ridge", (0.1, 0.9, 1.2)))
+    return {
+        f"M={M} {bias} c/tie={ratio}": split_columns(balanced_at_tie(ratio, 2, M, 5, bias))
+        for M, bias, ratios in chosen for ratio in ratios
+    }  # fmt: skip
 
 
 def _draw_two_classes(rng: np.random.Generator) -> Problem:
@@ -191,12 +162,12 @@ def _branch_cases() -> dict[str, Problem]:
 
 def _draw_branch(rng: np.random.Generator) -> Problem:
     ratio, per_class = float(np.exp(rng.uniform(-9, 0.02))), int(rng.integers(1, 100))
-    if rng.random() < 0.5:
-        return balanced_at_tie(ratio, 4, 3, per_class)
-    return balanced_at_tie(ratio, 10, 2, per_class, "free", 2)
+    small = rng.random() < 0.5
+    return balanced_at_tie(ratio, 4, 3, per_class) if small else balanced_at_tie(ratio, 10, 2, per_class, "free", 2)
 
 
-def _bisect(increasing, low: float, high: float) -> float:
+def bisect(increasing: Callable[[float], float], low: float, high: float) -> float:
+    """The root of an increasing function of numbers."""
     for _ in range(200):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if increasing(middle) < 0 else (low, middle)
@@ -211,10 +182,10 @@ THEOREMS = (
         "ce-deep-two-classes", _DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
         etf_prediction, _two_class_cases, _draw_two_classes, (*_SHARED, has_classes("two classes", lambda K: K == 2), is_wide(1)),
     ),
-    statements.other(
+    statements.identity(
         "ce-deep-etf-critical", _DANG,
-        predict_branch, measure_branch, _branch_cases, _draw_branch, (*_SHARED, is_wide(1)),
-        evidence=agreement(1e-10, gradient_norm=1e-12, margin=1e-9),
+        predict_branch, found_branch, _branch_cases, _draw_branch, (*_SHARED, is_wide(1)),
+        tolerance=1e-10, leaves={"gradient_norm": 1e-12, "margin": 1e-9},
         notes="Critical, not minimal: see ce-deep-etf-stability and ce-deep-etf-global. The measured point is found by "
         "searching the objective over simplices of all sizes; the gradient is over all parameters.",
     ),

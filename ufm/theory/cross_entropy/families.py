@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from scipy.linalg import block_diag
 
 from ufm.base.checks import AnyArray
 
@@ -61,11 +62,8 @@ def waves(size: int, frequencies: tuple[int, ...]) -> np.ndarray:
     columns = []
     for f in frequencies:
         angle = 2 * np.pi * f * j / size
-        if 2 * f == size:
-            columns.append(np.cos(angle) / np.sqrt(size))
-        else:
-            columns += [np.cos(angle) * np.sqrt(2 / size), np.sin(angle) * np.sqrt(2 / size)]
-    return np.stack(columns, axis=1)
+        columns += [np.cos(angle)] if 2 * f == size else [np.sqrt(2) * np.cos(angle), np.sqrt(2) * np.sin(angle)]
+    return np.stack(columns, axis=1) / np.sqrt(size)
 
 
 @cache
@@ -76,7 +74,7 @@ def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...],
     """
     K = classes
     named = {}
-    for sizes in _partitions(K):
+    for sizes in _partitions(K, K)[:-1]:  # the last one has nothing but ones
         ones = sizes.count(1)
         name = "simplices " + "+".join(str(size) for size in sizes if size > 1) + (f", {ones} at zero" if ones else "")
         named[name] = _sum_of_rings(K, [(size, _all(size)) for size in sizes if size > 1])
@@ -86,17 +84,20 @@ def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...],
         if K - size >= 2:
             named[f"polygon {size}+simplex {K - size}"] = _sum_of_rings(K, [(size, (1,)), (K - size, _all(K - size))])
     for f in range(2, K // 2 + 1) if K > 4 else ():
-        named[f"cyclic 1,{f}"] = _cyclic(K, (1, f))
+        both = waves(K, (1, f))  # Z_jk = sum_f a_f cos(2 pi f (j - k)/K) up to normalisation
+        named[f"cyclic 1,{f}"] = _code(both, both, [0, 0] + [1] * (both.shape[1] - 2))
     if K % 2:
         named[f"pyramid over {K // 2} pairs"] = _pyramid(K, np.kron(np.eye(K // 2), waves(2, (1,))))
     for size in (K - 1,) if K > 4 else ():
         named[f"pyramid over polygon {size}"] = _pyramid(K, waves(size, (1,)))
-    if K == 4:
-        named["two pairs on a line"] = _nested_pairs()
+    if K == 4:  # u = (cos, -cos, sin, -sin)/sqrt 2 of one angle, v of another
+        pairs = np.kron(np.eye(2), waves(2, (1,)))
+        named["two pairs on a line"] = _code(pairs[:, :1], pairs[:, :1], [0], pairs[:, 1:], pairs[:, 1:])
     if free_bias:
         for name, code in list(named.items()):
             if "at zero" in name:
-                named[f"{name} with a bias"] = _with_bias(code)
+                bias, active = 1.0 * ~np.any(code.U != 0, axis=1), np.maximum(code.active, [0, 0, 0, 0, 1, 0])
+                named[f"{name} with a bias"] = code._replace(bias=bias, active=active)
     return tuple(named), Codes(*(np.stack(arrays) for arrays in zip(*named.values(), strict=True)))
 
 
@@ -118,38 +119,29 @@ def code_value(code: Codes, scalars: jax.Array, strength: jax.Array, depth: int)
 def code_triples(code: Codes, scalars: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """U (K, K-1), sigma (K-1,), V (K, K-1) and b (K,) of one code at its scalars."""
     sigma = jnp.asarray(code.owner, scalars.dtype) @ jnp.exp(scalars[:_AMPLITUDES])
-    U, V = _turned(code.U, code.T, scalars[5]), _turned(code.V, code.W, scalars[3])
+    U, V = (
+        jnp.where(jnp.any(others != 0, axis=0)[None, :], jnp.cos(angle) * columns + jnp.sin(angle) * others, columns)
+        for columns, others, angle in ((code.U, code.T, scalars[5]), (code.V, code.W, scalars[3]))
+    )
     return U.astype(scalars.dtype), sigma, V.astype(scalars.dtype), scalars[4] * jnp.asarray(code.bias, scalars.dtype)
-
-
-def _turned(columns: AnyArray, others: AnyArray, angle: jax.Array) -> jax.Array:
-    turning = jnp.any(others != 0, axis=0)[None, :]
-    return jnp.where(turning, jnp.cos(angle) * columns + jnp.sin(angle) * others, columns)
 
 
 @jax.jit
 def minimise_codes(codes: Codes, strength: jax.Array, depth: int) -> Found:
     """Minimum of every code over its scalars: damped Newton steps from several sizes, the lowest end point of each.
 
-    Args:
-      codes: stacked, as `named_codes` gives them.
-      strength: c n^(1/L), a scalar. depth: M >= 2, a number or an array.
-
-    Returns:
-      Found, without derivatives (`polish` gives them).
+    Without derivatives, which `polish` gives. strength: c n^(1/L), a scalar. depth: M >= 2, a number or an array.
     """
     strength = lax.stop_gradient(jnp.asarray(strength))
 
     def from_start(code, start):
-        size = (1 + jnp.log1p(1 / strength)) / code.margin
-        first, second = start[0] * size, start[1] * size
-        amplitudes = [jnp.log(first), jnp.log(second), jnp.log(first)]
-        x = jnp.stack([*amplitudes, jnp.asarray(0.7, size.dtype), 0.1 * first, jnp.asarray(0.4, size.dtype)])
+        first, second = start * (1 + jnp.log1p(1 / strength)) / code.margin
+        x = jnp.stack([jnp.log(first), jnp.log(second), jnp.log(first), 0 * first + 0.7, 0.1 * first, 0 * first + 0.4])
         return lax.fori_loop(0, _STEPS, lambda _, found: _damped_step(code, found[1], strength, depth), (first, x))
 
     starts = jnp.asarray(_STARTS, strength.dtype)
     of_code = jax.vmap(from_start, in_axes=(None, 0))
-    arrays = Codes(*(jnp.asarray(array, strength.dtype) for array in codes))
+    arrays = jax.tree.map(lambda array: jnp.asarray(array, strength.dtype), codes)
     values, scalars = jax.vmap(of_code, in_axes=(0, None))(arrays, starts)
     best = jnp.argmin(values, axis=1)
     rows = jnp.arange(values.shape[0])
@@ -186,62 +178,30 @@ def _damped_step(code: Codes, x: jax.Array, strength: jax.Array, depth: int) -> 
     return value, jnp.maximum(x + step, lowest)
 
 
-def _unit_margin(U: np.ndarray, V: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Smallest margin of U V^T, half-way through the turn; 1/2 for codes with classes at zero, which have none."""
-    z = U @ np.where(np.any(W != 0, axis=0)[None, :], np.sqrt(0.5) * (V + W), V).T
-    margins = np.diag(z)[None, :] - z + np.diag(np.full(len(z), np.inf))
-    return margins.min() if margins.min() > 1e-6 else np.array(0.5)
-
-
 def _all(size: int) -> tuple[int, ...]:
     return tuple(range(1, size // 2 + 1))
 
 
-def _partitions(total: int, largest: int | None = None) -> list[tuple[int, ...]]:
-    """Partitions of K into block sizes, largest first, without the one of ones alone."""
-
-    def below(rest: int, top: int) -> list[tuple[int, ...]]:
-        if rest == 0:
-            return [()]
-        return [(k, *more) for k in range(min(rest, top), 0, -1) for more in below(rest - k, k)]
-
-    return [sizes for sizes in below(total, total) if sizes[0] > 1]
+def _partitions(total: int, largest: int) -> list[tuple[int, ...]]:
+    """Partitions into sizes that do not increase, those of large sizes first."""
+    if total == 0:
+        return [()]
+    return [(k, *more) for k in range(min(total, largest), 0, -1) for more in _partitions(total - k, k)]
 
 
 def _sum_of_rings(classes: int, rings: list[tuple[int, tuple[int, ...]]]) -> Codes:
     """Orthogonal sum of blocks of waves, one amplitude for all blocks alike, the remaining classes at zero."""
     kinds = sorted(set(rings), reverse=True)
-    U, owners, offset = np.zeros((classes, 0)), [], 0
-    for size, frequencies in rings:
-        block = waves(size, frequencies)
-        columns = np.zeros((classes, block.shape[1]))
-        columns[offset : offset + size] = block
-        U = np.hstack([U, columns])
-        owners += [kinds.index((size, frequencies))] * block.shape[1]
-        offset += size
-    return _code(U, U, owners)
-
-
-def _cyclic(classes: int, frequencies: tuple[int, ...]) -> Codes:
-    """Z_jk = sum_f a_f cos(2 pi f (j - k) / K) up to normalisation, one amplitude a frequency."""
-    blocks = [waves(classes, (f,)) for f in frequencies]
-    U = np.hstack(blocks)
-    owners = [i for i, block in enumerate(blocks) for _ in range(block.shape[1])]
-    return _code(U, U, owners)
-
-
-def _nested_pairs() -> Codes:
-    """Four classes on a line: u = (cos, -cos, sin, -sin)/sqrt 2 of one angle, v of another."""
-    long, short = np.array([[1.0], [-1.0], [0.0], [0.0]]) / np.sqrt(2), np.array([[0.0], [0.0], [1.0], [-1.0]]) / np.sqrt(2)
-    return _code(long, long, [0], short, short)
+    blocks = [waves(*ring) for ring in rings]
+    U = block_diag(*blocks)
+    U = np.pad(U, ((0, classes - len(U)), (0, 0)))
+    return _code(U, U, [kinds.index(ring) for ring, block in zip(rings, blocks, strict=True) for _ in block.T])
 
 
 def _pyramid(classes: int, base: np.ndarray) -> Codes:
     """A base in the first K - 1 classes and u v^T with u = (-1, ..., -1, K-1)/norm, v = (-cos, ..., -cos, sin)/norm."""
     K = classes
-    padded = np.vstack([base, np.zeros((1, base.shape[1]))])
-    apex = np.zeros((K, 1))
-    apex[-1] = 1
+    padded, apex = np.pad(base, ((0, 1), (0, 0))), np.eye(K)[:, -1:]
     others = (apex - 1) / np.sqrt(K - 1)
     up = (K * apex - 1) / np.sqrt(K * (K - 1))
     turn = np.hstack([np.zeros_like(padded), apex])
@@ -249,17 +209,14 @@ def _pyramid(classes: int, base: np.ndarray) -> Codes:
 
 
 def _code(U: np.ndarray, V: np.ndarray, owners: list[int], W: np.ndarray | None = None, T: np.ndarray | None = None) -> Codes:
+    """Z = U diag(sigma) V^T of (K, R) columns, the amplitudes that own them, and what V (by W) and U (by T) turn to."""
     classes, rank = U.shape
     W, T = (np.zeros_like(U) if turn is None else turn for turn in (W, T))
-    room = ((0, 0), (0, classes - 1 - rank))
     owner = np.zeros((classes - 1, _AMPLITUDES))
     owner[np.arange(rank), owners] = 1
     active = np.array([*(owner.sum(axis=0) > 0), np.any(W != 0), False, np.any(T != 0)], dtype=float)
-    margin = _unit_margin(U, V, W)
-    U, V, W, T = (np.pad(x, room) for x in (U, V, W, T))
+    z = U @ np.where(np.any(W != 0, axis=0)[None, :], np.sqrt(0.5) * (V + W), V).T  # half-way through the turn
+    margin = np.min(np.diag(z)[None, :] - z + np.diag(np.full(len(z), np.inf)))
+    margin = margin if margin > 1e-6 else np.array(0.5)  # classes at zero have none
+    U, V, W, T = (np.pad(x, ((0, 0), (0, classes - 1 - rank))) for x in (U, V, W, T))
     return Codes(U, V, W, T, owner, np.zeros(classes), active, margin)
-
-
-def _with_bias(code: Codes) -> Codes:
-    at_zero = ~np.any(code.U != 0, axis=1)
-    return code._replace(bias=at_zero.astype(float), active=np.maximum(code.active, [0, 0, 0, 0, 1, 0]))

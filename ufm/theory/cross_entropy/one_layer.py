@@ -1,11 +1,11 @@
 """Balanced cross-entropy on one layer: the simplex ETF with an explicit logarithm for its margin (Zhu et al. 2021).
 
-With kappa = sqrt(n) c (c the geometric mean ridge), the prediction on the true class is 1 - (K-1) kappa and kappa elsewhere;
-margin a = log(1/kappa - (K-1)), and the minimum is the Shannon entropy of the predicted distribution. kappa >= 1/K: zero.
+With kappa = sqrt(n) c (c the geometric mean ridge), the prediction on the true class is p = 1 - (K-1) kappa and kappa elsewhere;
+Zbar = a (I - J), a = log(1/kappa - K + 1), b = 0, and the minimum is the Shannon entropy of the predicted distribution,
+f* = -p log p - (K-1) kappa log kappa. Under label smoothing s the prediction elsewhere is s/K + kappa (Guo et al. 2025).
 """
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
@@ -15,57 +15,39 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Classes, Problem
 from ufm.theory import statements
-from ufm.theory.assumptions import (
-    BALANCED,
-    CLASS_SYMMETRIC,
-    ONE_LAYER,
-    PENALISED,
-    PLAIN,
-    Assumption,
-    has_bias,
-    has_loss,
-    is_wide,
-)
+from ufm.theory.assumptions import BALANCED, CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.theorem import Assumption
+
+_BIASES = ("none", "free", "ridge")
 
 
 def predict_one_layer(problem: Problem) -> Prediction:
     """Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every bias mode;
     everything is zero iff kappa >= 1/K.
-
-    Zbar = a (I - J), a = log(1/kappa - K + 1), f* = -p log p - (K-1) kappa log kappa, p = 1 - (K-1) kappa; b = 0.
     """
     K = problem.classes
-    n = problem.samples / K
-    kappa = jnp.minimum(jnp.sqrt(n) * effective_c(problem), 1 / K)
+    kappa = jnp.minimum(jnp.sqrt(problem.samples / K) * effective_c(problem), 1 / K)
     p = 1 - (K - 1) * kappa
     value = -p * jnp.log1p(-(K - 1) * kappa) - (K - 1) * xlogy(kappa, kappa)
-    margin = jnp.where(kappa < 1 / K, jnp.log(1 / kappa - (K - 1)), 0)
-    return _simplex(problem, margin, value)
+    return simplex_of(problem, jnp.where(kappa < 1 / K, jnp.log(1 / kappa - (K - 1)), 0), value)
 
 
 def predict_smoothed(problem: Problem) -> Prediction:
-    """Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K.
-
-    Label smoothing s: a = log(K/(s + K kappa) - (K-1)), alive iff kappa < (1-s)/K; value at that margin (Guo et al. 2025).
-    """
-    K = problem.classes
-    n = problem.samples / K
-    off = problem.targets[1, 0]
-    own = problem.targets[0, 0]
-    kappa = jnp.sqrt(n) * effective_c(problem)
+    """Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K."""
+    K, own, off = problem.classes, problem.targets[0, 0], problem.targets[1, 0]
+    kappa = jnp.sqrt(problem.samples / K) * effective_c(problem)
     other = jnp.minimum(off + kappa, 1 / K)
     p = 1 - (K - 1) * other
     margin = jnp.where(off + kappa < 1 / K, jnp.log(p / other), 0)
     loss = -own * jnp.log(p) - (K - 1) * off * jnp.log(other)
-    return _simplex(problem, margin, loss + kappa * (K - 1) * margin)
+    return simplex_of(problem, margin, loss + kappa * (K - 1) * margin)
 
 
-def _simplex(problem: Problem, margin, value) -> Prediction:
-    """The prediction with class logits margin (I - J) and zero bias, minimally factored."""
-    K = problem.classes
-    U = helmert(K, dtype=problem.dtype)
+def simplex_of(problem: Problem, margin: jax.Array, value: jax.Array) -> Prediction:
+    """The prediction with class logits margin (I - J) and zero bias, of the least penalty."""
+    K, U = problem.classes, helmert(problem.classes, dtype=problem.dtype)
     sigma = jnp.full((K - 1,), 1, problem.dtype) * margin * jnp.sqrt(problem.samples / K)
     return from_triples(problem, U, sigma, U, jnp.zeros((K,), problem.dtype), value)
 
@@ -74,24 +56,19 @@ def problem_at(
     ratio: float, bias: str, *, classes: int = 4, per_class: int = 5, width: int = 12, smoothing: float = 0.0
 ) -> Problem:
     """A CE problem with kappa = ratio (1 - s)/K, each class as two columns of half its samples."""
-    c = ratio * (1 - smoothing) / classes / per_class**0.5
-    problem = Problem.balanced(
-        classes, per_class, width, loss="ce", bias=bias, l2_b=0.05 if bias == "ridge" else 0.0, smoothing=smoothing,
-        **ridges_at(c, 1),
-    )  # fmt: skip
-    return split_columns(problem)
+    ridges = ridges_at(ratio * (1 - smoothing) / classes / per_class**0.5, 1) | {"l2_b": 0.05 if bias == "ridge" else 0.0}
+    return split_columns(Problem.balanced(classes, per_class, width, loss="ce", bias=bias, smoothing=smoothing, **ridges))
 
 
 def one_layer_cases() -> dict[str, Problem]:
     """Both sides of kappa K = 1 in all bias modes, d = K - 1, and K=10, n=100, d=512 at the published ridges."""
     cases = {}
-    for bias in ("none", "free", "ridge"):
+    for bias in _BIASES:
         for ratio in (0.002, 0.3, 0.9, 1.1, 3.0):
             cases[f"{bias} bias, kappa K={ratio}"] = problem_at(ratio, bias)
         cases[f"{bias} bias, d=K-1"] = problem_at(0.1, bias, width=3)
-    ridges: dict[str, Any] = {"l2_W": 5e-4, "l2_H": 1e-5, "l2_b": 1e-2}
-    cases["K=10 n=100 d=512, ridge bias"] = Problem.balanced(10, 100, 512, loss="ce", bias="ridge", **ridges)
-    return cases
+    published = Problem.balanced(10, 100, 512, loss="ce", bias="ridge", l2_W=5e-4, l2_H=1e-5, l2_b=1e-2)
+    return cases | {"K=10 n=100 d=512, ridge bias": published}
 
 
 def smoothed_cases() -> dict[str, Problem]:
@@ -102,7 +79,7 @@ def smoothed_cases() -> dict[str, Problem]:
 def draw_one_layer(rng: np.random.Generator) -> Problem:
     """Random kappa 5 % away from the threshold, any bias mode, four or six classes."""
     ratio = float(rng.choice([np.exp(rng.uniform(-6, np.log(0.95))), rng.uniform(1.05, 3)]))
-    bias, per_class = str(rng.choice(["none", "free", "ridge"])), int(rng.integers(1, 200))
+    bias, per_class = str(rng.choice(_BIASES)), int(rng.integers(1, 200))
     K = int(rng.choice((4, 6)))
     return problem_at(ratio, bias, classes=K, per_class=per_class, width=int(rng.choice([K - 1, 14])))
 
@@ -113,7 +90,7 @@ def draw_smoothed(rng: np.random.Generator) -> Problem:
     return problem_at(ratio, "ridge", smoothing=smoothing, classes=int(rng.choice((4, 6))))
 
 
-_SHARED = (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"))
+_SHARED = (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias(*_BIASES))
 _SMOOTHED = Assumption(
     "smoothed targets (label smoothing)", lambda p: isinstance(p.design, Classes) and p.design.smoothing is not None
 )

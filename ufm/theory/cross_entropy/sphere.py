@@ -1,6 +1,6 @@
 """Cross-entropy with unit features and unit classifier rows: the simplex at every temperature (Yaras et al. 2022).
 
-With logits <w_k, h_i>/T, balanced classes and d >= K - 1, the global minimum is the simplex, features on classifiers:
+With logits <w_k, h_i>/T and features on classifiers
 
     z = (1/T) (K/(K-1)) (I - J/K),    f* = log(1 + (K-1) exp(-K/((K-1) T)))
 
@@ -25,17 +25,16 @@ from ufm.theory.theorem import Assumption
 def predict(problem: Problem) -> Prediction:
     """Cross-entropy of cosines: with unit features and unit classifier rows the simplex is the global minimum at every temperature.
 
-    f* = softplus(log(K-1) - K/((K-1) T)) and the ridges of unit vectors; W = U^T and features U, the simplex; T = 1/scale.
+    T = 1/scale, and f* with the ridges of unit vectors.
     """
     K, dtype = problem.classes, problem.dtype
     U = simplex_etf(K, problem.widths[0], dtype).vectors
     ridges = 0.5 * (problem.l2_W[0] * K + problem.l2_H * problem.samples)
-    H = U[:, problem.labels] * jnp.sqrt(problem.multiplicity)[None, :]
     counts = jnp.sqrt(problem.counts / (K - 1) * K)
     spread = jnp.ones((K,), dtype).at[-1].set(0)
     return Prediction(
         value=(jax.nn.softplus(jnp.log(K - 1.0) - problem.scale * K / (K - 1)) + ridges).astype(dtype),
-        params=Params((U.T,), H, None),
+        params=Params((U.T,), U[:, problem.labels] * jnp.sqrt(problem.multiplicity)[None, :], None),
         logits=problem.scale * U.T @ U,
         singular_values=jnp.stack([counts * spread, jnp.sqrt(K / (K - 1.0)) * spread]),
         alive=jnp.ones((K,), bool),
@@ -46,9 +45,7 @@ def predict(problem: Problem) -> Prediction:
 
 def sphere_problem(classes: int, per_class: int, dim: int, temperature: float) -> Problem:
     """Balanced classes, each as two columns of half its samples, logits <w, h>/temperature on the spheres."""
-    return split_columns(
-        Problem.balanced(classes, per_class, dim, loss="ce", features="sphere", scale=1 / temperature)
-    )
+    return split_columns(Problem.balanced(classes, per_class, dim, loss="ce", features="sphere", scale=1 / temperature))
 
 
 def cases() -> dict[str, Problem]:

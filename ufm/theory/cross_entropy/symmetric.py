@@ -39,17 +39,14 @@ def predict_symmetric(problem: Problem) -> Prediction:
     """Balanced classes, one layer, a convex loss that treats all wrong classes alike: a minimiser is a (I - J) + e J with equal
     biases, and the minimum that of a convex function of three scalars.
 
-    Minimise the convex reduction over (a, s), s = e/K + beta the common shift, by nested brackets of its slopes.
+    Found over (a, s), s = e/K + beta the common shift, by nested brackets of slopes.
     """
     K, n = problem.classes, problem.samples / problem.classes
-    price = effective_c(problem) * jnp.sqrt(n)
-    target = problem.targets[:, 0]
-    numbers = (price, problem.l2_b, target)
-    zero = jnp.zeros_like(price)
+    price, target = effective_c(problem) * jnp.sqrt(n), problem.targets[:, 0]
+    numbers, zero = (price, problem.l2_b, target), jnp.zeros_like(price)
 
     def fit(a: jax.Array, s: jax.Array, target: jax.Array) -> jax.Array:
-        own = jnp.arange(K) == 0
-        return problem.loss.value(jnp.where(own, a, 0) - a / K + s, target)
+        return problem.loss.value(jnp.where(jnp.arange(K) == 0, a, 0) - a / K + s, target)
 
     reach = _reach(fit, target)
     # |a| and |e| have a kink at zero: the root on either side, or zero where neither side has one
@@ -78,23 +75,18 @@ def predict_symmetric(problem: Problem) -> Prediction:
     a = jnp.where(jnp.abs(a) > _DEAD, a, 0)
     s = best_shift(a, numbers)
     s = jnp.where(jnp.abs(s) > _DEAD, s, 0)
-    beta = {
-        "none": lambda: zero,
-        "free": lambda: s,
-        "ridge": lambda: jnp.clip(s, -price / problem.l2_b, price / problem.l2_b),
-    }[problem.bias]()
+    most = {"none": zero, "free": zero + jnp.inf, "ridge": price / problem.l2_b}[problem.bias]
+    beta = jnp.clip(s, -most, most)
     e = K * (s - beta)
-    cost = price * ((K - 1) * jnp.abs(a) + jnp.abs(e)) + 0.5 * problem.l2_b * K * beta**2
-    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
-    basis = helmert(K, dtype=problem.dtype)
-    U = jnp.concatenate([basis, mean], axis=1)
-    V = jnp.concatenate([jnp.where(a < 0, -basis, basis), jnp.where(e < 0, -mean, mean)], axis=1)
-    sigma = jnp.concatenate([jnp.broadcast_to(jnp.abs(a), (K - 1,)), jnp.abs(e)[None]])
+    value = fit(a, s, target) + price * ((K - 1) * jnp.abs(a) + jnp.abs(e)) + 0.5 * problem.l2_b * K * beta**2
     rank = K - 1 if problem.loss.shift_invariant or problem.bias == "free" else K
-    value = fit(a, s, target) + cost
-    b = jnp.broadcast_to(beta, (K,))
+    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
+    U = jnp.concatenate([helmert(K, dtype=problem.dtype), mean], axis=1)[:, :rank]
+    values = jnp.concatenate([jnp.broadcast_to(a, (K - 1,)), e[None]])[:rank]  # eigenvalues of the logits, on the columns of U
+    V = jnp.where((values < 0)[None, :], -U, U)
     unique = is_loss(problem.loss, *_STRICT)  # of others nobody has said that they have one minimiser
-    found = from_triples(problem, U[:, :rank], jnp.sqrt(n) * sigma[:rank], V[:, :rank], b, value, unique=unique)
+    b = jnp.broadcast_to(beta, (K,))
+    found = from_triples(problem, U, jnp.sqrt(n) * jnp.abs(values), V, b, value, unique=unique)
     optimal = _is_optimal(problem, fit, a, s, price)
     return jax.tree.map(lambda x: jnp.where(optimal, x, _NOTHING[x.dtype.kind]), found)
 
@@ -116,17 +108,12 @@ def _is_optimal(problem: Problem, fit: Callable, a: jax.Array, s: jax.Array, pri
     slopes = jax.grad(lambda x: fit(x[0], x[1], target))
     g, H = slopes(x), jax.jacfwd(slopes)(x)
     blur = 1e3 * eps * (jnp.abs(H) @ (1 + jnp.abs(x))) + eps**0.5 * (jnp.abs(g) + price)
-
-    def kinked(g: jax.Array, x: jax.Array, weight: jax.Array) -> jax.Array:
-        return jnp.where(x == 0, jnp.maximum(jnp.abs(g) - weight, 0), jnp.abs(g + jnp.sign(x) * weight))
-
-    if problem.loss.shift_invariant or problem.bias == "free":
-        in_s = jnp.abs(g[1])
-    elif problem.bias == "ridge":
-        in_s = jnp.abs(g[1] + K * jnp.clip(problem.l2_b * s, -price, price))
-    else:
-        in_s = kinked(g[1], s, K * price)
-    return (kinked(g[0], a, (K - 1) * price) <= blur[0]) & (in_s <= K * blur[1])
+    if problem.bias == "ridge":
+        g = g.at[1].add(K * jnp.clip(problem.l2_b * s, -price, price))
+    is_kinked = problem.bias == "none" and not problem.loss.shift_invariant
+    weights = price * jnp.array([K - 1, K * is_kinked], x.dtype)
+    left = jnp.where(x == 0, jnp.maximum(jnp.abs(g) - weights, 0), jnp.abs(g + jnp.sign(x) * weights))
+    return jnp.all(left <= blur * jnp.array([1, K], x.dtype))
 
 
 _BIASES = ("none", "free", "ridge")
@@ -134,17 +121,14 @@ _BIASES = ("none", "free", "ridge")
 
 def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0, classes: int = 4) -> Problem:
     """n = 5, each class as two columns; c sqrt(n) = price."""
-    ridges = ridges_at(price / 5**0.5, 1)
-    l2_b = 0.02 if bias == "ridge" else 0.0
-    return split_columns(Problem.balanced(classes, 5, 12, loss=loss, bias=bias, l2_b=l2_b, smoothing=smoothing, **ridges))
+    ridges = ridges_at(price / 5**0.5, 1) | {"l2_b": 0.02 if bias == "ridge" else 0.0}
+    return split_columns(Problem.balanced(classes, 5, 12, loss=loss, bias=bias, smoothing=smoothing, **ridges))
 
 
 def symmetric_cases() -> dict[str, Problem]:
     """Losses without a closed form in all bias modes, smoothed CE as a cross-check, alive and collapsed."""
-    cases = {}
-    for loss, bias in itertools.product(("logistic", "squared_hinge"), _BIASES):
-        for price in (0.01, 0.1):
-            cases[f"{loss}, {bias} bias, price={price}"] = _problem_at(loss, bias, price)
+    chosen = itertools.product(("logistic", "squared_hinge"), _BIASES, (0.01, 0.1))
+    cases = {f"{loss}, {bias} bias, price={price}": _problem_at(loss, bias, price) for loss, bias, price in chosen}
     cases["ce s=0.2, ridge bias, price=0.05"] = _problem_at("ce", "ridge", 0.05, 0.2)
     return cases | {f"{loss}, collapsed": _problem_at(loss, "none", 2.0) for loss in ("logistic", "squared_hinge")}
 

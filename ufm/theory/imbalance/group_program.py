@@ -25,6 +25,7 @@ from jax import lax
 
 _REACH = 300.0
 _BISECTIONS = 64
+_SIGNS = (1.0, -1.0)  # of the shift
 
 
 class Groups(NamedTuple):
@@ -52,14 +53,7 @@ class Scalars(NamedTuple):
 def solve_groups(groups: Groups, bias: str = "none", l2_b: jax.Array | float = 0.0) -> Scalars:
     """The minimum of the program to rounding, at any weights and prices above zero; jit, vmap and grad go through.
 
-    Args:
-      groups: the program's numbers.
-      bias: "none", "free" or "ridge". l2_b: the ridge of the bias, of effect for "ridge".
-
-    Returns:
-      Scalars.
-
-    Source: derived (setting of Fang, He, Long, Su 2021 and Hong and Ling 2023).
+    bias: "none", "free" or "ridge". l2_b: the ridge of the bias, of effect for "ridge".
     """
     ridge = jnp.asarray(l2_b if bias == "ridge" else 0.0, groups.prices.dtype)
     frozen, fixed = lax.stop_gradient((groups, ridge))
@@ -93,9 +87,6 @@ def solve_groups(groups: Groups, bias: str = "none", l2_b: jax.Array | float = 0
     loss = -jnp.log1p(-((K - 1) * e + u) / K)
     value = jnp.sum(groups.weights * loss) + price + 0.5 * ridge * k**2 * shift**2
     return Scalars(x, s, shift, loss, price, value)
-
-
-_SIGNS = (1.0, -1.0)
 
 
 def _coupling(groups: Groups) -> jax.Array:

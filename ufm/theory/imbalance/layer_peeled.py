@@ -4,8 +4,7 @@
 
 Feasible class logits are the ball |Zbar|_* <= rho = K sqrt(E_W E_H) of the nuclear norm. Two groups, n_A = R n_B: the scalars of
 `group_program` with weights K_A R : K_B and both prices mu, for the mu > 0 that makes the norm rho. The rare classes merge iff
-n_B/N = 1/(R K_A + K_B) <= mu. That happens from a critical ratio R0 on, at which mu = 1/(R0 K_A + K_B). R = 1: simplex of
-margin rho/(K-1).
+n_B/N = 1/(R K_A + K_B) <= mu. That happens from a critical ratio R0 on, at which mu = 1/(R0 K_A + K_B).
 """
 
 from typing import NamedTuple
@@ -26,7 +25,7 @@ _CLASSES = 4  # all searches run in one program
 
 
 class PeeledModel(NamedTuple):
-    """K_A frequent classes, K_B rare ones, R = n_A/n_B, and the product E_W E_H of the bounds."""
+    """K_A frequent classes, K_B rare ones, R = n_A/n_B (or several, at which to look), and the product E_W E_H of the bounds."""
 
     frequent: jax.Array
     rare: jax.Array
@@ -34,44 +33,38 @@ class PeeledModel(NamedTuple):
     bound: jax.Array
 
 
-class CriticalRatio(NamedTuple):
-    """A model whose ratio is not known, and ratios at which to look."""
-
-    frequent: jax.Array
-    rare: jax.Array
-    bound: jax.Array
-    ratios: jax.Array
-
-
 def solve_peeled(model: PeeledModel) -> Scalars:
     """The scalars at the multiplier mu that makes the norm of the logits rho = K sqrt(E_W E_H); value is F, with mu rho in it."""
-    K = model.frequent + model.rare
-    rho = K * jnp.sqrt(model.bound)
 
-    def excess(log_price: jax.Array, model: PeeledModel, rho: jax.Array) -> jax.Array:
-        price = jnp.exp(log_price)
-        return rho - solve_groups(_groups(model, price)).price / price
+    def excess(log_price: jax.Array, model: PeeledModel) -> jax.Array:
+        return -_excess_norm(model, jnp.exp(log_price))
 
-    log_mu = increasing_root(excess, jnp.zeros_like(rho) - 650, jnp.zeros_like(rho), model, rho)
-    return solve_groups(_groups(model, jnp.exp(log_mu)))
+    zero = jnp.zeros_like(model.bound)
+    return solve_groups(_groups(model, jnp.exp(increasing_root(excess, zero - 650, zero, model))))
+
+
+def predict_ratio(model: PeeledModel) -> jax.Array:
+    """In the layer-peeled model two or more rare classes merge exactly from a finite imbalance ratio R0 on, the root of one scalar
+    equation.
+    """
+
+    def excess(log_ratio: jax.Array, model: PeeledModel) -> jax.Array:
+        ratio = jnp.exp(log_ratio)
+        return _excess_norm(model._replace(ratio=ratio), 1 / (ratio * model.frequent + model.rare))
+
+    zero = jnp.zeros_like(model.bound)
+    return jnp.exp(increasing_root(excess, zero, zero + 300, model))
+
+
+def _excess_norm(model: PeeledModel, price: jax.Array) -> jax.Array:
+    """By how much the norm of the logits at a price exceeds rho."""
+    return solve_groups(_groups(model, price)).price / price - (model.frequent + model.rare) * jnp.sqrt(model.bound)
 
 
 def _groups(model: PeeledModel, price: jax.Array) -> Groups:
     classes = jnp.stack([model.frequent, model.rare])
     weights = classes * jnp.stack([model.ratio, jnp.ones_like(model.ratio)])
     return Groups(classes, weights / jnp.sum(weights), jnp.stack([price, price]))
-
-
-def critical_ratio(frequent: jax.Array, rare: jax.Array, bound: jax.Array) -> jax.Array:
-    """R0: rare classes (two or more) merge iff n_A/n_B >= R0; scalars as in `PeeledModel`."""
-    rho = (frequent + rare) * jnp.sqrt(bound)
-
-    def excess(log_ratio: jax.Array, frequent: jax.Array, rare: jax.Array, rho: jax.Array) -> jax.Array:
-        ratio = jnp.exp(log_ratio)
-        price = 1 / (ratio * frequent + rare)
-        return solve_groups(_groups(PeeledModel(frequent, rare, ratio, rho), price)).price / price - rho
-
-    return jnp.exp(increasing_root(excess, jnp.zeros_like(rho), jnp.zeros_like(rho) + 300, frequent, rare, rho))
 
 
 def predict(model: PeeledModel) -> dict[str, jax.Array]:
@@ -81,22 +74,18 @@ def predict(model: PeeledModel) -> dict[str, jax.Array]:
     The loss, and the margins inside the groups and between them.
     """
     found = solve_peeled(model)
-    weights = _groups(model, jnp.ones_like(model.ratio)).weights
-    return {"loss": jnp.sum(weights * found.loss), "inside": found.x, "between": found.s}
+    return {"loss": jnp.sum(_groups(model, model.bound).weights * found.loss), "inside": found.x, "between": found.s}
 
 
 def measure(model: PeeledModel, key: jax.Array) -> dict[str, np.ndarray]:
     """The same numbers of the lowest of several searches over normalised factors, every class as two columns."""
-    groups = np.arange(_CLASSES) >= int(model.frequent)
     value, Z = _search(model, jax.random.normal(key, (_STARTS, 2, 2 * _CLASSES, _CLASSES)))
-    p = np.asarray(Z).reshape(_CLASSES, _CLASSES, 2).mean(2)
-    own = np.diag(p)
-    inside, between = np.zeros(2), np.zeros(2)
-    for g in (0, 1):
-        mine, K = groups == g, np.sum(groups == g)
-        others = (p[np.ix_(mine, mine)].sum(0) - own[mine]) / max(K - 1, 1)
-        inside[g] = np.mean(own[mine] - others) if K > 1 else 0.0
-        between[g] = np.mean(p[np.ix_(mine, mine)]) - np.mean(p[np.ix_(~mine, mine)])
+    z = np.asarray(Z).reshape(_CLASSES, _CLASSES, 2).mean(2)
+    inside, between, is_rare = np.zeros(2), np.zeros(2), np.arange(_CLASSES) >= int(model.frequent)
+    for g, mine in enumerate((~is_rare, is_rare)):
+        own, K = z[np.ix_(mine, mine)], np.sum(mine)
+        inside[g] = (np.trace(own) - (np.sum(own) - np.trace(own)) / max(K - 1, 1)) / K if K > 1 else 0.0
+        between[g] = np.mean(own) - np.mean(z[np.ix_(~mine, mine)])
     return {"loss": np.asarray(value), "inside": inside, "between": between}
 
 
@@ -120,31 +109,22 @@ def _search(model: PeeledModel, starts: jax.Array) -> tuple[jax.Array, jax.Array
     return runs.value[best], scaled_logits(jax.tree.map(lambda x: x[best], runs.point))
 
 
-def predict_ratio(case: CriticalRatio) -> jax.Array:
-    """In the layer-peeled model two or more rare classes merge exactly from a finite imbalance ratio R0 on, the root of one scalar
-    equation.
-
-    R0.
-    """
-    return critical_ratio(case.frequent, case.rare, case.bound)
-
-
-def measure_ratio(case: CriticalRatio, key: jax.Array) -> np.ndarray:
+def measure_ratio(case: PeeledModel, key: jax.Array) -> np.ndarray:
     """The margin inside the rare group at each of the case's ratios."""
-    models = [PeeledModel(case.frequent, case.rare, ratio, case.bound) for ratio in case.ratios]
+    models = [case._replace(ratio=ratio) for ratio in case.ratio]
     return np.array([measure(model, jax.random.fold_in(key, i))["inside"][1] for i, model in enumerate(models)])
 
 
-def ratio_evidence(case: CriticalRatio, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
+def ratio_evidence(case: PeeledModel, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
     """R0 lies between the ratios at which rare classes differ and those at which they do not."""
-    ratios, apart = np.asarray(case.ratios), measured > 1e-5
+    ratios, apart = np.asarray(case.ratio), measured > 1e-5
     low, high = np.max(ratios[apart], initial=0.0), np.min(ratios[~apart], initial=np.inf)
     outside = np.maximum(low / float(predicted) - 1, float(predicted) / high - 1)
     return [below("agreement", "R0 in the bracket", outside if low < high < np.inf and low > 0 else np.nan, 0.0)]
 
 
-def _model(frequent: int, rare: int, ratio: float, bound: float) -> PeeledModel:
-    return PeeledModel(*(jnp.asarray(float(x)) for x in (frequent, rare, ratio, bound)))
+def _model(frequent: int, rare: int, ratio: float | np.ndarray, bound: float) -> PeeledModel:
+    return PeeledModel(*(jnp.asarray(x, float) for x in (frequent, rare, ratio, bound)))
 
 
 def cases() -> dict[str, PeeledModel]:
@@ -159,20 +139,18 @@ def draw(rng: np.random.Generator) -> PeeledModel:
     return _model(frequent, 4 - frequent, float(np.exp(rng.uniform(0, 4))), float(np.exp(rng.uniform(-1.5, 1))))
 
 
-def ratio_cases() -> dict[str, CriticalRatio]:
+def ratio_cases() -> dict[str, PeeledModel]:
     """0.05 % on either side of the ratio, given to six digits, and ten times it."""
-    found = {}
-    for frequent, rare, bound, ratio in ((2, 2, 1.0, 3.380488), (1, 3, 1.0, 24.354658)):
-        model = _model(frequent, rare, ratio, bound)
-        ratios = jnp.asarray(ratio * np.array([0.9995, 1.0005, 10.0]))
-        found[f"K_A={frequent} K_B={rare} E_W E_H={bound:g}"] = CriticalRatio(*model[:2], model.bound, ratios)
-    return found
+    around, settings = np.array([0.9995, 1.0005, 10.0]), ((2, 2, 1.0, 3.380488), (1, 3, 1.0, 24.354658))
+    return {f"K_A={a} K_B={b} E_W E_H={E:g}": _model(a, b, R * around, E) for a, b, E, R in settings}
 
 
 _FANG = "[fang2021]"
 
 THEOREMS = (
+    # other: a minimum under constraints, which is no Problem
     statements.other("lpm", _FANG + "; reduction derived", predict, measure, cases, draw, evidence=agreement(1e-6, loss=1e-9)),
+    # other: a threshold between searches on both of its sides
     statements.other(
         "lpm-critical-ratio", _FANG + " (existence); equation derived",
         predict_ratio, measure_ratio, ratio_cases, evidence=ratio_evidence,

@@ -6,7 +6,7 @@ With c the geometric mean ridge and c' = c ((K-1)/K)^(1/2), class k has its own 
     eta_k^2 = M_k (l2_W (K-1)/(K l2_H n_k))^(1/2),    w_k = s_k u_k - sum_j s_j u_j / K,    s_k = M_k/eta_k
     f* = sum_k (n_k/N) log(1 + (K-1) e^(-M_k)) + c' sqrt(n_k) M_k
 
-Class k collapses to zero (its samples are predicted uniformly) iff n_k <= N^2 l2_W l2_H K/(K-1).
+Samples of a class that has collapsed are predicted uniformly.
 
 Proof. Let m_k = K/(K-1) (w_k - mean w).h_k, on which the loss is at least log(1 + (K-1) e^(-m_k)). For a_k in [0, sqrt(n_k)]
 sum a_k m_k <= K/(K-1) |W| |(I - J/K) [a_k h_k]|, and since h_j.h_k >= 0 the last norm is at most
@@ -17,13 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide
-from ufm.theory.mse.cases import ridges_at
+from ufm.theory.imbalance.thresholds import problem_at
 from ufm.theory.prediction import Prediction, effective_c
 from ufm.theory.statements.minima import Measured, measured_minimum
 from ufm.theory.theorem import Assumption
@@ -44,13 +43,10 @@ def margins(problem: Problem) -> jax.Array:
 def predict(problem: Problem) -> Prediction:
     """Imbalanced cross-entropy with non-negative features: orthogonal class means, a margin for each class that depends on its own
     size and N alone, and collapse to zero iff n_k <= N^2 l2_W l2_H K/(K-1).
-
-    Margins, and factors whose features are coordinate axes.
     """
-    K = problem.classes
-    params = from_margins(problem, margins(problem))
+    K, M = problem.classes, margins(problem)
+    params = from_margins(problem, M)
     price = effective_c(problem) * jnp.sqrt(problem.counts * (K - 1) / K)
-    M = margins(problem)
     loss = jax.nn.softplus(jnp.log(K - 1.0) - M)
     sizes = jnp.sort(jnp.sqrt(jnp.sum(params.H**2, axis=1)))[::-1]
     return Prediction(
@@ -66,15 +62,11 @@ def predict(problem: Problem) -> Prediction:
 
 def from_margins(problem: Problem, M: jax.Array) -> Params:
     """Params of least penalty among those with features on the axes and class logits M_k (e_k - 1/K)."""
-    K, n = problem.classes, problem.counts
-    M = M / problem.scale
-    alive = M > 0
-    ratio = jnp.sqrt(problem.l2_W[0] * (K - 1) / (problem.l2_H * K * n))
-    eta = jnp.sqrt(jnp.where(alive, M * ratio, 0))
-    s = jnp.sqrt(jnp.where(alive, M / ratio, 0))
+    K, M, beside = problem.classes, M / problem.scale, problem.widths[0] - problem.classes
+    ratio = jnp.sqrt(problem.l2_W[0] * (K - 1) / (problem.l2_H * K * problem.counts))
+    eta, s = (jnp.sqrt(jnp.where(M > 0, x, 0)) for x in (M * ratio, M / ratio))
     W = jnp.diag(s) - s[None, :] / K
     columns = jnp.diag(eta)[:, problem.labels] * jnp.sqrt(problem.multiplicity)[None, :]
-    beside = problem.widths[0] - K
     return Params((jnp.pad(W, ((0, 0), (0, beside))),), jnp.pad(columns, ((0, beside), (0, 0))), None)
 
 
@@ -83,17 +75,15 @@ def measure(problem: Problem, key: jax.Array) -> Measured:
     return measured_minimum(problem, key, starts=32)
 
 
-def problem_at(counts: tuple, critical: float, width: int = 6) -> Problem:
-    """Classes as two columns of half their samples, and a critical size of `critical`."""
-    K = len(counts)
-    c = (critical * (K - 1) / K) ** 0.5 / sum(counts)
-    return split_columns(Problem.imbalanced(counts, width, loss="ce", features="nonnegative", **ridges_at(c, 1)))
+def _relu_problem(counts: tuple, critical: float, width: int = 6) -> Problem:
+    """A critical size of `critical`."""
+    return problem_at(critical * (1 - 1 / len(counts)), counts, width=width, features="nonnegative")
 
 
 def cases() -> dict[str, Problem]:
     """All alive, thresholds on both sides of class sizes, equal classes."""
-    found = {f"n_crit={critical}": problem_at((40, 12, 5, 2), critical) for critical in (0.01, 1.9, 2.1, 4.8, 11.0, 30.0, 41.0)}
-    return found | {"equal classes": problem_at((5, 5, 5, 5), 0.05)}
+    found = {f"n_crit={x}": _relu_problem((40, 12, 5, 2), x) for x in (0.01, 1.9, 2.1, 4.8, 11.0, 30.0, 41.0)}
+    return found | {"equal classes": _relu_problem((5, 5, 5, 5), 0.05)}
 
 
 def draw(rng: np.random.Generator) -> Problem:
@@ -102,7 +92,7 @@ def draw(rng: np.random.Generator) -> Problem:
         counts = tuple(int(n) for n in rng.integers(1, 60, size=rng.choice((4, 6))))
         critical = float(np.exp(rng.uniform(np.log(0.01), np.log(0.9 * max(counts)))))
         if np.all(np.abs(np.log(critical / np.array(counts))) > 0.04):
-            return problem_at(counts, critical, 2 * len(counts))
+            return _relu_problem(counts, critical, 2 * len(counts))
 
 
 DANG = "[dang2024]"

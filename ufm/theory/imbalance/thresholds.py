@@ -1,18 +1,14 @@
 """When classes merge, and when everything collapses: exact thresholds of imbalanced cross-entropy for any class sizes.
 
-group-merge. Let at least two classes have size n, among any others, and let p_own and p_other be the probabilities that a
-sample of one of them gives to its class and to another class of that size. At the minimum, with c the geometric mean ridge,
-
-    p_own - p_other = max(0, 1 - N c / sqrt(n)),    so the classes are one point iff n <= N^2 l2_W l2_H.
-
-Hong and Ling (2023) have the blocks of classes of one size, and the threshold of the smaller of two sizes.
-
-total-collapse. Features and weights vanish iff the largest eigenvalue of P diag(n) P, P = I - J/K, is at most N^2 l2_W l2_H;
-under a free bias, which then predicts n/N, that of diag(n) - n n^T/N.
+p_own and p_other are the probabilities that a sample of one of at least two classes of size n gives to its class and to another
+class of that size: p_own - p_other = max(0, 1 - N c/sqrt(n)), c the geometric mean ridge. Hong and Ling (2023) have the blocks of
+classes of one size, and the threshold of the smaller of two sizes. Where all collapses a free bias predicts n/N.
 
 Proofs. The gradient G of the data term in the scaled logits is sqrt(n)/N (p_own - p_other - 1) I on the vectors of sum zero
 inside the group, where its norm is at most c, and c where the logits are not zero; at zero |G|^2 is that eigenvalue over N^2.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +24,9 @@ from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import effective_c
-from ufm.theory.theorem import Check, below
+from ufm.theory.theorem import Check, agreement, below
 
 COUNTS = (40, 7, 7, 2)
-FREE = 16.126800  # the eigenvalue under a free bias
 
 
 def same_size(counts: jax.Array) -> jax.Array:
@@ -45,7 +40,7 @@ def predict_gaps(problem: Problem) -> jax.Array:
     """Imbalanced cross-entropy: classes of one size n, among any others, merge to one point iff n <= N^2 l2_W l2_H; otherwise p_own
     - p_other = 1 - N (l2_W l2_H/n)^(1/2) between them.
 
-    (K, K) p_own - p_other of the classes of one size: row k for a sample of class k; zero for classes of other sizes.
+    (K, K): row k for a sample of class k; zero for classes of other sizes.
     """
     gap = jnp.maximum(1 - problem.samples * effective_c(problem) / jnp.sqrt(problem.counts), 0)
     return jnp.where(same_size(problem.counts), gap[:, None], 0)
@@ -53,19 +48,9 @@ def predict_gaps(problem: Problem) -> jax.Array:
 
 def measure_gaps(problem: Problem, key: jax.Array) -> jax.Array:
     """The same differences at the minimum that is found."""
-    return _gaps(problem, solve(problem, key, columns="raw").params)
-
-
-@jax.jit
-def _gaps(problem: Problem, params) -> jax.Array:
-    p = jax.nn.softmax(logits(problem, params), axis=0).T[np.searchsorted(problem.labels, np.arange(problem.classes))]
+    z = logits(problem, solve(problem, key, columns="raw").params)
+    p = jax.nn.softmax(z, axis=0).T[np.searchsorted(problem.labels, np.arange(problem.classes))]
     return jnp.where(same_size(problem.counts), jnp.diag(p)[:, None] - p, 0)
-
-
-def gap_evidence(problem: Problem, predicted: jax.Array, measured: jax.Array) -> list[Check]:
-    """Agreement of the differences, absolute: they are probabilities."""
-    del problem
-    return [Check("agreement", "gaps", float(np.max(np.abs(np.asarray(predicted) - np.asarray(measured)))), 1e-7)]
 
 
 def largest_eigenvalue(counts: jax.Array, bias: str) -> jax.Array:
@@ -80,42 +65,37 @@ def predict_collapse(problem: Problem) -> jax.Array:
     """Imbalanced cross-entropy: features and weights are zero at the minimum iff the largest eigenvalue of (I - J/K) diag(n) (I -
     J/K), under a free bias of diag(n) - n n^T/N, is at most N^2 l2_W l2_H.
 
-    |G|_2/c at zero, the square root of the eigenvalue over N c: everything collapses iff it is at most 1.
+    |G|_2/c at zero, at most 1 there.
     """
     return jnp.sqrt(largest_eigenvalue(problem.counts, problem.bias)) / (problem.samples * effective_c(problem))
 
 
-def measure_collapse(problem: Problem, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+def measure_collapse(problem: Problem, key: jax.Array) -> tuple[float, float]:
     """|G|_2/c at zero as the certificate has it, and the size of the logits at the minimum that is found."""
     found = solve(problem, key, columns="raw").params
-    zero = jax.tree.map(lambda x: jnp.asarray(np.zeros(x.shape, x.dtype)), found)
-    size = np.max(np.abs(np.asarray(found.weights[0]) @ np.asarray(found.H)))
-    return np.asarray(certify(problem, zero).spectral_ratio), size
+    zero = jax.tree.map(jnp.zeros_like, found)
+    return float(certify(problem, zero).spectral_ratio), float(jnp.max(jnp.abs(found.weights[0] @ found.H)))
 
 
-def collapse_evidence(problem: Problem, predicted: jax.Array, measured: tuple) -> list[Check]:
+def collapse_evidence(problem: Problem, predicted: jax.Array, measured: tuple[float, float]) -> list[Check]:
     """The ratio, and logits on the side of zero that it says."""
-    del problem
-    ratio, size = float(predicted), float(measured[1])
+    ratio, (found, size) = float(predicted), measured
     wrong = size - 1e-7 if ratio <= 1 else 1e-5 - size
-    return [
-        Check("agreement", "|G|/c at zero", abs(float(measured[0]) / ratio - 1), 1e-12),
-        below("agreement", "side of collapse", wrong, 0.0),
-    ]
+    agree = Check("agreement", "|G|/c at zero", abs(found / ratio - 1), 1e-12)
+    return [agree, below("agreement", "side of collapse", wrong, 0.0)]
 
 
-def problem_at(critical: float, counts: tuple = COUNTS, bias: str = "none") -> Problem:
+def problem_at(critical: float, counts: tuple = COUNTS, bias: str = "none", width: int = 12, **choices: Any) -> Problem:
     """Classes as two columns of half their samples, N^2 l2_W l2_H = critical."""
-    ridges = ridges_at(critical**0.5 / sum(counts), 1)
-    return split_columns(Problem.imbalanced(counts, 12, loss="ce", bias=bias, **ridges))
+    choices |= ridges_at(critical**0.5 / sum(counts), 1) | {"l2_b": 0.02 if bias == "ridge" else 0.0}
+    return split_columns(Problem.imbalanced(counts, width, loss="ce", bias=bias, **choices))
 
 
 def gap_cases() -> dict[str, Problem]:
     """A group of two between a frequent and a rare class, on both sides of n = 7; three and two equal classes; a free bias."""
     found = {f"{COUNTS} N^2 l2_W l2_H={x}": problem_at(x) for x in (0.05, 3.0, 6.98, 7.02, 20.0)}
     found |= {f"{COUNTS} N^2 l2_W l2_H={x}, free bias": problem_at(x, bias="free") for x in (3.0, 7.02)}
-    found["three of four"] = problem_at(1.0, (9, 3, 3, 3))
-    return found | {"two and two": problem_at(3.0, (9, 9, 2, 2))}
+    return found | {"three of four": problem_at(1.0, (9, 3, 3, 3)), "two and two": problem_at(3.0, (9, 9, 2, 2))}
 
 
 def draw_gaps(rng: np.random.Generator) -> Problem:
@@ -128,12 +108,12 @@ def draw_gaps(rng: np.random.Generator) -> Problem:
 def collapse_cases() -> dict[str, Problem]:
     """0.05 % on either side of the eigenvalue, given to six digits, and far away."""
     sizes = {COUNTS: 31.383443, (20, 20, 4, 4): 20.0, (5, 5, 5, 5): 5.0}
-    found = {}
-    for counts, eigenvalue in sizes.items():
-        for factor in (0.999, 1.001, 2.0):
-            found[f"{counts} N^2 l2_W l2_H={factor} of it"] = problem_at(eigenvalue * factor, counts)
-    found |= {f"{COUNTS} N^2 l2_W l2_H={x}, free bias": problem_at(x, bias="free") for x in (FREE * 0.999, FREE * 1.001)}
-    return found
+    found = {
+        f"{counts} N^2 l2_W l2_H={factor} of it": problem_at(eigenvalue * factor, counts)
+        for counts, eigenvalue in sizes.items() for factor in (0.999, 1.001, 2.0)
+    }  # fmt: skip
+    free = 16.126800  # the eigenvalue under a free bias
+    return found | {f"{COUNTS} N^2 l2_W l2_H={x}, free bias": problem_at(x, bias="free") for x in (free * 0.999, free * 1.001)}
 
 
 def draw_collapse(rng: np.random.Generator) -> Problem:
@@ -145,13 +125,15 @@ def draw_collapse(rng: np.random.Generator) -> Problem:
 _SHARED = (has_loss(CE), ONE_HOT, PLAIN, PENALISED, ONE_LAYER, is_wide(1))
 
 THEOREMS = (
+    # other: probabilities at the minimum that is found, absolute
     statements.other(
         "group-merge", "derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
-        predict_gaps, measure_gaps, gap_cases, draw_gaps, _SHARED, evidence=gap_evidence,
+        predict_gaps, measure_gaps, gap_cases, draw_gaps, _SHARED, evidence=agreement(1e-7, 1.0),
         notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the "
         "imbalance ratio R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: "
         "relu-imbalance.",
     ),
+    # other: a number at zero, and on which side of zero the minimum is
     statements.other(
         "total-collapse", "derived",
         predict_collapse, measure_collapse, collapse_cases, draw_collapse, (*_SHARED, has_bias("none", "free")),

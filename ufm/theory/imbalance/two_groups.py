@@ -5,52 +5,50 @@ K_A classes of n_A samples and K_B of n_B. With c the geometric mean ridge the s
     singular values   sqrt(n_g) x_g (K_g - 1 times, g = A, B)     k (n_A K_A s_A^2 + n_B K_B s_B^2)^(1/2),  k^2 = K_A K_B/K
     directions        sums of zero inside a group                 A against B
 
-with scalars that `group_program` finds for the weights n_g K_g/N and prices c sqrt(n_g). Group g >= 2 classes merges to one
-point (minority collapse) iff n_g <= N^2 l2_W l2_H. A bias is a multiple of A against B: averaging over permutations inside the
-groups proves both.
+with scalars that `group_program` finds for the weights n_g K_g/N and prices c sqrt(n_g), and a bias that is a multiple of A against
+B: averaging over permutations inside the groups proves both. That the rare classes merge is called minority collapse.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import refuse
-from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import GroupedClasses, Problem, classes_of, grouped, is_one_hot
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
-from ufm.theory.mse.cases import ridges_at
+from ufm.theory.imbalance.thresholds import problem_at
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
+
+_BIASES = ("none", "free", "ridge")
 
 
 def predict(problem: Problem) -> Prediction:
     """Cross-entropy with two class sizes on one layer, in every bias mode: the minimum is that of a convex program of four scalars;
     classes of size n_g merge to one point iff n_g <= N^2 l2_W l2_H.
 
-    The four scalars as singular triples, for a problem whose design is one of two groups.
+    For a problem whose design is one of two groups.
     """
-    n, K, in_A = problem.counts, problem.classes, _in_A(problem)
-    K_A = int(in_A.sum())
-    found, sizes = scalars_of(problem), _groups_of(problem).sizes
-    basis = _grouped_basis(K, jnp.asarray(K_A), n.dtype)
+    K, in_A, found = problem.classes, _in_A(problem), scalars_of(problem)
+    K_A, roots = int(in_A.sum()), jnp.sqrt(_groups_of(problem).sizes)
+    basis = _grouped_basis(K, K_A, problem.dtype)
     position = jnp.arange(1, K)
-    k = (K_A * (K - K_A) / K) ** 0.5
-    rows = jnp.arange(K) < K_A
-    between = jnp.where(rows, jnp.sqrt(sizes[0]) * found.s[0], -jnp.sqrt(sizes[1]) * found.s[1])
+    between = jnp.where(jnp.arange(K) < K_A, roots[0] * found.s[0], -roots[1] * found.s[1])
     length = jnp.sqrt(jnp.sum(between**2))
     apart = jnp.where(length > 0, between / jnp.where(length > 0, length, 1), basis @ (position == K_A))
-    within = jnp.where(position < K_A, jnp.sqrt(sizes[0]) * found.x[0], jnp.sqrt(sizes[1]) * found.x[1])
-    sigma = jnp.where(position == K_A, k * length, within)
+    within = jnp.where(position < K_A, roots[0] * found.x[0], roots[1] * found.x[1])
+    sigma = jnp.where(position == K_A, (K_A * (K - K_A) / K) ** 0.5 * length, within)
     V = jnp.where((position == K_A)[None, :], apart[:, None], basis)
     order = np.argsort(~in_A, kind="stable")
     U, V = (jnp.zeros_like(B).at[order].set(B) for B in (basis, V))
     b = found.shift * np.where(in_A, K - K_A, -K_A) / K
-    return from_triples(problem, U, sigma, V, b.astype(n.dtype), found.value)
+    return from_triples(problem, U, sigma, V, b.astype(problem.dtype), found.value)
 
 
 def scalars_of(problem: Problem) -> Scalars:
@@ -73,15 +71,13 @@ def _groups_of(problem: Problem) -> GroupedClasses:
     return groups
 
 
-def _grouped_basis(K: int, K_A: jax.Array, dtype) -> jax.Array:
+def _grouped_basis(K: int, K_A: int, dtype: Any) -> jax.Array:
     """(K, K-1) orthonormal: Helmert's basis of the first K_A coordinates, A against B, Helmert's basis of the others."""
-    i, j = jnp.arange(K)[:, None], jnp.arange(1, K)[None, :]
-    late = j > K_A
-    row, size = jnp.where(late, i - K_A, i), jnp.where(late, j - K_A, j)
-    helmert = jnp.where((row >= 0) & (row < size), 1.0, jnp.where(row == size, -size, 0.0)) / jnp.sqrt(size * (size + 1.0))
-    K_B = K - K_A
-    against = jnp.where(i < K_A, K_B, -K_A) / jnp.sqrt(1.0 * K * K_A * K_B)
-    return jnp.where(j == K_A, against, helmert).astype(dtype)
+    i, j, K_B = np.arange(K)[:, None], np.arange(1, K)[None, :], K - K_A
+    row, size = np.where(j > K_A, i - K_A, i), np.where(j > K_A, j - K_A, j)
+    helmert = np.where((row >= 0) & (row < size), 1.0, np.where(row == size, -size, 0.0)) / np.sqrt(size * (size + 1.0))
+    against = np.where(i < K_A, K_B, -K_A) / np.sqrt(1.0 * K * K_A * K_B)
+    return jnp.asarray(np.where(j == K_A, against, helmert), dtype)
 
 
 def in_two_groups(problem: Problem) -> Problem:
@@ -95,22 +91,15 @@ def two_sizes(p: Problem) -> bool:
     return groups is not None and len(groups.sizes) == 2
 
 
-def problem_at(counts: tuple, critical: float, bias: str) -> Problem:
-    """Classes as two columns of half their samples, N^2 l2_W l2_H = critical."""
-    c = critical**0.5 / sum(counts)
-    l2_b = 0.02 if bias == "ridge" else 0.0
-    return split_columns(Problem.imbalanced(counts, 12, loss="ce", bias=bias, l2_b=l2_b, **ridges_at(c, 1)))
-
-
 def cases() -> dict[str, Problem]:
     """Nothing merged, the minority merged, A against B or everything gone; one, two or three rare classes."""
-    found = {}
-    for bias in ("none", "free", "ridge"):
-        for counts in ((20, 20, 4, 4), (30, 30, 30, 2)):
-            for critical in (0.02, 0.99 * counts[-1], 1.5 * counts[-1], 0.9 * counts[0], 2.0 * counts[0]):
-                found[f"{counts} N^2 l2_W l2_H={critical:.3g}, {bias} bias"] = problem_at(counts, critical, bias)
-    found["rare classes first"] = problem_at((1, 16, 1, 16), 0.3, "none")
-    return found | {"one frequent class": problem_at((40, 3, 3, 3), 2.0, "none")}
+    found = {
+        f"{counts} N^2 l2_W l2_H={critical:.3g}, {bias} bias": problem_at(critical, counts, bias)
+        for bias in _BIASES for counts in ((20, 20, 4, 4), (30, 30, 30, 2))
+        for critical in (0.02, 0.99 * counts[-1], 1.5 * counts[-1], 0.9 * counts[0], 2.0 * counts[0])
+    }  # fmt: skip
+    found["rare classes first"] = problem_at(0.3, (1, 16, 1, 16))
+    return found | {"one frequent class": problem_at(2.0, (40, 3, 3, 3))}
 
 
 def draw(rng: np.random.Generator) -> Problem:
@@ -123,7 +112,7 @@ def draw(rng: np.random.Generator) -> Problem:
         if np.all(np.abs(np.log(critical / sizes)) > 0.04):
             break
     counts = tuple(int(n) for n in np.where(frequent, sizes.max(), sizes.min()))
-    return problem_at(counts, critical, str(rng.choice(["none", "free", "ridge"])))
+    return problem_at(critical, counts, str(rng.choice(_BIASES)))
 
 
 THEOREMS = (
@@ -132,7 +121,7 @@ THEOREMS = (
         predict, cases, draw,
         (
             has_loss(CE), Assumption("one-hot classes of exactly two sizes", two_sizes), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
-            has_bias("none", "free", "ridge"),
+            has_bias(*_BIASES),
         ),
         view=in_two_groups,
     ),

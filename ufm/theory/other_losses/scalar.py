@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from ufm.problem import Problem
-from ufm.theory.symmetric import price_of, reduced
+from ufm.search.symmetric import reduced
+from ufm.theory.symmetric import price_of
 
 _NODES = 400
 _REACH = (1e-6, 1e6)
