@@ -144,7 +144,7 @@ for depth, found in diagrams.items():
 # survives up to $\beta_{\rm spinodal}$: between the two a point that has learned stays, though forgetting would be better.
 
 # %%
-from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root
+from ufm.theory.mse import beta_spinodal, beta_tie, largest_root
 
 tie, spinodal = beta_tie(M), beta_spinodal(M)
 betas = np.linspace(0.5 * tie, spinodal + 0.2 * tie, 15 if QUICK else 45)

@@ -83,7 +83,7 @@ print("The claim fails here." if fails else "Nothing here contradicts the claim:
 # known (`ce-deep-best-known`: numerical, for nobody has proved which code is the minimum).
 
 # %%
-from ufm.theory.cross_entropy.etf_branch import etf_prediction, stable_up_to, tie
+from ufm.theory.cross_entropy import etf_prediction, stable_up_to, tie
 
 problem = ufm.Problem.balanced(K, 1, (K,) * M, loss="ce", l2_W=l2, l2_H=l2)
 simplex = jax.jit(etf_prediction)(problem)
@@ -126,7 +126,7 @@ print(f"negative eigenvalues at {'the simplex' if simplex.rank else 'zero'}: {ne
 
 # %%
 from ufm.plot import COLOURS, series
-from ufm.theory.cross_entropy.families import minimise_codes, named_codes
+from ufm.theory.cross_entropy import minimise_codes, named_codes
 
 ratios = np.logspace(-4, 0.2, 22 if QUICK else 43)
 rows = (3, 4, 6) if QUICK else (3, 4, 5, 6, 7, 8)

@@ -42,7 +42,7 @@ jax.config.update("jax_enable_x64", True)
 import ufm
 import ufm.plot
 from ufm.features import digits, near_collapse_factor, perturb, proximity
-from ufm.theory.perturbation.near_collapse import Perturbation
+from ufm.theory.perturbation import Perturbation
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests
 

@@ -32,10 +32,9 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 import ufm
 import ufm.plot
-from ufm.theory.central_path.cases import FeatureStart
-from ufm.theory.dynamics.spectral import spectral_point
-from ufm.theory.dynamics.two_factor import SpectralStart
-from ufm.theory.second_order.cases import CriticalPoint
+from ufm.theory.central_path import FeatureStart
+from ufm.theory.dynamics import SpectralStart, spectral_point
+from ufm.theory.second_order import CriticalPoint
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests
 theorems = ufm.catalogue()

@@ -31,8 +31,7 @@ jax.config.update("jax_enable_x64", True)
 import ufm
 import ufm.plot
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
-from ufm.theory.mixup.features import MixedSamples
-from ufm.theory.mixup.potential import two_logits
+from ufm.theory.mixup import MixedSamples, two_logits
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests
 

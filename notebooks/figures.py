@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import ufm
+from ufm.theory.dynamics import logistic
 
 FOLDER = Path(__file__).parent
 FILE = FOLDER / "figures" / "predicted_measured.png"
@@ -72,7 +73,7 @@ def modes(ax) -> None:
     start = ufm.Params((jnp.asarray(frame.T),), jnp.asarray(frame), None)
     ts = np.linspace(0, 200, 60)
     path = ufm.flow(problem, start, ts, record=ufm.plot.logit_singular_values)
-    closed = ufm.theory.dynamics.two_factor.logistic(jnp.full(4, 0.05**2), jnp.sqrt(counts) - N * ridge, 2 / N, jnp.asarray(ts))
+    closed = logistic(jnp.full(4, 0.05**2), jnp.sqrt(counts) - N * ridge, 2 / N, jnp.asarray(ts))
     ufm.plot.singular_values(problem, path, closed_form=-np.sort(-closed, axis=1), ax=ax)
 
 

@@ -137,7 +137,7 @@ def test_a_hundred_classes_are_no_trouble():
     np.testing.assert_allclose([a, b], [np.log(1e4 - 99), 0], rtol=1e-13)
 
 
-@pytest.mark.parametrize("classes, c, message", [(4, 0.0, "cs must be all finite"), (1, 0.1, "classes must be a whole")])
+@pytest.mark.parametrize("classes, c, message", [(4, 0.0, "cs must be finite and above 0"), (1, 0.1, "classes must be a whole")])
 def test_the_reduction_refuses_what_it_cannot_reduce(classes, c, message):
     with pytest.raises(ValueError, match=message):
         local_minima(get_loss("mse"), classes, c)

@@ -98,6 +98,20 @@ def test_names_and_files_that_a_text_speaks_of_exist(pattern):
             assert (ROOT / file).is_file(), f"{path.relative_to(ROOT)} speaks of {file}"
 
 
+def test_notebooks_and_readme_come_in_by_doors_alone():
+    """A door is a room, a family of the theory, or a file that a room's `__all__` names; what it has in its own is public."""
+    sources = [*ROOT.glob("notebooks/*.py"), ROOT / "README.md"]
+    for path in sources:
+        for module, names in re.findall(r"^ *from (ufm[\w.]*) import ([\w, ]+)", path.read_text(), re.M):
+            door, (room, _, leaf) = importlib.import_module(module), module.rpartition(".")
+            named = getattr(door, "__all__", None)
+            if named is None:
+                assert leaf in importlib.import_module(room).__all__, f"{path.name} imports from {module}, which is no door"
+            for name in map(str.strip, names.split(",")):
+                public = name in named if named is not None else hasattr(door, name) and not name.startswith("_")
+                assert public, f"{path.name} imports {name}, which {module} does not show"
+
+
 def _resolves(name):
     at, value = "ufm", ufm
     for part in name.split(".")[1:]:

@@ -1,1 +1,6 @@
 """Gradient flow of deep linear networks: trajectories, conserved quantities and learning times in closed form."""
+
+from ufm.theory.dynamics.spectral import spectral_point
+from ufm.theory.dynamics.two_factor import SpectralStart, logistic
+
+__all__ = ["SpectralStart", "logistic", "spectral_point"]

@@ -78,7 +78,7 @@ def evidence(supports: jax.Array, predicted: Proxy, measured: MaxMargin) -> list
         Check("certificate", "gap", abs(float(measured.value - measured.lower_bound)) / max(value, 1), _ROUNDING),
         below("agreement", "never below", -drop, _ROUNDING),
         Check("agreement", "excess", abs(float(predicted.excess) - float(excess)), 1e-9),
-        Check("agreement", "ufm.support_excess", abs(float(support_excess(supports)) - float(excess)), 1e-9),
+        Check("agreement", "ufm.search.max_margin.support_excess", abs(float(support_excess(supports)) - float(excess)), 1e-9),
     ]
     if predicted.excess <= _ROUNDING:
         checks.append(Check("agreement", "minimum", abs(drop), _ROUNDING))
