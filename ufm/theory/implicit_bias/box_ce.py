@@ -52,15 +52,14 @@ def predict(case: Box) -> jax.Array:
 
 def measure(case: Box, key: jax.Array) -> dict[str, jax.Array]:
     """(S,) values that Lion ends in from random starts in the box with steps that fall to zero, and the value at the signs."""
-    signs = case.signs / case.decay
-    runs = _ends(case, _starts(case.problem, case.decay, key, _SEEDS))
-    return {"runs": runs, "design": objective(case.problem, Params((signs,), signs.T, None))}
+    return _values(case, _starts(case.problem, case.decay, key, _SEEDS))
 
 
 @jax.jit
-def _ends(case: Box, starts: Params) -> jax.Array:
-    sizes = 0.1 / case.decay * jnp.linspace(1, 0, _STEPS)
-    return jax.vmap(lambda x: objective(case.problem, _lion(case.problem, case.decay, x, sizes)[0]))(starts)
+def _values(case: Box, starts: Params) -> dict[str, jax.Array]:
+    sizes, signs = 0.1 / case.decay * jnp.linspace(1, 0, _STEPS), case.signs / case.decay
+    runs = jax.vmap(lambda x: objective(case.problem, _lion(case.problem, case.decay, x, sizes)[0]))(starts)
+    return {"runs": runs, "design": objective(case.problem, Params((signs,), signs.T, None))}
 
 
 def _starts(problem: Problem, decay: jax.Array, key: jax.Array, count: int) -> Params:
