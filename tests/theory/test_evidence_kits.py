@@ -16,13 +16,11 @@ from ufm.search.solution import Solution
 from ufm.theory.prediction import Prediction
 from ufm.theory.statements import minima as minimum
 from ufm.theory.statements.minima import Measured, examine_point, minimum_evidence, split_point, split_problem
+from ufm.theory.statements.refutations import Claim, Refutation, refutation
 from ufm.theory.theorem import (
     Check,
-    Claim,
-    Refutation,
     agreement,
     below,
-    counterexample,
     gap_checks,
     key_of,
     lower_bound,
@@ -30,6 +28,7 @@ from ufm.theory.theorem import (
     relative_error,
 )
 
+_ENTRY = ("an-id", "derived", lambda case: case, lambda case, key: case, dict)
 A, S, C = "agreement", "stationarity", "certificate"
 
 
@@ -347,9 +346,10 @@ def test_checks_of_a_refuted_claim_say_so():
     ],
 )
 def test_a_counterexample_is_lower_and_pins_the_claim_and_where_it_is_right(found, expected):
-    checks = counterexample(1e-9)(None, Claim(1.0, 2.0), Refutation(*map(np.asarray, found)))
+    checks = refutation(*_ENTRY).evidence(None, Claim(1.0, 2.0), Refutation(*map(np.asarray, found)))
     assert failing(checks) == expected and [check.refutes for check in checks] == [True, False, False]
-    loose = counterexample(1e-9, claimed=1e-3, where_it_holds=1e-3)(None, Claim(1.0, 2.0), Refutation(*map(np.asarray, found)))
+    loose = refutation(*_ENTRY, claimed=1e-3, where_it_holds=1e-3)
+    loose = loose.evidence(None, Claim(1.0, 2.0), Refutation(*map(np.asarray, found)))
     assert failing(loose) == expected & {(A, "below bound")}
 
 

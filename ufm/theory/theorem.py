@@ -202,46 +202,6 @@ def refuting(evidence: Callable) -> Callable:
     return marked
 
 
-class Claim(NamedTuple):
-    """What a claim says is the minimum: in a case that refutes it, and (`where_it_holds`) where it is right."""
-
-    value: Any
-    where_it_holds: Any
-
-
-class Refutation(NamedTuple):
-    """What is measured against a `Claim`.
-
-    lower: the value of a point below the claimed minimum. claimed: what the formula gives in the case, found without it.
-    where_it_holds: the minimum where the claim is right.
-    """
-
-    lower: Any
-    claimed: Any
-    where_it_holds: Any
-
-
-def counterexample(tolerance: float, **pins: float) -> Callable:
-    """Evidence against a minimum that is claimed: a lower point, and a claim that is the published one and right somewhere.
-
-    Args:
-      tolerance: relative, beyond which the lower point refutes the claim.
-      **pins: relative tolerances of `claimed` and `where_it_holds`, 1e-9 by default.
-    """
-
-    def evidence(case: Any, predicted: Claim, measured: Refutation) -> list[Check]:
-        return [
-            *refuting(lower_bound(tolerance))(case, predicted.value, measured.lower),
-            Check("agreement", "the claim", relative_error(measured.claimed, predicted.value), pins.get("claimed", 1e-9)),
-            Check(
-                "agreement", "where it holds", relative_error(measured.where_it_holds, predicted.where_it_holds),
-                pins.get("where_it_holds", 1e-9),
-            ),
-        ]  # fmt: skip
-
-    return evidence
-
-
 def relative_error(predicted: Any, measured: Any, scale: float | None = None) -> float:
     """max |predicted - measured| / max |predicted| (absolute where everything predicted is zero)."""
     p, m = np.asarray(predicted, dtype=float), np.asarray(measured, dtype=float)

@@ -24,7 +24,7 @@ from ufm.theory import statements
 from ufm.theory.cross_entropy.etf_branch import etf_prediction
 from ufm.theory.cross_entropy.families import waves
 from ufm.theory.prediction import from_triples
-from ufm.theory.theorem import Claim, Refutation, counterexample
+from ufm.theory.statements.refutations import Claim, Refutation
 
 value_at = jax.jit(objective)
 
@@ -86,11 +86,10 @@ def _point(classes: int, depth: int, l2: float, U: np.ndarray, amplitude: float,
 
 
 THEOREMS = (
-    # other: a refuted claim, against lower points and what pins the claim
-    statements.other(
+    statements.refutation(
         "ce-deep-etf-global",
         "the abstract of [dang2023], read without conditions; against it [garrod2025] (antipodal pairs); [sukenik2024]",
-        predict_claim, measure_competitor, counterexamples, status="refuted", evidence=counterexample(1e-9),
+        predict_claim, measure_competitor, counterexamples,
         notes="Refuted is the global statement for every K, M and ridge; the exact hypotheses of the published theorem "
         "were not at hand. What holds: K = 2 (ce-deep-two-classes); M = 1; the simplex is critical for all K and M "
         "(ce-deep-etf-critical) and, for K >= 4, a strict saddle only above c_stab (ce-deep-etf-stability); for "

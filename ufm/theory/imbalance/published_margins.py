@@ -15,7 +15,7 @@ from ufm.problem.params import objective
 from ufm.theory import statements
 from ufm.theory.cross_entropy.refuted import LowerPoint, value_at
 from ufm.theory.imbalance.nonnegative import DANG, from_margins
-from ufm.theory.theorem import Claim, Refutation, counterexample
+from ufm.theory.statements.refutations import Claim, Refutation
 
 
 def published_margins(problem: Problem) -> jax.Array:
@@ -61,10 +61,9 @@ def cases() -> dict[str, LowerPoint]:
 
 
 THEOREMS = (
-    # other: a refuted claim, against lower points and what pins the claim
-    statements.other(
+    statements.refutation(
         "relu-published-margins", "the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
-        predict, measure, cases, status="refuted", evidence=counterexample(1e-9),
+        predict, measure, cases,
         notes="Refuted is the script, not the paper, whose text was not at hand; it compares normalised margins, which "
         "hide most of the error. What holds is relu-imbalance; the two agree iff l2_H = l2_W/4.",
     ),

@@ -19,7 +19,8 @@ import numpy as np
 from ufm.search.max_margin import MaxMargin, max_margin, support_excess
 from ufm.theory import statements
 from ufm.theory.language.max_margin import FAILS, draw, matrix
-from ufm.theory.theorem import Check, Claim, Refutation, below, counterexample
+from ufm.theory.statements.refutations import Claim, Refutation
+from ufm.theory.theorem import Check, below
 
 _CLEAR = 1e-4  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least
 _ROUNDING = 1e-10
@@ -129,11 +130,9 @@ THEOREMS = (
         notes="Without the condition on the rank the converse is false: one case has an entry above zero, yet P S is the "
         "minimum. Full rank: min(distinct tokens - 1, distinct contexts).",
     ),
-    # other: a minimum that is claimed, refuted by a point below it
-    statements.other(
+    statements.refutation(
         "ntp-mm-centred", f"natural reading of {_SOURCE}",
-        predict_claim, measure_lowered, counterexamples, status="refuted",
-        evidence=counterexample(1e-9, claimed=1e-7, where_it_holds=1e-7),
+        predict_claim, measure_lowered, counterexamples, claimed=1e-7, where_it_holds=1e-7,
         notes="|P S|_* = 2.978437; the minimum is 2.976805. What holds: ntp-mm-certificate; one-hot, uniform and dense "
         "supports.",
     ),

@@ -12,7 +12,7 @@ from ufm.problem.params import Params, objective
 from ufm.theory import statements
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root, minimise_direction
-from ufm.theory.theorem import Claim, Refutation, counterexample
+from ufm.theory.statements.refutations import Claim, Refutation
 
 
 class ScalarCase(NamedTuple):
@@ -133,10 +133,9 @@ THEOREMS = (
         "mse-tie-and-spinodal", "[dang2023], in other variables; spinodal derived",
         predict_scalar_minimum, lowest_point, scalar_cases, draw_scalar, tolerance=1e-12, leaves={"t": 1e-5},
     ),
-    # other: a published reading and a point below it
-    statements.other(
+    statements.refutation(
         "mse-largest-root", "the public evaluation script (compute_x) of [dang2023], read alone; not their theorem",
-        predict_largest_root, measure_at_zero, largest_root_cases, status="refuted", evidence=counterexample(1e-6),
+        predict_largest_root, measure_at_zero, largest_root_cases, tolerance=1e-6,
         notes="Between tie and spinodal the root exists but the zero solution is lower. Below the tie the root is the "
         "global minimum (mse-balanced-deep), and Dang et al.'s theorem states the threshold correctly.",
     ),

@@ -26,7 +26,8 @@ from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.perturbation.model import Minimum, is_convex, proximity, units
 from ufm.theory.perturbation.newton import lowest, random_starts
-from ufm.theory.theorem import Assumption, Claim, Refutation, agreement, counterexample
+from ufm.theory.statements.refutations import Claim, Refutation
+from ufm.theory.theorem import Assumption, agreement
 
 _GRID = 4001
 _NEWTON_STEPS = 12
@@ -225,11 +226,10 @@ THEOREMS = (
         "is the root of least objective.",
         evidence=agreement(1e-8),
     ),
-    # other: as above
-    statements.other(
+    statements.refutation(
         "proximity-aligned-weak", _SOURCE,
-        predict_value, measure_value, cases_turning, assumes=(Assumption("B + lH <= 1/lW", _is_weak),),
-        status="refuted", evidence=counterexample(1e-6, where_it_holds=1e-8),
+        predict_value, measure_value, cases_turning, (Assumption("B + lH <= 1/lW", _is_weak),),
+        tolerance=1e-6, where_it_holds=1e-8,
         notes="Where variability is several times the mean along a mode, a minimum with other singular vectors is lower.",
     ),
 )  # fmt: skip

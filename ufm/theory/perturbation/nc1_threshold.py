@@ -65,6 +65,7 @@ def measure_lowest(case: Search, key: jax.Array) -> jax.Array:
     return _traces(problem, found)["nc1"][jnp.argmin(found.value)]
 
 
+@jax.jit
 def _traces(problem: Problem, found: Points) -> dict[str, jax.Array]:
     """tr S_W, tr S_B and NC1 of J points over those of H0; NaN where one is not stationary, or its class means have all met."""
     stationary = found.gradient_norm < _STATIONARY * jnp.maximum(1.0, problem.beta)  # in units of its largest term
