@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 KITS = (
-    *(f"ufm/theory/statements/{kind}.py" for kind in ("minima", "trajectories", "spectra", "bounds", "identities")),
+    *(f"ufm/theory/statements/{kind}.py" for kind in ("minima", "trajectories", "spectra", "bounds", "identities", "refutations")),
     *(f"ufm/theory/{noun}.py" for noun in ("theorem", "invariants", "consistency")),
     *("ufm/verification/report.py", "ufm/verification/run.py"),
 )
@@ -181,7 +181,9 @@ class Faults(ast.NodeVisitor):
 def closed_forms(tree: ast.Module) -> set[str]:
     """`predict*`, what entries name as predict, and the functions of the file that these call, and so on."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    given = [k.value for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "predict"]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = [k.value for call in calls for k in call.keywords if k.arg == "predict"]
+    given += [call.args[2] for call in calls if len(call.args) > 2 and isinstance(call.args[0], ast.Constant)]  # of a statement
     named = {value.id for value in given if isinstance(value, ast.Name)}
     found, left = set(), {name for name in functions if name in named or name.lstrip("_").startswith("predict")}
     while left:
@@ -194,7 +196,8 @@ def closed_forms(tree: ast.Module) -> set[str]:
 def faults(kind: str, root: Path, only: str = "") -> list[Mutant]:
     """All faults of a kind, in the order of files and places."""
     found = []
-    entries = sorted(str(p.relative_to(root)) for p in (root / "ufm/theory").glob("*/*.py") if p.name != "__init__.py")
+    files = (root / "ufm/theory").glob("*/*.py")
+    entries = sorted(str(p.relative_to(root)) for p in files if p.name != "__init__.py" and p.parent.name not in ("statements", "kit"))
     core = CORE.split() + sorted(str(p.relative_to(root)) for room in CORE_ROOMS.split() for p in (root / room).glob("*.py"))
     paths = {"evidence": [*KITS, *entries], "closed-form": entries, "core": core}[kind]
     for path in paths:

@@ -63,6 +63,8 @@ def test_allowances_of_single_entries_are_left_alone_and_those_of_kits_are_not()
 def test_closed_forms_are_what_entries_name_and_what_these_call():
     source = "def f(x): return g(x)\ndef g(x): return x\ndef measured(x): return x\ndef predict_it(x): return x\nE = T(predict=f)\n"
     assert closed_forms(ast.parse(source)) == {"f", "g", "predict_it"}
+    statement = source.replace("T(predict=f)", "T('an-id', 'derived', f, measured, dict)")
+    assert closed_forms(ast.parse(statement)) == {"f", "g", "predict_it"}
     assert texts("def f(x):\n    return x + y\ndef h(x):\n    return x - y\n", "closed-form", {"f"}) == {
         "def f(x):\n    return x - y\ndef h(x):\n    return x - y\n", "def f(x):\n    return (x)\ndef h(x):\n    return x - y\n"
     }  # fmt: skip
