@@ -196,8 +196,8 @@ def closed_forms(tree: ast.Module) -> set[str]:
 def faults(kind: str, root: Path, only: str = "") -> list[Mutant]:
     """All faults of a kind, in the order of files and places."""
     found = []
-    files = (root / "ufm/theory").glob("*/*.py")
-    entries = sorted(str(p.relative_to(root)) for p in files if p.name != "__init__.py" and p.parent.name not in ("statements", "kit"))
+    files = [p for p in (root / "ufm/theory").glob("*/*.py") if p.name != "__init__.py"]
+    entries = sorted(str(p.relative_to(root)) for p in files if p.parent.name not in ("statements", "kit"))
     core = CORE.split() + sorted(str(p.relative_to(root)) for room in CORE_ROOMS.split() for p in (root / room).glob("*.py"))
     paths = {"evidence": [*KITS, *entries], "closed-form": entries, "core": core}[kind]
     for path in paths:
