@@ -78,7 +78,7 @@ class Theorem:
     Args:
       id: its name on the command line.
       status: a key of `STATUSES`.
-      claim: one sentence; by default the first paragraph of the docstring of `predict`. notes: what else a reader should know.
+      claim: one sentence; where it is empty, the first paragraph of the docstring of `predict`. notes: what else a reader should know.
       origin: whom it is due to, papers as keys of `references.bib` in brackets, and what is derived here: "[zhu2021]; threshold
         derived". `source` reads it with authors, year and arXiv number.
       predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
@@ -96,6 +96,7 @@ class Theorem:
 
     id: str
     status: str
+    claim: str
     origin: str
     predict: Callable[[Any], Any]
     measure: Callable[[Any, jax.Array], Any]
@@ -106,7 +107,6 @@ class Theorem:
     minimiser: bool = False
     general: bool = False
     view: Callable[[Any], Any] = _as_it_is
-    claim: str = ""
     notes: str = ""
     kind: str = "other"
 

@@ -56,12 +56,12 @@ def _is_even_design(problem: Problem) -> bool:
     parts = problem.targets, problem.multiplicity, problem.weight, problem.intercept
     if is_traced(*parts):
         return False
-    targets, *_, intercept = map(np.asarray, parts)
+    targets, multiplicity, weight, intercept = map(np.asarray, parts)  # within jit what jax.numpy makes of them would be traced
     labels = targets[:, run_starts(problem.groups)]
     eps = 64 * np.finfo(problem.dtype).eps
     S = labels > 0
     k = np.maximum(S.sum(axis=0), 1)
-    alike = [np.asarray(problem.group_sum(x)) for x in (problem.multiplicity, problem.multiplicity * problem.weight)]
+    alike = [np.asarray(problem.group_sum(x)) for x in (multiplicity, multiplicity * weight)]
     if problem.bias != "none":
         alike.append(intercept)
     equal = all(np.ptp(x) <= eps * np.max(np.abs(x)) for x in alike)

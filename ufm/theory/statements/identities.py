@@ -42,9 +42,10 @@ def identity(
     """
 
     def measure(case: Any, key: jax.Array) -> Any:
+        """The other expression."""
         return direct(case)
 
-    measure.__doc__ = direct.__doc__
+    measure.__doc__ = direct.__doc__ or measure.__doc__
     fields = {"kind": "identity"} | fields
     judged = evidence or agreement(tolerance, scale, **(leaves or {}))
     return other(id, origin, predict, measure, cases, draw, assumes, evidence=judged, **fields)

@@ -24,7 +24,7 @@ def other(
     **fields: Any,
 ) -> Theorem:
     """A Theorem whose measurement and evidence are its own."""
-    fields = {"status": "holds"} | fields
+    fields = {"status": "holds", "claim": ""} | fields
     return Theorem(
         id=id, origin=origin, predict=predict, measure=measure, cases=cases, draw=draw, assumes=assumes, evidence=evidence, **fields
     )

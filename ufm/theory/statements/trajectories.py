@@ -54,12 +54,13 @@ def trajectory(
     """
 
     def seen(case: Any) -> Any:
+        """What is seen along the path."""
         points = _path(path)(case)
         if at_end:
             return _seen(observe)(case, jax.tree.map(lambda x: x[-1], points))
         return _along(observe)(case, points)
 
-    seen.__doc__ = observe.__doc__
+    seen.__doc__ = observe.__doc__ or seen.__doc__
     return identity(id, origin, predict, seen, cases, draw, assumes, **{"kind": "trajectory"} | judged)
 
 
