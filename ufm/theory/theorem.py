@@ -78,7 +78,7 @@ class Theorem:
     Args:
       id: its name on the command line.
       status: a key of `STATUSES`.
-      claim: one sentence; where it is empty, the first paragraph of the docstring of `predict`. notes: what else a reader should know.
+      claim: one sentence; empty for the first paragraph of the docstring of `predict`. notes: what else a reader should know.
       origin: whom it is due to, papers as keys of `references.bib` in brackets, and what is derived here: "[zhu2021]; threshold
         derived". `source` reads it with authors, year and arXiv number.
       predict: case -> pytree. measure: (case, key) -> pytree; it never looks at predict.
