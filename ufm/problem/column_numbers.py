@@ -16,7 +16,7 @@ class ColumnNumbers:
     design: Design
     loss: Loss
 
-    def group_sum(self, per_column: jax.Array) -> jax.Array:
+    def group_sum(self, per_column: Any) -> jax.Array:
         """Sums of an array over each run of equal columns, along its last axis."""
         return self.design.sums(per_column)
 
