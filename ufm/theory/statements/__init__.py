@@ -8,7 +8,7 @@
     refutation   a minimum that is claimed, a point below it, and where the claim is right
     other        none of these: the entry brings a measurement of its own, and says why in a line
 
-    THEOREMS = (statements.trajectory("id", "[key2020]; what is derived", predict, observe, cases, draw, assumes),)
+    THEOREMS = (statements.trajectory("id", "[saxe2014]; ridges derived", predict, observe, cases, draw, assumes),)
 
 All take `id`, `origin`, `predict`, `cases`, `draw` and `assumes` of a `Theorem`, and its other fields by name; a theorem holds
 unless another status is given. What is claimed is the first paragraph of the docstring of `predict`, so that the sentence stands
