@@ -33,7 +33,7 @@ jax.config.update("jax_enable_x64", True)
 import ufm
 import ufm.plot
 from ufm.theory.central_path import FeatureStart
-from ufm.theory.dynamics import SpectralStart, spectral_point
+from ufm.theory.dynamics import Start, spectral_point
 from ufm.theory.second_order import CriticalPoint
 
 QUICK = "UFM_QUICK" in os.environ  # reduced sizes, as in the tests
@@ -116,7 +116,7 @@ small = spectral_point(tail, np.full((2, len(sizes)), 0.1), np.random.default_rn
 slowest = min((q for q in targets if q > 0), default=1.0)
 times = np.linspace(0, 5 * sum(sizes) / slowest, 61)
 learning = ufm.flow(tail, small, times, rtol=1e-8)
-modes = theorems["two-factor-logistic"].predict(SpectralStart(tail, small, jnp.asarray(times))).p
+modes = theorems["two-factor-logistic"].predict(Start(tail, small, jnp.asarray(times))).p
 ufm.plot.singular_values(tail, learning, closed_form=modes)
 plt.show()
 found = np.linalg.svd(np.asarray(learning.path.weights[0] @ learning.path.H), compute_uv=False)

@@ -25,9 +25,10 @@ from ufm.plot.points import principal_directions, view_of
 from ufm.plot.verdicts import VERDICTS
 from ufm.settings.mixup import mixup_problem, mixup_types
 from ufm.theory.dynamics.spectral import spectral_point
-from ufm.theory.dynamics.two_factor import SpectralStart, predict
+from ufm.theory.dynamics.two_factor import predict
 from ufm.theory.second_order.cases import critical_point
 from ufm.theory.second_order.table import spectrum
+from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Check, Theorem
 from ufm.verification.report import CaseResult, Entry, Report
 
@@ -189,7 +190,7 @@ def logistic():
     start = spectral_point(problem, np.tile(np.sqrt([0.1, 0.2]), (2, 1)), np.random.default_rng(0))
     ts = jnp.linspace(0.0, 60.0, 25)
     path = flow(problem, start, ts, rtol=1e-6, record=lambda q, p: {"size": jnp.sum(p.H**2), "zero": 0 * jnp.sum(p.H)})
-    return problem, path, predict(SpectralStart(problem, start, ts)).p
+    return problem, path, predict(Start(problem, start, ts)).p
 
 
 def test_singular_values_of_a_flow_lie_on_the_closed_form(logistic):

@@ -14,7 +14,7 @@ from ufm.problem import run_starts
 from ufm.problem.params import Params, gradient_norm, logits, objective
 from ufm.search.solution import Solution
 from ufm.theory.prediction import Prediction
-from ufm.theory.statements import minima as minimum
+from ufm.theory.statements import minima
 from ufm.theory.statements.minima import Measured, examine_point, minimum_evidence, split_point, split_problem
 from ufm.theory.statements.refutations import Claim, Refutation, refutation
 from ufm.theory.theorem import (
@@ -192,13 +192,13 @@ def test_a_strict_saddle_is_rejected_by_its_curvature_alone():
 
 @pytest.mark.parametrize("curvature", [np.inf, np.nan])
 def test_a_curvature_that_was_not_seen_does_not_pass(pair, monkeypatch, curvature):
-    look = minimum.examine_point
-    monkeypatch.setattr(minimum, "examine_point", lambda *point: look(*point)._replace(curvature=jnp.asarray(curvature)))
+    look = minima.examine_point
+    monkeypatch.setattr(minima, "examine_point", lambda *point: look(*point)._replace(curvature=jnp.asarray(curvature)))
     assert failing_of_minimum(*pair) == {(S, "curvature")}
 
 
 def test_a_hessian_too_large_to_be_seen_is_no_check(pair, monkeypatch):
-    monkeypatch.setattr(minimum, "sees_curvature", lambda params: False)
+    monkeypatch.setattr(minima, "sees_curvature", lambda params: False)
     checks = minimum_evidence()(CE, *pair)
     assert failing(checks) == set() and len(checks) == 13 and (S, "curvature") not in {(c.kind, c.name) for c in checks}
 

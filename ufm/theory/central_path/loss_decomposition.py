@@ -8,7 +8,6 @@ Balanced classes, bias as the last entry of h~ = [h; 1] and W~ = [W, b], one rid
     L_LSperp = Tr[(W~ - W~_LS) (T + l I) (W~ - W~_LS)^T] / 2 >= 0, zero on the central path alone
 """
 
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,16 +18,10 @@ from ufm.problem.params import Params, logits, objective
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import is_mse
+from ufm.theory.statements.identities import Point
 from ufm.theory.theorem import Assumption
 
 _CLASSES, _PER_CLASS, _DIM = 4, 3, 3
-
-
-class Point(NamedTuple):
-    """A problem and a point of it."""
-
-    problem: Problem
-    params: Params
 
 
 def predict(case: Point) -> dict[str, jax.Array]:

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from scipy.linalg import block_diag
 
 from ufm.base.checks import AnyArray
 
@@ -191,6 +190,8 @@ def _partitions(total: int, largest: int) -> list[tuple[int, ...]]:
 
 def _sum_of_rings(classes: int, rings: list[tuple[int, tuple[int, ...]]]) -> Codes:
     """Orthogonal sum of blocks of waves, one amplitude for all blocks alike, the remaining classes at zero."""
+    from scipy.linalg import block_diag  # `import ufm` reaches this module and needs none of it
+
     kinds = sorted(set(rings), reverse=True)
     blocks = [waves(*ring) for ring in rings]
     U = block_diag(*blocks)

@@ -10,7 +10,6 @@ A point of lower value than the branch of `etf_branch` has class logits a U U^T 
 Low rank is cheap because the penalty of L = M + 1 factors is a Schatten quasi-norm of power 2/L < 1.
 """
 
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,30 +17,24 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from ufm.problem import Problem
-from ufm.problem.params import Params, objective
+from ufm.problem.params import objective
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.cross_entropy.etf_branch import etf_prediction
 from ufm.theory.cross_entropy.families import waves
 from ufm.theory.prediction import from_triples
+from ufm.theory.statements.identities import Point
 from ufm.theory.statements.refutations import Claim, Refutation
 
 value_at = jax.jit(objective)
 
 
-class LowerPoint(NamedTuple):
-    """A problem and a point of it, below what is claimed to be the minimum."""
-
-    problem: Problem
-    params: Params
-
-
-def predict_claim(case: LowerPoint) -> Claim:
+def predict_claim(case: Point) -> Claim:
     """The simplex ETF, or zero, is the global minimiser of balanced cross-entropy with M >= 2 linear layers and K >= 3 classes."""
     return Claim(etf_prediction(case.problem).value, etf_prediction(_companion()).value)
 
 
-def measure_competitor(case: LowerPoint, key: jax.Array) -> Refutation:
+def measure_competitor(case: Point, key: jax.Array) -> Refutation:
     """The objective at the explicit point; the least over simplex logits of any size; and the lowest value found by search."""
     return Refutation(value_at(case.problem, case.params), _best_simplex_value(case.problem), solve(_companion(), key).value)
 
@@ -65,7 +58,7 @@ def _best_simplex_value(problem: Problem) -> float:
     return float(min(value(grid[best]), minimize_scalar(value, bounds=around, options={"xatol": 1e-9}).fun))
 
 
-def counterexamples() -> dict[str, LowerPoint]:
+def counterexamples() -> dict[str, Point]:
     """One column a class (n = 1), all ridges equal; amplitudes to five digits."""
     pairs = {4: np.kron(np.eye(2), waves(2, (1,))), 6: np.kron(np.eye(3), waves(2, (1,)))}
     one_pair = np.array([[1.0], [-1.0], [0.0]]) / np.sqrt(2)
@@ -78,11 +71,11 @@ def counterexamples() -> dict[str, LowerPoint]:
     }
 
 
-def _point(classes: int, depth: int, l2: float, U: np.ndarray, amplitude: float, favour: float = 0.0) -> LowerPoint:
+def _point(classes: int, depth: int, l2: float, U: np.ndarray, amplitude: float, favour: float = 0.0) -> Point:
     bias, widths = "free" if favour else "none", (classes,) * depth
     problem = Problem.balanced(classes, 1, widths, loss="ce", bias=bias, l2_W=l2, l2_H=l2)
     sigma, b = jnp.full((U.shape[1],), amplitude, problem.dtype), jnp.zeros((classes,), problem.dtype).at[-1].set(favour)
-    return LowerPoint(problem, from_triples(problem, jnp.asarray(U), sigma, jnp.asarray(U), b, sigma[0]).params)
+    return Point(problem, from_triples(problem, jnp.asarray(U), sigma, jnp.asarray(U), b, sigma[0]).params)
 
 
 THEOREMS = (

@@ -26,8 +26,6 @@ from ufm.theory.kit.integrate import downhill, integrate
 from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Assumption
 
-SpectralStart = Start
-
 
 class Modes(NamedTuple):
     """p: (T, K) diagonal of the logits times sqrt(m). coupling: (T,) largest entry off it. value: (T,) of f."""

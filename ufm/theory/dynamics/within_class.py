@@ -1,6 +1,6 @@
 """Within-class variability along the logistic modes of two factors: what collapses, how fast, and what never does.
 
-Residuals R (features minus class means) obey R' = -(P^T P/N + l_H) R, P = scale W_M ... W_1, for every depth. While R is
+Point R (features minus class means) obey R' = -(P^T P/N + l_H) R, P = scale W_M ... W_1, for every depth. While R is
 small and the class means run through the balanced spectral modes u_k of `two_factor`, frame O, equal ridges l:
 
     O_k^T R(t) = O_k^T R(0) sqrt(u_k(t)/u_k(0)) exp(-scale s_k t/N),    s_k = sqrt(n_k)
@@ -24,6 +24,7 @@ from ufm.theory import statements
 from ufm.theory.dynamics.spectral import EQUAL_RIDGES, any_point, draw_sizes, is_tied_spectral, plain_mse, ridged, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
 from ufm.theory.kit.integrate import downhill, gradient_flow
+from ufm.theory.statements.identities import Point
 from ufm.theory.theorem import Assumption
 
 _DIM = 5
@@ -72,14 +73,7 @@ def observe(case: Cloud, point: Params) -> dict[str, jax.Array]:
     return {"R": R, "NC1": jnp.sum(R**2) / jnp.sum((first + second) ** 2)}
 
 
-class Residuals(NamedTuple):
-    """A problem of two columns a class, and any point of it."""
-
-    problem: Problem
-    params: Params
-
-
-def predict_velocity(case: Residuals) -> jax.Array:
+def predict_velocity(case: Point) -> jax.Array:
     """Under squared error within-class residuals of any size obey R' = -(P^T P/N + l_H) R, P the end-to-end map, at any depth and
     with any bias: targets never move them.
 
@@ -91,7 +85,7 @@ def predict_velocity(case: Residuals) -> jax.Array:
 
 
 @jax.jit
-def direct_velocity(case: Residuals) -> jax.Array:
+def direct_velocity(case: Point) -> jax.Array:
     """What is not the mean of a class in the first columns of the negative gradient of the objective."""
     return within_part(case.problem, downhill(case.problem)(case.params).H)[:, 0::2]
 
@@ -121,13 +115,13 @@ def draw(rng: np.random.Generator) -> Cloud:
     return _cloud(np.exp(rng.uniform(-3, 1, size=3)), rng.uniform(0, 4), rng, *draw_sizes(rng), last=1.5)
 
 
-def _residuals(widths: tuple, bias: str, rng: np.random.Generator, l2=0.1, counts=(5, 2, 3), scale=0.7) -> Residuals:
+def _residuals(widths: tuple, bias: str, rng: np.random.Generator, l2=0.1, counts=(5, 2, 3), scale=0.7) -> Point:
     ridges = {"l2_H": l2, "l2_W": l2 * np.arange(1.0, len(widths) + 1)}
     problem = split_columns(Problem.imbalanced(counts, widths, bias=bias, scale=scale, **ridges).collapsed())
-    return Residuals(problem, any_point(problem, rng))
+    return Point(problem, any_point(problem, rng))
 
 
-def velocity_cases() -> dict[str, Residuals]:
+def velocity_cases() -> dict[str, Point]:
     """One to three layers, without and with bias and ridge."""
     rng = np.random.default_rng(1)
     return {
@@ -137,12 +131,12 @@ def velocity_cases() -> dict[str, Residuals]:
     }
 
 
-def velocity_draw(rng: np.random.Generator) -> Residuals:
+def velocity_draw(rng: np.random.Generator) -> Point:
     """A random point, class sizes, ridge and scale."""
     return _residuals((5, 2), "free", rng, rng.uniform(0, 1), *draw_sizes(rng, most=20))
 
 
-def _is_split(case: Cloud | Residuals) -> bool:
+def _is_split(case: Cloud | Point) -> bool:
     m = np.asarray(case.problem.multiplicity)
     return is_loss(case.problem.loss, MSE) and set(case.problem.groups) == {2} and np.array_equal(m[0::2], m[1::2])
 

@@ -13,8 +13,9 @@ from scipy.optimize import minimize_scalar
 from ufm.problem import Problem
 from ufm.problem.params import objective
 from ufm.theory import statements
-from ufm.theory.cross_entropy.refuted import LowerPoint, value_at
+from ufm.theory.cross_entropy.refuted import value_at
 from ufm.theory.imbalance.nonnegative import DANG, from_margins
+from ufm.theory.statements.identities import Point
 from ufm.theory.statements.refutations import Claim, Refutation
 
 
@@ -25,7 +26,7 @@ def published_margins(problem: Problem) -> jax.Array:
     return jnp.log(jnp.maximum((K - 1) * (jnp.sqrt(problem.counts) / (problem.samples * price) - 1), 1))
 
 
-def predict(case: LowerPoint) -> Claim:
+def predict(case: Point) -> Claim:
     """With non-negative features the margins at the minimum of CE + l2_W/2 |W|^2 + l2_H/2 |H|^2 are those of the public evaluation
     script, log((K-1) (2 sqrt(n_k) (K/(K-1))^(1/2)/(N l2_W) - 1)), which do not depend on l2_H.
     """
@@ -33,7 +34,7 @@ def predict(case: LowerPoint) -> Claim:
     return Claim(*(objective(p, from_margins(p, published_margins(p))) for p in (case.problem, fitting)))
 
 
-def measure(case: LowerPoint, key: jax.Array) -> Refutation:
+def measure(case: Point, key: jax.Array) -> Refutation:
     """The objective at the explicit point, the script's sum in NumPy, and for l2_H = l2_W/4 the least over all margins."""
     K, n = case.problem.classes, np.asarray(case.problem.counts)
     l2_W, l2_H = float(case.problem.l2_W[0]), float(case.problem.l2_H)
@@ -47,7 +48,7 @@ def measure(case: LowerPoint, key: jax.Array) -> Refutation:
     return Refutation(value_at(case.problem, case.params), value(script, n, l2_H).sum(), sum(least))
 
 
-def cases() -> dict[str, LowerPoint]:
+def cases() -> dict[str, Point]:
     """K = 4 classes of 20, 10, 6 and 4 samples, ridges of the features above and below l2_W/4."""
     margins = {
         (1e-3, 1e-3): (5.951, 5.602, 5.343, 5.137), (1e-3, 1e-4): (7.108, 6.760, 6.504, 6.300),
@@ -56,7 +57,7 @@ def cases() -> dict[str, LowerPoint]:
     found = {}
     for (l2_W, l2_H), M in margins.items():
         problem = Problem.imbalanced((20, 10, 6, 4), 6, loss="ce", features="nonnegative", l2_W=l2_W, l2_H=l2_H)
-        found[f"l2_W={l2_W:g} l2_H={l2_H:g}"] = LowerPoint(problem, from_margins(problem, jnp.asarray(M)))
+        found[f"l2_W={l2_W:g} l2_H={l2_H:g}"] = Point(problem, from_margins(problem, jnp.asarray(M)))
     return found
 
 

@@ -53,25 +53,15 @@ def trajectory(
       **judged: `tolerance`, `scale`, `leaves` and `evidence` as for an `identity`; paths are integrated to 1e-10.
     """
 
+    points = path if path is flow_of else jax.jit(path)
+
     def seen(case: Any) -> Any:
         """What is seen along the path."""
-        points = _path(path)(case)
-        if at_end:
-            return _seen(observe)(case, jax.tree.map(lambda x: x[-1], points))
-        return _along(observe)(case, points)
+        found = _along(observe)(case, points(case))
+        return jax.tree.map(lambda x: x[-1], found) if at_end else found
 
     seen.__doc__ = observe.__doc__ or seen.__doc__
     return identity(id, origin, predict, seen, cases, draw, assumes, **{"kind": "trajectory"} | judged)
-
-
-@cache
-def _path(path: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return path if path is flow_of else jax.jit(path)
-
-
-@cache
-def _seen(observe: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return jax.jit(observe)
 
 
 @cache
