@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # a room may import only from rooms named before it
 ROOMS = (
-    "base", "losses", "problem", "equivalent", "search", "motion", "frames", "metrics", "settings", "duality", "theory",
-    "recognition", "atlas", "features", "sweeps", "verification", "show", "plot", "cli", "__main__", "__init__",
+    "base", "losses", "problem", "equivalent", "search", "motion", "frames", "metrics", "settings", "duality", "proofs",
+    "theory", "recognition", "atlas", "features", "sweeps", "verification", "show", "plot", "cli", "__main__", "__init__",
 )  # fmt: skip
 
 

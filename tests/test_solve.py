@@ -149,6 +149,16 @@ def test_non_negative_features_under_a_strong_ridge_end_at_zero_exactly():
     np.testing.assert_allclose(solution.value, np.log(3), rtol=1e-15)
 
 
+@pytest.mark.parametrize("width", [4, 6])
+def test_non_negative_features_at_zero_without_a_slope_converge(width):
+    """Orthogonal columns without bias: turning them into one another costs nothing but for the bound at zero."""
+    problem = Problem.balanced(4, 2, width, l2_W=5e-3, l2_H=5e-3, features="nonnegative", columns="class")
+    solution = solve(problem, KEY)
+    assert int(solution.status) == Status.CONVERGED
+    eta = 4 * np.sqrt(2) * 5e-3  # K sqrt(n) sqrt(l_W l_H): the balanced minimum without the bound, which is met by it
+    np.testing.assert_allclose(solution.value, eta - eta**2 / 2, rtol=1e-12)
+
+
 def test_a_vanishing_feature_of_which_more_would_help_is_no_critical_point():
     problem = problem_of("ce", "none", counts=(2, 1, 1), features="nonnegative")
     point = ufm.initialize(problem, KEY)

@@ -36,6 +36,7 @@ from ufm.search.judgement import gradient_scale, judge
 from ufm.search.minimum import Minimum, allowed_norm, search
 
 _ROUNDS = 5  # of a search in fresh coordinates
+_AS_ZERO = 1e-6  # of the largest feature: what a square near zero may still be
 _AIM = 0.5  # of the tolerance, for the search itself: what is judged is the residual in the problem's own coordinates
 
 
@@ -207,14 +208,16 @@ def _in_rounds(
 
     On the sphere the coordinates of the last point are unit vectors again: the gradient in longer ones is too small by their
     length, and lengths only grow. Non-negative features move on the face where they are, zeros that want to be zero held: near
-    zero the derivative 2 sqrt(H) g of squares is small where g is not.
+    zero the derivative 2 sqrt(H) g of squares is small where g is not. Every other round holds all that are as good as zero: one
+    whose slope is zero too would turn with the weights, at no cost, to where it is negative.
     """
     infinity, begun = jnp.asarray(jnp.inf, problem.dtype), jnp.asarray(0)
     first = Minimum(start, infinity, infinity, begun, jnp.asarray(int(Status.STALLED))) if found is None else found
 
     def again(loop: tuple[Minimum, jax.Array, jax.Array]) -> tuple[Minimum, jax.Array, jax.Array]:
         best, _, rounds = loop
-        run = _descend(problem, best.point, tolerance, max_steps - best.steps, face=found is not None)
+        as_zero = None if found is None else jnp.where(rounds % 2 == 0, _AS_ZERO, 0)
+        run = _descend(problem, best.point, tolerance, max_steps - best.steps, as_zero=as_zero)
         value, residual = value_and_residual(problem, run.point)
         run = run._replace(value=value, gradient_norm=residual)
         level = run.value <= best.value + 4 * jnp.finfo(problem.dtype).eps * jnp.abs(best.value)
@@ -226,7 +229,8 @@ def _in_rounds(
     def unfinished(loop: tuple[Minimum, jax.Array, jax.Array]) -> jax.Array:
         best, halved, rounds = loop
         above = best.gradient_norm > tolerance * jnp.minimum(1, jnp.abs(best.value))
-        return (rounds < _ROUNDS) & halved & above & (best.steps < max_steps)
+        untried = (rounds == 1) if found is not None else False
+        return (rounds < _ROUNDS) & (halved | untried) & above & (best.steps < max_steps)
 
     return lax.while_loop(unfinished, again, (first, jnp.asarray(True), begun))[0]
 
@@ -244,18 +248,18 @@ def _or_zero(problem: Problem, run: Minimum, tolerance: jax.Array) -> Minimum:
 def _stuck(problem: Problem, params: Params, tolerance: jax.Array) -> jax.Array:
     """Entries of non-negative features at zero, up to what H = x^2 can see, of which a little more would lower f."""
     slope = jax.grad(lambda H: objective(problem, params._replace(H=H)))(params.H)
-    return (params.H <= 1e-6 * jnp.max(params.H)) & (slope < -1e3 * tolerance)
+    return (params.H <= _AS_ZERO * jnp.max(params.H)) & (slope < -1e3 * tolerance)
 
 
 def _descend(
-    problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: Any = np.inf, face: bool = False
+    problem: Problem, start: Params, tolerance: jax.Array, max_steps: jax.Array, rival: Any = np.inf, as_zero: Any = None
 ) -> Minimum:
-    """L-BFGS on the free coordinates of the domain, or of the face of it where the start is."""
-    chart, coordinates, metric = _face_chart(problem, start) if face else _chart(problem, start)
+    """L-BFGS on the free coordinates of the domain, or of the face of it where the start is, up to entries `as_zero` as small."""
+    chart, coordinates, metric = _chart(problem, start) if as_zero is None else _face_chart(problem, start, as_zero)
     limits = {"tolerance": _AIM * tolerance, "max_steps": max_steps, "metric": metric, "rival": rival}
     found = search(lambda x: objective(problem, chart(x)), coordinates, **limits)
     point = chart(found.point)
-    return found._replace(point=point._replace(H=jnp.maximum(point.H, 0)) if face else point)
+    return found._replace(point=point if as_zero is None else point._replace(H=jnp.maximum(point.H, 0)))
 
 
 def _chart(problem: Problem, start: Params):
@@ -283,10 +287,11 @@ def _chart(problem: Problem, start: Params):
     return chart, ravel_pytree(start)[0] / metric, metric
 
 
-def _face_chart(problem: Problem, start: Params):
-    """As `_chart`, for non-negative features: those that a positive slope holds at zero stay there, the others are coordinates."""
+def _face_chart(problem: Problem, start: Params, as_zero: jax.Array):
+    """As `_chart`, for non-negative features: those held at zero stay there, by their slope or as the size `as_zero` of the largest
+    or less; the others are coordinates."""
     slope = jax.grad(lambda H: objective(problem, start._replace(H=H)))(start.H)
-    held = start.H <= slope
+    held = (start.H <= slope) | (start.H <= as_zero * jnp.max(start.H))
     coordinates, unravel = ravel_pytree(start)
 
     def chart(x):

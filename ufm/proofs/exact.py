@@ -1,0 +1,102 @@
+"""Exact numbers: rationals out of floats, fractions and decimal strings, ends of balls, and how a proof writes them down.
+
+Every float is a rational, so a problem and a point can be taken as they are. Balls (`arb` of python-flint, the extra `proof`) carry
+what is not rational: a ball holds the exact result of every operation on anything inside its operands.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ufm.base.checks import optional, refuse
+
+
+def flint() -> Any:
+    """The module of python-flint.
+
+    Raises:
+      ValueError: where it is not installed, naming the extra that brings it.
+    """
+    return optional("flint", "proof")
+
+
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Balls of so many bits inside the block."""
+    context = flint().ctx
+    before, context.prec = context.prec, bits
+    try:
+        yield
+    finally:
+        context.prec = before
+
+
+def rational(x: Any) -> Any:
+    """The `fmpq` that a number is: an int, a float to its last bit, a Fraction, an fmpq, or a decimal string.
+
+    Raises:
+      ValueError: for what is no finite number.
+    """
+    fmpq = flint().fmpq
+    if isinstance(x, fmpq):
+        return x
+    try:
+        exact = Fraction(x) if isinstance(x, int | str | Fraction) else Fraction(float(x))
+    except (TypeError, ValueError, OverflowError):
+        refuse("x", x, "a finite number: an int, a float, a Fraction or a decimal string")
+    return fmpq(exact.numerator, exact.denominator)
+
+
+def rationals(x: Any) -> list[list[Any]]:
+    """The `fmpq`s of a matrix, row by row."""
+    return [[rational(entry) for entry in row] for row in np.asarray(x)]
+
+
+def ball(x: Any) -> Any:
+    """The ball of a rational, at the present precision."""
+    return flint().arb(rational(x))
+
+
+def below(x: Any) -> Any:
+    """The rational at the lower end of a ball."""
+    return _end(x.lower())
+
+
+def above(x: Any) -> Any:
+    """The rational at the upper end of a ball."""
+    return _end(x.upper())
+
+
+def _end(x: Any) -> Any:
+    mantissa, exponent = map(int, x.man_exp())
+    fmpq = flint().fmpq
+    return fmpq(mantissa << exponent) if exponent >= 0 else fmpq(mantissa, 1 << -exponent)
+
+
+def rounded(x: Any, bits: int) -> Any:
+    """The dyadic rational nearest to a rational, of so many bits behind the binary point."""
+    fmpq = flint().fmpq
+    return fmpq((2 * rational(x) * 2**bits + 1).floor() // 2, 2**bits) if bits >= 0 else rational(x)
+
+
+def text(x: Any) -> str:
+    """A rational as a proof writes it: an integer, p/q, or m*2^e where the denominator is a power of two."""
+    x = rational(x)
+    p, q = int(x.p), int(x.q)
+    if q == 1:
+        return str(p)
+    power = q.bit_length() - 1
+    return f"{p}*2^-{power}" if q == 1 << power else f"{p}/{q}"
+
+
+def texts(rows: Any) -> list[list[str]]:
+    """`text` of every entry of a matrix."""
+    return [[text(x) for x in row] for row in rows]
+
+
+def fraction(x: Any) -> Fraction:
+    """The Fraction of an `fmpq`, for values that leave the room."""
+    return Fraction(int(x.p), int(x.q))
