@@ -24,10 +24,11 @@ from ufm.problem.classes import Classes, ClassSizes, EqualClasses, GroupedClasse
 from ufm.problem.column_numbers import ColumnNumbers
 from ufm.problem.columns import COLUMNS, design_of, soft_or_none, with_columns
 from ufm.problem.design import Design, constant
+from ufm.problem.meant import Meant, as_floats
 from ufm.problem.validation import as_array, check_problem, check_sizes, check_targets, complete_numbers
 
 _LEAVES = ("design", "l2_W", "l2_H", "l2_b", "scale", "classifier", "beta", "H0")
-_STATIC = ("widths", "loss", "bias", "features")
+_STATIC = ("widths", "loss", "bias", "features", "meant")
 _DEFAULTS: dict[str, Any] = {
     "loss": "mse", "l2_W": 0.0, "l2_H": 0.0, "l2_b": 0.0, "bias": "none", "scale": 1.0, "classifier": None, "features": "free",
     "beta": 0.0, "H0": None,
@@ -49,6 +50,7 @@ class Problem(ColumnNumbers):
       widths: (d_1, ..., d_M), feature dimension first. M = len(widths) weight matrices in all.
       loss: a `Loss`. bias: "none", "free" or "ridge".
       features: "free", "nonnegative", or "sphere" (unit features and, where trained, unit classifier rows).
+      meant: what numbers stand for that were given as fractions or decimal strings (`ufm.problem.meant`): proofs ask for it.
 
     Two problems are equal when their types, choices and numbers are.
     """
@@ -65,6 +67,7 @@ class Problem(ColumnNumbers):
     loss: Loss
     bias: str
     features: str
+    meant: Meant = ()
 
     @classmethod
     def balanced(
@@ -78,7 +81,7 @@ class Problem(ColumnNumbers):
           columns: "sample" for one column of H a sample, "class" for one a class, which is exact for minima of convex losses and
             costs the same whatever n is.
           smoothing: label smoothing s; the targets are (1 - s) one-hot + s/K.
-          **choices: as in `from_targets`.
+          **choices: as in `from_targets`. Numbers may be fractions or decimal strings everywhere, to be meant exactly by proofs.
 
         Raises:
           ValueError: naming the argument, the value given and what is allowed.
@@ -104,11 +107,9 @@ class Problem(ColumnNumbers):
         Raises:
           ValueError: naming the argument, the value given and what is allowed.
         """
-        if not isinstance(counts, tuple | list | np.ndarray):
-            refuse("counts", counts, "a sequence of class sizes")
+        if not isinstance(counts, tuple | list | np.ndarray) or len(counts) < 2:
+            refuse("counts", counts, "a sequence of the sizes of at least 2 classes")
         counts = tuple(int(n) if isinstance(n, np.integer) else n for n in counts)
-        if len(counts) < 2:
-            refuse("counts", counts, "the sizes of at least 2 classes")
         for count in counts:
             check_count("counts", count, 1)
         return cls._of_sizes(counts, widths, columns, smoothing, choices)
@@ -130,10 +131,11 @@ class Problem(ColumnNumbers):
             check_count("members", count, 1)
         if sum(members) < 2:
             refuse("members", members, "at least 2 classes in all")
-        dtype = common_float_dtype(sizes, smoothing, *choices.values())
-        sizes, soft = as_array("sizes", sizes, dtype, (len(members),)), soft_or_none(smoothing, dtype)
+        (given, choices), meant = as_floats({"smoothing": smoothing}, choices)
+        dtype = common_float_dtype(sizes, given["smoothing"], *choices.values())
+        sizes, soft = as_array("sizes", sizes, dtype, (len(members),)), soft_or_none(given["smoothing"], dtype)
         groups = tuple(int(g) for g in np.repeat(np.arange(len(members)), members))
-        return cls._build(GroupedClasses(constant(sizes), soft, None, groups, (1,) * sum(members)), widths, choices, dtype)
+        return cls._build(GroupedClasses(constant(sizes), soft, None, groups, (1,) * sum(members)), widths, choices, dtype, meant)
 
     @classmethod
     def from_targets(
@@ -182,23 +184,18 @@ class Problem(ColumnNumbers):
         Raises:
           ValueError: naming the argument, the value given and what is allowed.
         """
-        columns = {
-            "targets": targets, "multiplicity": multiplicity, "intercept": intercept, "weight": weight, "samples": samples,
-            "teacher": teacher,
-        }  # fmt: skip
-        choices = {
-            "loss": loss, "l2_W": l2_W, "l2_H": l2_H, "l2_b": l2_b, "bias": bias, "scale": scale, "classifier": classifier,
-            "features": features, "beta": beta, "H0": H0,
-        }  # fmt: skip
+        given = locals()
+        columns, choices = ({name: given[name] for name in names} for names in (COLUMNS, _DEFAULTS))
+        (columns, choices), meant = as_floats(columns, choices)
         dtype = common_float_dtype(*columns.values(), *choices.values())
-        return cls._build(design_of(columns, groups, dtype), widths, choices, dtype)
+        return cls._build(design_of(columns, groups, dtype), widths, choices, dtype, meant)
 
     @classmethod
     def _of_sizes(cls, counts: tuple[int, ...], widths: Any, columns: str, smoothing: Any, choices: dict) -> "Problem":
         check_choice("columns", columns, ("sample", "class"))
-        dtype = common_float_dtype(smoothing, *choices.values())
-        runs = counts if columns == "sample" else (1,) * len(counts)
-        soft = soft_or_none(smoothing, dtype)
+        (given, choices), meant = as_floats({"smoothing": smoothing}, choices)
+        dtype = common_float_dtype(given["smoothing"], *choices.values())
+        runs, soft = counts if columns == "sample" else (1,) * len(counts), soft_or_none(given["smoothing"], dtype)
         if len(set(counts)) == 1:
             design: Classes = EqualClasses(constant(counts[0], dtype), soft, None, runs)
         else:
@@ -208,10 +205,10 @@ class Problem(ColumnNumbers):
         if "targets" in given:
             refuse("targets", given["targets"], "left to Problem.from_targets")
         check_sizes(design)
-        return cls._build(with_columns(design, given, dtype) if given else design, widths, choices, dtype)
+        return cls._build(with_columns(design, given, dtype) if given else design, widths, choices, dtype, meant)
 
     @classmethod
-    def _build(cls, design: Design, widths: Any, choices: dict[str, Any], dtype: Any) -> "Problem":
+    def _build(cls, design: Design, widths: Any, choices: dict[str, Any], dtype: Any, meant: Meant) -> "Problem":
         """The problem of a design, complete and checked."""
         for name in choices:
             check_choice("the name of an argument", name, (*_DEFAULTS, *COLUMNS, "groups"))
@@ -221,7 +218,7 @@ class Problem(ColumnNumbers):
         check_choice("features", given["features"], ("free", "nonnegative", "sphere"))
         widths = tuple(widths) if np.ndim(widths) == 1 else (widths,)
         numbers = complete_numbers(len(widths) - (given["classifier"] is not None), given, dtype)
-        static = {"widths": widths, "loss": loss, "bias": given["bias"], "features": given["features"]}
+        static = {"widths": widths, "loss": loss, "bias": given["bias"], "features": given["features"], "meant": meant}
         problem = cls(design=design, **numbers, **static)
         check_problem(problem)
         check_targets(loss, design)
@@ -245,19 +242,22 @@ class Problem(ColumnNumbers):
           ValueError: naming the argument, the value given and what is allowed.
         """
         own = (*_LEAVES, *_STATIC)
+        (changes,), meant = as_floats(changes)
         for name in changes:
             check_choice("the name given to replace", name, (*COLUMNS, "groups", *own))
         columns = {name: value for name, value in changes.items() if name not in own}
         if columns and "design" in changes:
             refuse("design", changes["design"], f"given without {', '.join(columns)}")
         fields = {name: getattr(self, name) for name in own} | {name: x for name, x in changes.items() if name in own}
-        design, widths = fields.pop("design"), fields.pop("widths")
+        design, widths, kept = fields.pop("design"), fields.pop("widths"), fields.pop("meant")
+        replaced = {*changes} | ({"smoothing", *COLUMNS} if changes.keys() & {"design", "targets"} else set())
+        meant += tuple((name, x) for name, x in kept if name not in replaced)
         dtype = common_float_dtype(self.l2_H, *changes.values())
         if columns:
             design = with_columns(design, columns, dtype)
         elif "loss" in changes and design.teacher is not None and not get_loss(changes["loss"]).teacher:
             refuse("teacher", design.teacher, f"None for the loss {get_loss(changes['loss']).name!r}: replace it too")
-        return type(self)._build(design, widths, fields, dtype)
+        return type(self)._build(design, widths, fields, dtype, meant)
 
     def collapsed(self) -> "Problem":
         """Each run of equal columns as one column of the summed multiplicity: K weighted columns for K classes."""
@@ -314,3 +314,4 @@ class Problem(ColumnNumbers):
 
     def __hash__(self) -> int:
         return hash(jax.tree.structure(self))
+
