@@ -13,7 +13,7 @@
 #
 # **Claim.** An unconstrained feature model with one trained layer and a convex loss has no bad minima: what a local search finds
 # from one random start is the global minimum. Where a closed form is known the two agree to rounding, and where none is known,
-# convex duality still proves it (Zhu et al. 2021, [arXiv 2105.02375](https://arxiv.org/abs/2105.02375); Zhou et al. 2022,
+# convex duality still certifies it (Zhu et al. 2021, [arXiv 2105.02375](https://arxiv.org/abs/2105.02375); Zhou et al. 2022,
 # [arXiv 2203.01238](https://arxiv.org/abs/2203.01238)).
 #
 # The features are variables, next to the classifier:
@@ -192,5 +192,5 @@ print(f"the flow ended at     {path.value[-1]:.12f}")
 assert -1e-9 < path.value[-1] - solution.value < 1e-3 * solution.value
 names = {"none": "a geometry without a name"}
 geometry = names.get(found.means.name, f"the geometry '{found.means.name}'") if solution.rank else "zero"
-proved = "convex duality proves it the global minimum" if certificate else "nothing here proves it the global minimum"
-print(f"Verdict: the class means end in {geometry}; {proved}.")
+certified = "convex duality certifies it as the global minimum" if certificate else "nothing here certifies it as the global minimum"
+print(f"Verdict: the class means end in {geometry}; {certified}.")

@@ -174,4 +174,4 @@ assert abs(narrow.value / certificate.lower_bound - 1) < 1e-4 and moved < 1 + 1e
 best = min(worlds["contexts"], key=lambda r: r.unc3_cov)
 print("Verdict: the spread grows even with width, as in language models. With soft labels alignment is the most uniform")
 print(f"at d = {best.dimension} ({best.unc3_cov:.1e}); in the widest model, past which nothing changes, it is {soft.unc3_cov:.1e}.")
-print(f"No width above {rank} lowers the minimum for contexts, proved to {narrow.value / certificate.lower_bound - 1:.0e} of f.")
+print(f"No width above {rank} lowers the minimum for contexts, certified to {narrow.value / certificate.lower_bound - 1:.0e} of f.")

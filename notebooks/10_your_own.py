@@ -12,7 +12,7 @@
 # # Your own loss, your own features
 #
 # **Claim.** A loss that nobody has analysed takes one line. For a convex one, a search from one random start finds the global
-# minimum of the one-layer model and convex duality proves it, the tighter if you know the conjugate (Zhou et al. 2022,
+# minimum of the one-layer model and convex duality certifies it, the tighter if you know the conjugate (Zhou et al. 2022,
 # [arXiv 2203.01238](https://arxiv.org/abs/2203.01238), for the benign landscape; the bound at any point is derived in ufm). What is
 # found has a name and a place among the known losses, from which a conjecture can be read off and tested. And features of a trained
 # network, from any framework, are held against the theory through one `.npz` file.
@@ -77,7 +77,7 @@ own = None  # your features: a path to a .npz of H (d, N), labels (N,) and maybe
 # %% [markdown]
 # ## Declared and checked
 #
-# A wrong conjugate would give a wrong "proof", so `ufm.Loss` tries what you declare at random points and refuses what fails there. By
+# A wrong conjugate would give a wrong certificate, so `ufm.Loss` tries what you declare at random points and refuses what fails there. By
 # hand, two lines find most slips: along any
 # segment a convex loss lies below its chord, and Fenchel and Young want $\ell(z) + \ell^*(\theta) \ge \langle \theta, z \rangle$, with equality at
 # $\theta = \nabla \ell(z)$.
@@ -319,4 +319,4 @@ if conjecture is not None:
 if own is None:
     print(f"effective ridge over the one trained with: {report.ridge.l2_W / trained_ridge:.4f}")
     assert abs(report.ridge.l2_W / trained_ridge - 1) < 0.05
-print("Verdict: one line is enough for a minimum, a proof where the loss is convex, a name, and a conjecture to prove by hand.")
+print("Verdict: one line is enough for a minimum, a certificate where the loss is convex, a name, and a conjecture to prove by hand.")

@@ -3,7 +3,7 @@
 Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
 
     a problem            Problem, Params, Loss, objective, logits; losses, settings (of papers), conventions (normalisations)
-    its minimum          predict (closed form), solve (search), certify (proof), escape_direction, minimise (any function)
+    its minimum          predict (closed form), solve (search), certify (a float bound), escape_direction, minimise (any function)
     what it looks like   identify, metrics, frames, plot, explain
     features of yours    features (collapse of given features, last layers, long tails, tokens)
     how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin

@@ -36,7 +36,7 @@ class DualBound(NamedTuple):
 
 
 def dual_bound(problem: Problem, dual: jax.Array, value: jax.Array | None = None) -> DualBound:
-    """The lower bound that a dual point proves, recomputed from it alone.
+    """The lower bound that a dual point gives, recomputed from it alone.
 
     Args:
       problem: convex loss of this package.

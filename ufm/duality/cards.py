@@ -1,4 +1,4 @@
-"""Certificates in words: whether a bound proves a point to be a global minimum, and what to do where it does not."""
+"""Certificates in words: whether a bound certifies a point as a global minimum, and what to do where it does not."""
 
 from enum import IntEnum
 from functools import partial
@@ -16,7 +16,7 @@ _SOURCE = "Convex duality; optimality conditions: [zhu2021] and [zhou2022landsca
 _FAR = 1e-2
 
 
-class Proof(IntEnum):
+class Standing(IntEnum):
     """What a certificate says of its point, by the relative gap: at most 1e-6 (1e-3 in float32), at most 1e-2, more, or none."""
 
     GLOBAL = 0
@@ -28,21 +28,21 @@ class Proof(IntEnum):
 
 
 _TEXTS = {
-    Proof.NEAR: "the global minimum is at most {relative:.2g} of the value lower: a smaller tolerance of ufm.solve closes the rest "
-    "where the bound is tight (ufm.explain of the problem says)",
-    Proof.OPEN: "not certified, the global minimum may be up to {relative:.2g} of the value lower: either the point is not a "
+    Standing.NEAR: "the global minimum is at most {relative:.2g} of the value lower: a smaller tolerance of ufm.solve closes the "
+    "rest where the bound is tight (ufm.explain of the problem says)",
+    Standing.OPEN: "not certified, the global minimum may be up to {relative:.2g} of the value lower: either the point is not a "
     "global minimum, or the bound is loose (chord with M >= 2 trained layers, proximity term, too small a width, or a loss without "
     "a known conjugate; ufm.explain of the problem says)",
-    Proof.NO_BOUND: "{reason}; certify a point nearer the minimum",
-    Proof.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, its `least` or its convexity "
-    "is not what it declares",
-    Proof.NO_VALUE: "the value is infinite or NaN at the point: see the status of the run that it comes from",
+    Standing.NO_BOUND: "{reason}; certify a point nearer the minimum",
+    Standing.CONTRADICTION: "the bound is above the value, which cannot be: the conjugate of the loss, its `least` or its "
+    "convexity is not what it declares",
+    Standing.NO_VALUE: "the value is infinite or NaN at the point: see the status of the run that it comes from",
 }
 
 
 @describe.register
 def certificate_card(certificate: Certificate) -> Card:
-    """The bound, the gap, and whether it proves a global minimum."""
+    """The bound, the gap, and whether it certifies a global minimum."""
     facts = (
         Fact("value", shown(certificate.value, 10), "f at the point"),
         Fact("lower bound", shown(certificate.lower_bound, 10), "no parameters have a lower value"),
@@ -52,13 +52,13 @@ def certificate_card(certificate: Certificate) -> Card:
         Fact("allowance", shown(certificate.allowance, 2), "what the bound gave up for rounding: no smaller gap can be seen"),
     )
     title = "Certificate: a lower bound on every value" + lanes(np.shape(certificate.value))
-    found = proofs(certificate)
-    verdict = TRACED if found is None else tally(found, lambda v: Proof(v).name, partial(_words, certificate, found))[1]
+    found = standings(certificate)
+    verdict = TRACED if found is None else tally(found, lambda v: Standing(v).name, partial(_words, certificate, found))[1]
     return Card(title, facts, verdict, spelled_out(_SOURCE))
 
 
-def proofs(certificate: Certificate) -> np.ndarray | None:
-    """The `Proof` of every lane; None where numbers are traced."""
+def standings(certificate: Certificate) -> np.ndarray | None:
+    """The `Standing` of every lane; None where numbers are traced."""
     known = [x for x in map(numbers, certificate[:5]) if x is not None]
     if len(known) < 5:
         return None
@@ -66,25 +66,25 @@ def proofs(certificate: Certificate) -> np.ndarray | None:
     close = 1e-6 if value.dtype == np.float64 else 1e-3
     relative = _without_zero_over_zero(gap, relative)
     tests = {
-        Proof.NO_VALUE: ~np.isfinite(value),
-        Proof.NO_BOUND: ~np.isfinite(bound),
-        Proof.CONTRADICTION: gap < 0,
-        Proof.GLOBAL: relative <= close,
-        Proof.NEAR: relative <= _FAR,
+        Standing.NO_VALUE: ~np.isfinite(value),
+        Standing.NO_BOUND: ~np.isfinite(bound),
+        Standing.CONTRADICTION: gap < 0,
+        Standing.GLOBAL: relative <= close,
+        Standing.NEAR: relative <= _FAR,
     }
-    return np.select(list(tests.values()), list(map(int, tests)), int(Proof.OPEN))
+    return np.select(list(tests.values()), list(map(int, tests)), int(Standing.OPEN))
 
 
-def _words(certificate: Certificate, found: np.ndarray, proof: int) -> str:
+def _words(certificate: Certificate, found: np.ndarray, standing: int) -> str:
     """The sentence of one kind of lanes, with the numbers of the one lane, or the worst of many."""
-    here = found == proof
+    here = found == standing
     fixed = [np.asarray(x) for x in certificate[:5]]
     fixed[3] = _without_zero_over_zero(fixed[2], fixed[3])
     value, _, gap, relative, ratio = (float(np.max(x[here])) for x in fixed)
-    if proof != Proof.GLOBAL:
-        lower = proof == Proof.OPEN and found.ndim == 0 and ratio > 1
+    if standing != Standing.GLOBAL:
+        lower = standing == Standing.OPEN and found.ndim == 0 and ratio > 1
         escape = ". With one trained layer a spectral ratio above 1 says the former: ufm.escape_direction leads lower"
-        return _TEXTS[Proof(proof)].format(relative=relative, reason=_reason(certificate, here)) + (escape if lower else "")
+        return _TEXTS[Standing(standing)].format(relative=relative, reason=_reason(certificate, here)) + (escape if lower else "")
     dtype = fixed[0].dtype
     unseen = f" ({dtype} cannot see less than {_unseen(certificate, here):.1g} of it)" if dtype != np.float64 else ""
     if found.ndim:

@@ -1,4 +1,4 @@
-"""Lower bounds from convex duality: `value - lower_bound` proves how far from global any point can be.
+"""Lower bounds from convex duality: `value - lower_bound` certifies how far from global any point can be, in floats.
 
 With X the K x C matrix of scaled logits W_M...W_1 H, one trained layer costs c |X|_* (nuclear norm), so that every dual point
 theta in the domain of the conjugate with |A^T G(theta)|_2 <= c (and G_b = 0 under a free bias) gives

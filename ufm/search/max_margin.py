@@ -31,7 +31,7 @@ class MaxMargin(NamedTuple):
     """The solution of the max-margin problem, with the proof of how good it is.
 
     logits: (V, m), feasible and centred. value: |logits|_*. dual: (V, m), an M as in the module's description.
-    lower_bound: what M proves; value - lower_bound is the duality gap. steps: of Douglas-Rachford. status: a `ufm.Status`.
+    lower_bound: what M certifies; value - lower_bound is the duality gap. steps: of Douglas-Rachford. status: a `ufm.Status`.
     """
 
     logits: jax.Array
