@@ -10,6 +10,7 @@ import jax
 from ufm.base.environment import prefer_quick_compilation
 from ufm.cli import atlas, language, long_tail, metrics, perturb, sweep
 from ufm.cli.output import add_json, carry_out, show
+from ufm.proofs.exact import flint
 
 _COMMANDS = {
     "sweep": (sweep, "a function of a problem at every point of a grid, stored and resumed"),
@@ -79,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--cases", type=int, default=0, metavar="N", help="random cases a theorem, on top of the fixed ones")
     verify.add_argument("--seed", type=int, default=0, metavar="S", help="seed of random cases and starts")
     add_json(verify)
+    verify.add_argument("--proof", action="store_true", help="prove every instance that can be proved, and say what cannot and why")
+    verify.add_argument("--proofs", metavar="DIR", help="save the proofs there, and have a checker of its own read each of them")
     verify.add_argument("--cache", action="store_true", help="keep compiled programs in the user's cache between runs")
     verify.set_defaults(run=_verify)
 
@@ -95,11 +98,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from ufm.verification.archive import folder_for, save_proofs
     from ufm.verification.run import verify
 
+    folder = None if options.proofs is None else folder_for(options.proofs)
+    if options.proof or folder is not None:
+        flint()  # refused before any work where it is missing
     if options.cache:
         _keep_compiled_programs()
     asked = {"family": options.family, "cases": options.cases, "seed": options.seed}
+    asked["proofs"] = options.proof or folder is not None
     report = carry_out(
         options,
         "compiling",
@@ -109,7 +117,17 @@ def _verify(options: argparse.Namespace) -> int:
         from ufm.base.canary import ADVICE
 
         print(f"ufm: nothing was certified: {ADVICE}", file=sys.stderr)
-    return 0 if report.ok else 1
+    refused = {} if folder is None else _saved(save_proofs(report, folder), folder)
+    return 0 if report.ok and not refused else 1
+
+
+def _saved(verdicts: dict[Path, str], folder: Path) -> dict[Path, str]:
+    """The files that the checker refused, after a line on all of them."""
+    refused = {file: reason for file, reason in verdicts.items() if reason}
+    print(f"{len(verdicts)} proofs saved in {folder}; the checker accepts {len(verdicts) - len(refused)} of them")
+    for file, reason in refused.items():
+        print(f"ufm: {file.name} is refused: {reason}", file=sys.stderr)
+    return refused
 
 
 def _theorems(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ufm.base.checks import refuse
 from ufm.plot.canvas import axes_for, legend_beside
-from ufm.verification.report import KINDS, Entry, Report, strain
+from ufm.verification.report import Entry, Report, strain
 
 # verdict: (colour, marker, what the dot means)
 VERDICTS = {
@@ -65,5 +65,5 @@ def _worst(entry: Entry) -> float:
     """The largest error over its tolerance: infinite where a case ended in an error, a NaN, or a tolerance of 0 was exceeded."""
     if any(result.error for result in entry.results):
         return math.inf
-    checks = [check for check in map(entry.worst, KINDS) if check is not None]
+    checks = [check for result in entry.results for check in result.checks]
     return max((max(strain(check), 0.0) for check in checks), default=math.inf)

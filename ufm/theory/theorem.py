@@ -18,6 +18,7 @@ from ufm.base.checks import check_choice
 from ufm.base.describe import describe
 from ufm.base.programs import QUICK
 from ufm.base.references import spelled_out
+from ufm.proofs import Proof, unproved
 
 STATUSES = {
     "holds": "declared as proved; nothing is measured here, ufm.verify does that",
@@ -29,14 +30,19 @@ STATUSES = {
 
 ROUNDING = 1e-12
 
+_UNPROVED = {
+    "trajectory": "a path is held against an integrator, whose error is estimated and not enclosed",
+    "spectrum": "a spectrum is held against a Hessian in floats",
+}
+
 
 class Check(NamedTuple):
     """One number of evidence: it passes when 0 <= error <= tolerance.
 
     An error is a magnitude: NaN and negative numbers fail, so that no quantity with a sign is checked on one side by accident.
 
-    kind: "agreement", "stationarity" or "certificate". refutes: whether, in an entry that is refuted, this is a check of the
-    claim, which has to fail by a finite amount; the others pin the claim, and have to pass.
+    kind: "agreement", "stationarity", "certificate" or "proof". refutes: whether, in an entry that is refuted, this is a check of
+    the claim, which has to fail by a finite amount; the others pin the claim, and have to pass.
     """
 
     kind: str
@@ -92,6 +98,7 @@ class Theorem:
       view: case -> the same case in the type that the theorem speaks of, from known numbers (classes as groups of one size, ...);
         `predict` is given what it returns.
       kind: which of the `statements` it is, as the function there says that made it.
+      prove: (case, predicted) -> the Proof of that instance, or an unproved one with its reason; None where none is written down.
     """
 
     id: str
@@ -109,6 +116,7 @@ class Theorem:
     view: Callable[[Any], Any] = _as_it_is
     notes: str = ""
     kind: str = "other"
+    prove: Callable[[Any, Any], Proof] | None = None
 
     def __post_init__(self) -> None:
         check_choice("status", self.status, tuple(STATUSES))
@@ -123,6 +131,12 @@ class Theorem:
     def failing(self, case: Any) -> list[Assumption]:
         """The assumptions that a problem does not meet."""
         return [assumption for assumption in self.assumes if not assumption.test(case)]
+
+    def proof_of(self, case: Any, predicted: Any) -> Proof:
+        """What can be proved of one instance; a value, with its reason, where nothing can."""
+        if self.prove is None:
+            return unproved(_UNPROVED.get(self.kind, "no finite inequality is written down that would prove an instance"))
+        return self.prove(case, predicted)
 
     def closed_form(self) -> Callable[[Any], Any]:
         """`predict` as one program, quickly compiled, of cases in the type that the theorem speaks of; not to be traced."""

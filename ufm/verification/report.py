@@ -6,6 +6,7 @@ from typing import Any
 
 from ufm.base.card import cited, paragraph, table
 from ufm.base.printed import Printed
+from ufm.proofs import Proof, decimals
 from ufm.theory.theorem import Check, Theorem
 
 KINDS = ("agreement", "stationarity", "certificate")
@@ -23,12 +24,13 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The checks of one case, or the sentence of the error that stopped it."""
+    """The checks of one case, or the sentence of the error that stopped it; its proof, where proofs were asked for."""
 
     label: str
     checks: tuple[Check, ...]
     seconds: float
     error: str = ""
+    proof: Proof | None = None
 
     @property
     def passed(self) -> bool:
@@ -90,6 +92,21 @@ class Entry:
         return max(checks, key=strain, default=None)
 
     @property
+    def proofs(self) -> dict[str, Proof]:
+        """What was proved, or not and why, by case; empty where proofs were not asked for."""
+        return {result.label: result.proof for result in self.results if result.proof is not None}
+
+    @property
+    def proof_in_words(self) -> str:
+        """How many cases are proved, of which kind, and the least number of digits."""
+        proved = [proof for proof in self.proofs.values() if proof.proved]
+        if not proved:
+            return "none" if self.proofs else ""
+        digits = [proof.digits for proof in proved if proof.upper is not None]
+        kinds = ", ".join(sorted({proof.kind for proof in proved}))
+        return f"{len(proved)}/{len(self.results)} {kinds}" + (f" {min(digits):.0f} digits" if digits else "")
+
+    @property
     def failures(self) -> list[str]:
         """One sentence for every case that does not support the status."""
         if self.ok:
@@ -128,15 +145,30 @@ class Report(Printed):
         for entry in self.entries:
             counts[entry.verdict] = counts.get(entry.verdict, 0) + 1
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        if self.with_proofs:
+            proved = sum(proof.proved for entry in self.entries for proof in entry.proofs.values())
+            entries = sum(any(proof.proved for proof in entry.proofs.values()) for entry in self.entries)
+            verdicts += f"; {proved} instances of {entries} entries proved"
         close = "every verdict equals its status" if self.ok else "NOT every verdict equals its status"
         return f"{len(self.entries)} entries, {cases} cases: {verdicts}; {close} ({self.seconds:.1f} s)"
 
+    @property
+    def with_proofs(self) -> bool:
+        """Whether proofs were asked for."""
+        return any(entry.proofs for entry in self.entries)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """What the columns of `rows` are."""
+        return ("theorem", "status", "verdict", "cases", *KINDS, *(("proof",) if self.with_proofs else ()), "seconds")
+
     def rows(self) -> list[list[str]]:
-        """The table's cells: id, status, verdict, cases, worst number of each kind of evidence, seconds."""
+        """The table's cells: id, status, verdict, cases, worst number of each kind of evidence, proofs where asked for, seconds."""
         rows = []
         for entry in self.entries:
             cells = [entry.theorem.id, entry.theorem.status, entry.verdict, str(len(entry.results))]
-            rows.append(cells + [_cell(entry.worst(kind)) for kind in KINDS] + [f"{entry.seconds:.1f}"])
+            cells += [_cell(entry.worst(kind)) for kind in KINDS] + ([entry.proof_in_words] if self.with_proofs else [])
+            rows.append([*cells, f"{entry.seconds:.1f}"])
         return rows
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +188,7 @@ class Report(Printed):
                             "case": result.label,
                             "seconds": round(result.seconds, 3),
                             "error": result.error,
+                            **({} if result.proof is None else {"proof": _proof_as_data(result.proof)}),
                             "checks": [
                                 {"kind": c.kind, "name": c.name, "error": _plain(c.error), "allowed": _plain(c.tolerance)}
                                 | ({"refutes": True} if c.refutes else {})
@@ -175,8 +208,9 @@ class Report(Printed):
         from rich.text import Text
 
         cells = Table(title=TITLE, title_justify="left", show_edge=False)
-        for name in HEADER:
-            cells.add_column(name, justify="left" if name in HEADER[:3] else "right", no_wrap=True)
+        for name in self.header:
+            left = name in (*self.header[:3], "proof")
+            cells.add_column(name, justify="left" if left else "right", no_wrap=name != "proof")
         for row, entry in zip(self.rows(), self.entries, strict=True):
             cells.add_row(*row, style=None if entry.ok else "bold red")
         failures = [Text(line, style="red") for entry in self.entries for line in entry.failures]
@@ -184,7 +218,7 @@ class Report(Printed):
         return Group(cells, *failures, Text(self._where, style="dim"), summary)
 
     def _repr_html_(self) -> str:
-        rows = table(HEADER, self.rows(), TITLE, bold=[not entry.ok for entry in self.entries])
+        rows = table(self.header, self.rows(), TITLE, bold=[not entry.ok for entry in self.entries])
         failures = [line for entry in self.entries for line in entry.failures]
         sources = f"Sources: {cited(entry.theorem.source for entry in self.entries)}"
         return rows + "".join(map(paragraph, [*failures, self._where, self.summary, sources]))
@@ -195,7 +229,6 @@ class Report(Printed):
 
 
 TITLE = "Closed forms against measured minima"
-HEADER = ("theorem", "status", "verdict", "cases", *KINDS, "seconds")
 
 
 def strain(check: Check) -> float:
@@ -207,6 +240,13 @@ def strain(check: Check) -> float:
 
 def _cell(check: Check | None) -> str:
     return "" if check is None else f"{check.error:.0e} {check.name}"
+
+
+def _proof_as_data(proof: Proof) -> dict[str, str]:
+    ends = {}
+    if proof.lower is not None and proof.upper is not None:
+        ends["lower"], ends["upper"] = decimals(proof.lower, proof.upper)
+    return {"kind": proof.kind, "statement": proof.statement, **ends, **({"reason": proof.reason} if proof.reason else {})}
 
 
 def _plain(x: float) -> float | str:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -17,10 +18,13 @@ from ufm.base.checks import MANY, check_count, check_seed, refuse
 from ufm.base.environment import describe_environment
 from ufm.base.precision import full_precision
 from ufm.base.programs import make_room
+from ufm.proofs import Proof
 from ufm.theory.registry import catalogue, select
-from ufm.theory.theorem import Theorem, key_of
+from ufm.theory.theorem import Check, Theorem, key_of
 from ufm.verification.report import CaseResult, Entry, Report
 from ufm.verification.worker import Worker
+
+_ROUNDINGS = 64  # of a value that is served
 
 
 def verify(
@@ -30,6 +34,7 @@ def verify(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
     processes: bool = True,
+    proofs: bool = False,
 ) -> Report:
     """Hold theorems against measurements, in float64 whatever the caller's default.
 
@@ -41,6 +46,7 @@ def verify(
       progress: called as progress(theorem id, theorems done, theorems in all) after every theorem.
       processes: on a CPU, work in processes of their own, which compile in half the time of threads here. Theorems of your own
         keep to threads: their functions do not travel.
+      proofs: prove each instance too, where that can be done; a predicted value outside of what is proved fails.
 
     Returns:
       Report. Without a sound compiler (see `ufm.base.canary`) it has no entries: nothing is certified.
@@ -61,7 +67,7 @@ def verify(
     parts = several if travels and len(theorems) == 1 else 1  # the cases of one theorem are shared out
     several = min(several, len(theorems) * parts)
     shares = {
-        (theorem.id, part): (theorem.id if travels else theorem, cases, seed, part, parts)
+        (theorem.id, part): (theorem.id if travels else theorem, cases, seed, proofs, part, parts)
         for theorem in theorems
         for part in range(parts)
     }
@@ -119,11 +125,13 @@ def _environment() -> dict[str, str]:
         return describe_environment()
 
 
-def _results_by_id(name: str, *rest: int) -> dict[int, CaseResult]:
+def _results_by_id(name: str, *rest: Any) -> dict[int, CaseResult]:
     return _results(catalogue()[name], *rest)
 
 
-def _results(theorem: Theorem, draws: int, seed: int, part: int = 0, parts: int = 1) -> dict[int, CaseResult]:
+def _results(
+    theorem: Theorem, draws: int, seed: int, proofs: bool = False, part: int = 0, parts: int = 1
+) -> dict[int, CaseResult]:
     """Results, by their places, of the fixed cases and as many random ones as asked for; of one part of them where shared out."""
     # BLAS threads of two workers on few cores wait for one another
     with jax.enable_x64(True), threadpool_limits(limits=1, user_api="blas"):
@@ -134,7 +142,7 @@ def _results(theorem: Theorem, draws: int, seed: int, part: int = 0, parts: int 
         for place, (label, make) in enumerate(cases):
             kind = _structure(make.args[0]) if isinstance(make, partial) and make.func is _given else place
             if kinds.setdefault(kind, len(kinds)) % parts == part:  # cases of one structure share compiled programs
-                results[place] = _result(theorem, closed_form, label, make, seed)
+                results[place] = _result(theorem, closed_form, label, make, seed, proofs)
         return results
 
 
@@ -165,14 +173,31 @@ def _raise(error: Exception) -> None:
 
 
 @full_precision
-def _result(theorem: Theorem, closed_form: Callable, label: str, make: Callable[[], Any], seed: int) -> CaseResult:
+def _result(
+    theorem: Theorem, closed_form: Callable, label: str, make: Callable[[], Any], seed: int, proofs: bool
+) -> CaseResult:
     start = time.perf_counter()
     make_room()
     try:
         case = make()
         measured = theorem.measure(case, key_of(seed, theorem.id, label))
-        checks = theorem.evidence(case, closed_form(case), measured)
+        predicted = closed_form(case)
+        checks = theorem.evidence(case, predicted, measured)
+        proof = theorem.proof_of(case, predicted) if proofs else None
+        if proof is not None:
+            checks += _inside(proof, predicted)
         plain = tuple(c._replace(error=float(c.error), tolerance=float(c.tolerance)) for c in checks)
-        return CaseResult(label, plain, time.perf_counter() - start)
+        return CaseResult(label, plain, time.perf_counter() - start, proof=proof)
     except Exception as error:  # one broken case must not hide the others: its sentence is the result
         return CaseResult(label, (), time.perf_counter() - start, f"{type(error).__name__}: {error}")
+
+
+def _inside(proof: Proof, predicted: Any) -> list[Check]:
+    """Whether the value that is served lies in what was proved, up to a few roundings; no check where there is neither."""
+    value = getattr(predicted, "value", None)
+    if value is None or proof.lower is None or proof.upper is None:
+        return []
+    served = Fraction(float(value))
+    outside = max(proof.lower - served, served - proof.upper, Fraction(0))
+    size = max(abs(proof.lower), abs(proof.upper))
+    return [Check("proof", "value", float(outside / size) if size else float(outside), _ROUNDINGS * float(np.finfo(float).eps))]

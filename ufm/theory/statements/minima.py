@@ -19,6 +19,7 @@ from ufm.equivalent.standard import point_with_bias, resize, shared_form
 from ufm.equivalent.widths import spanned_width
 from ufm.problem import Problem, run_starts
 from ufm.problem.params import Params
+from ufm.proofs import Proof, prove
 from ufm.search.solution import Solution, solve
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
@@ -135,6 +136,11 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
     return evidence
 
 
+def proved_minimum(problem: Problem, predicted: Prediction) -> Proof:
+    """The minimum between what the predicted point and its dual point prove in exact arithmetic."""
+    return prove(problem, predicted.params)
+
+
 def is_certified_tightly(problem: Problem) -> bool:
     """Whether a certificate without a gap is asked for: where the bound is tight, and on spheres, where theorems say it is met."""
     if not problem.loss.convex:
@@ -165,7 +171,7 @@ def minimum(
       evidence: in place of `minimum_evidence`, whose arguments `geometry_tolerance` and `alive` are.
     """
     judged = evidence or minimum_evidence(geometry_tolerance, alive)
-    fields = {"kind": "minimum", "minimiser": True} | fields
+    fields = {"kind": "minimum", "minimiser": True, "prove": proved_minimum} | fields
     return other(id, origin, predict, measure, cases, draw, assumes, evidence=judged, **fields)
 
 
