@@ -39,8 +39,8 @@ def predict(case: Start) -> jax.Array:
 
     (T, 2, K) of p, the diagonal of the logits times sqrt(m), and of a; p alone may pass through zero.
     """
-    a0, m0 = _squares(case)
-    s, D2 = jnp.sqrt(case.problem.multiplicity), a0 * m0
+    a0, m0, s = (x[None, :] for x in (*_squares(case), jnp.sqrt(case.problem.multiplicity)))
+    D2 = a0 * m0
     q = jnp.sqrt(4 * s**2 + D2)
     A, B = q + 2 * s, D2 / (q + 2 * s)
     x = case.problem.scale * q * case.ts[:, None] / case.problem.samples

@@ -35,14 +35,14 @@ class SimplexPath(NamedTuple):
     off: jax.Array
 
 
-def logit_scale(z: jax.Array) -> jax.Array:
-    """s of simplex logits s (I - J/K): the margin of class 1 over class 2."""
-    return z[0, 0] - z[1, 0]
-
-
 def trained_part(case: SimplexStart, gradient: Params) -> Params:
     """The gradient with the entries of fixed weights set to zero."""
     return gradient._replace(weights=tuple(on * g for on, g in zip(case.trained, gradient.weights, strict=True)))
+
+
+def logit_scale(z: jax.Array) -> jax.Array:
+    """s of simplex logits s (I - J/K): the margin of class 1 over class 2."""
+    return z[0, 0] - z[1, 0]
 
 
 def trained_square(case: SimplexStart, params: Params) -> jax.Array:
@@ -64,9 +64,8 @@ def flow(case: SimplexStart) -> Params:
 def observe(case: SimplexStart, point: Params) -> SimplexPath:
     """Scale, value and square at a point of the flow, and how far its logits are from the simplex."""
     z, K = logits(case.problem, point), case.problem.classes
-    s = logit_scale(z)
-    off = jnp.max(jnp.abs(z - s * (jnp.eye(K) - 1 / K)))
-    return SimplexPath(s, objective(case.problem, point), trained_square(case, point), off)
+    off = jnp.max(jnp.abs(z - logit_scale(z) * (jnp.eye(K) - 1 / K)))
+    return SimplexPath(logit_scale(z), objective(case.problem, point), trained_square(case, point), off)
 
 
 def simplex_start(
@@ -74,10 +73,8 @@ def simplex_start(
 ) -> SimplexStart:
     """Simplex factors of scale s in random frames, with `depth` of the weights trained, and nine times up to `last`."""
     problem = Problem.balanced(classes, n, (_DIM,) * layers, loss=loss).collapsed()
-    trained = np.array([0.0] * (layers - depth) + [1.0] * depth)
-    u = (np.sqrt(n) * s) ** (1 / (depth + 1))
-    frame = np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
-    U = np.asarray(helmert(classes))
+    trained, u = np.repeat([0.0, 1.0], (layers - depth, depth)), (np.sqrt(n) * s) ** (1 / (depth + 1))
+    U, frame = np.asarray(helmert(classes)), np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
     H, weights = u * frame @ U.T, []
     for on in trained[:-1]:
         turned = np.linalg.qr(rng.normal(size=(_DIM, classes - 1)))[0]
@@ -101,9 +98,8 @@ def draw(rng: np.random.Generator) -> SimplexStart:
 
 
 def _is_simplex(case: SimplexStart) -> bool:
-    z = np.asarray(logits(case.problem, case.params))
-    K = len(z)
-    return np.allclose(z, (z[0, 0] - z[1, 0]) * (np.eye(K) - 1 / K), atol=1e-12 * np.max(np.abs(z)))
+    z, K = np.asarray(logits(case.problem, case.params)), case.problem.classes
+    return np.allclose(z, logit_scale(z) * (np.eye(K) - 1 / K), atol=1e-12 * np.max(np.abs(z)))
 
 
 NO_RIDGE = Assumption("no ridge", lambda c: float(np.max(c.problem.ridges)) == 0)

@@ -11,7 +11,6 @@ The loss c/t and the norm log t of logistic regression belong to one trained fac
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,9 +34,8 @@ def predict_flow(case: SimplexStart) -> SimplexPath:
     equation: an exponential integral for M = 1, a quadrature for deeper models.
     """
     K, n, L = case.problem.classes, case.problem.counts[0], 1 + jnp.sum(case.trained)
-    z = logits(case.problem, case.params)
-    s0, q = z[0, 0] - z[1, 0], 2 - 2 / L
-    x, w = (jnp.asarray(v, case.ts.dtype) for v in _NODES)
+    z, q = logits(case.problem, case.params), 2 - 2 / L
+    s0, (x, w) = z[0, 0] - z[1, 0], (jnp.asarray(v, case.ts.dtype) for v in _NODES)
 
     def time(s: jax.Array) -> jax.Array:
         sigma = s0 + (s - s0) * (x + 1) / 2
@@ -56,22 +54,15 @@ def _expi(s: jax.Array) -> jax.Array:
     return jnp.log(s) + jnp.sum(jnp.exp(k * jnp.log(s) - np.cumsum(np.log(k))) / k)
 
 
-class Rate(NamedTuple):
-    """f ~ e^constant / (t log^power t) and |theta| ~ e^log_size (log t)^growth."""
-
-    power: jax.Array
-    constant: jax.Array
-    growth: jax.Array
-    log_size: jax.Array
-
-
-def predict_rate(case: SimplexStart) -> Rate:
+def predict_rate(case: SimplexStart) -> dict[str, jax.Array]:
     """Without ridge the loss of L = M + 1 trained factors on the simplex falls like (K-1)/(c t log^q t) with q = 2 - 2/L and c = L
     n^(-1/L), and |theta| grows like (log t)^(1/L).
+
+    f ~ e^constant / (t log^power t) and |theta| ~ e^log_size (log t)^growth.
     """
     K, n, L = case.problem.classes, case.problem.counts[0], 1 + jnp.sum(case.trained)
-    c = L * n ** (-1 / L)
-    return Rate(2 - 2 / L, jnp.log((K - 1) / c), 1 / L, 0.5 * jnp.log(L * (K - 1)) + jnp.log(n) / (2 * L))
+    constant, log_size = jnp.log((K - 1) * n ** (1 / L) / L), 0.5 * jnp.log(L * (K - 1)) + jnp.log(n) / (2 * L)
+    return {"power": 2 - 2 / L, "constant": constant, "growth": 1 / L, "log_size": log_size}
 
 
 def predict_one_over_t(case: SimplexStart) -> dict[str, jax.Array]:
@@ -88,19 +79,21 @@ def measure_exponents(case: SimplexStart, key: jax.Array) -> list[dict[str, jax.
     W = end_to_end(case.problem, case.params.weights)
     fixed = (*[jnp.eye(W.shape[1], dtype=W.dtype)] * 2, W / jnp.linalg.norm(W, 2))
     alone = case._replace(params=case.params._replace(weights=fixed), trained=0 * case.trained)
-    return [{"power": rate.power, "growth": rate.growth} for rate in (measure_rate(x, key) for x in (case, alone))]
+    return [{name: rate[name] for name in ("power", "growth")} for rate in (measure_rate(x, key) for x in (case, alone))]
 
 
 def _against_one_over_t(case: SimplexStart, predicted: dict, measured: list[dict]) -> list[Check]:
     """The exponents of several trained factors refute the claim, those of one pin it down."""
     several, one = measured
     pins = agreement(1e-4, scale=1.0)(case, predicted, one)
-    refuted = refuting(agreement(0.1, scale=1.0))(case, predicted, several)
-    return [*refuted, *(check._replace(name=f"{check.name} of one factor") for check in pins)]
+    return [
+        *refuting(agreement(0.1, scale=1.0))(case, predicted, several),
+        *(check._replace(name=f"{check.name} of one factor") for check in pins),
+    ]
 
 
 @jax.jit
-def measure_rate(case: SimplexStart, key: jax.Array) -> Rate:
+def measure_rate(case: SimplexStart, key: jax.Array) -> dict[str, jax.Array]:
     """Two late points of the flow: t is the integral of ds/s' with s' from gradients of log f at simplex points of scale s."""
     del key
     problem, L = case.problem, 1 + jnp.sum(case.trained)
@@ -124,7 +117,8 @@ def measure_rate(case: SimplexStart, key: jax.Array) -> Rate:
 
     x, product, log_norm = jax.lax.map(late, jnp.asarray(_LATE, case.ts.dtype))
     power, growth = -jnp.diff(product)[0] / jnp.diff(x)[0], jnp.diff(log_norm)[0] / jnp.diff(x)[0]
-    return Rate(power, product[1] + power * x[1], growth, log_norm[1] - growth * x[1])
+    constant, log_size = product[1] + power * x[1], log_norm[1] - growth * x[1]
+    return {"power": power, "constant": constant, "growth": growth, "log_size": log_size}
 
 
 _SOURCE = "derived, for the model of [ji2022]"
