@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
+from ufm.motion.descent import descend
 from ufm.motion.lion import lion_k
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
@@ -50,13 +51,7 @@ def predict_excess(run: Run) -> jax.Array:
 def descent(run: Run) -> Params:
     """The start of a run of Lion and the points after each of its steps, stacked."""
     optimizer = lion_k(run.eta, "sign", b1=run.b1, b2=run.b2, decay=run.decay)
-
-    def step(carry: tuple, _: None) -> tuple[tuple, Params]:
-        x, state = carry
-        update, state = optimizer.update(jax.grad(objective, argnums=1)(run.problem, x), state, x)
-        return (optax.apply_updates(x, update), state), x
-
-    return jax.lax.scan(step, (run.x, optimizer.init(run.x)), length=_STEPS + 1)[1]
+    return descend(run.problem, run.x, _STEPS, optimizer, every=1, record=lambda problem, x: x).metrics
 
 
 def excess(run: Run, x: Params) -> jax.Array:
