@@ -116,7 +116,7 @@ def step_cases() -> dict[str, Step]:
     return {f"{loss}, {name}, step {size}": _point(loss, _RIDGES[name], rng, size) for loss, name, size in kinds}
 
 
-def _drawn(rng: np.random.Generator) -> tuple:
+def _drawn(rng: np.random.Generator) -> tuple[str, tuple, np.random.Generator]:
     """A random loss and ridges."""
     return str(rng.choice(["mse", "ce"])), tuple(rng.uniform(0.01, 1, size=4)), rng
 

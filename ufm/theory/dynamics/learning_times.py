@@ -60,10 +60,10 @@ def hypergeometric(c: float, x: jax.Array) -> jax.Array:
 
     sum_k c x^k/(c + k)    and    c sum_k (c)_k/k! [psi(k + 1) - psi(c + k) - ln(1 - x)] (1 - x)^k
     """
-    k = np.arange(_TERMS)
-    rising = np.cumprod(np.r_[1.0, (c + k[:-1]) / k[1:]])
+    orders = np.arange(_TERMS)
+    factors = np.cumprod(np.r_[1.0, (c + orders[:-1]) / orders[1:]])
     low, high = jnp.minimum(x, 0.5)[..., None], jnp.maximum(x, 0.5)[..., None]
-    k, rising = (y.reshape((1,) * x.ndim + (-1,)) for y in (k, rising))
+    k, rising = (y.reshape((1,) * x.ndim + (-1,)) for y in (orders, factors))
     below = jnp.sum(c / (c + k) * low**k, axis=-1)
     psi = digamma(jnp.asarray(k + 1.0)) - digamma(jnp.asarray(k + c))
     above = c * jnp.sum(rising * (psi - jnp.log1p(-high)) * (1 - high) ** k, axis=-1)

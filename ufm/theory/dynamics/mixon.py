@@ -36,6 +36,7 @@ from ufm.theory.theorem import Assumption
 
 _K, _DIM = 4, 3
 
+
 def predict(case: Start) -> dict[str, jax.Array]:
     """On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an explicit
     matrix root times W(0), and b(t) relaxes on its own.

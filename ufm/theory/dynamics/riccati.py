@@ -25,6 +25,7 @@ from ufm.theory.theorem import Assumption
 _K, _DIM = 3, 3
 _RESIDUALS = 2
 
+
 def _sqrt_growth(a: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
     """sqrt(expm1(2 a t)/(2 a)) and sqrt(2 a/(1 - e^(-2 a t))), both t^(+-1/2) at a = 0."""
     x = 2 * a * t

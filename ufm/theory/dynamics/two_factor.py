@@ -148,7 +148,7 @@ def rated_draw(rng: np.random.Generator) -> RatedStart:
 
 def _ridges_match(case: RatedStart) -> bool:
     decay = np.asarray(case.rates) * np.array([case.problem.l2_H, case.problem.l2_W[0]])
-    return bool(np.isclose(*decay, rtol=1e-12, atol=0))
+    return bool(np.isclose(decay[0], decay[1], rtol=1e-12, atol=0))
 
 
 def _start_matches(case: RatedStart) -> bool:

@@ -1,6 +1,6 @@
 """Real equiangular tight frames from constructions: every pair at Welch's |cosine|, every direction seen equally.
 
-    |<u_j, u_k>| = sqrt((K - d)/(d (K - 1))),    |U^T x|^2 = (K/d) |x|^2.
+|<u_j, u_k>| = sqrt((K - d)/(d (K - 1))),    |U^T x|^2 = (K/d) |x|^2.
 """
 
 from functools import partial

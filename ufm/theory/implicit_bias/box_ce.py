@@ -112,7 +112,7 @@ def _lion(problem: Problem, decay: jax.Array, x: Params, sizes: jax.Array) -> tu
     def step(carry: tuple, size: jax.Array) -> tuple[tuple, jax.Array]:
         x, momentum = carry
         g = jax.grad(objective, argnums=1)(problem, x)
-        score = sum(jax.tree.leaves(jax.tree.map(lambda d, x: jnp.sum(jnp.abs(d)) + decay * jnp.vdot(x, d), g, x)))
+        score = optax.tree.norm(g, ord=1) + decay * optax.tree.vdot(x, g)
         update, momentum = lion_k(size, decay=decay).update(g, momentum, x)
         return (optax.apply_updates(x, update), momentum), score
 

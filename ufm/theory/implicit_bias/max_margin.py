@@ -24,6 +24,7 @@ from ufm.theory.theorem import Assumption
 _EVERY, _STEP = 400, 0.9
 _RECORDED = np.arange(0.0, 24_001, _EVERY)
 
+
 def predict(case: Start) -> dict[str, jax.Array]:
     """Gradient flow of balanced cross-entropy without ridge turns random starts to the simplex: the centred classifier and the
     features collapse, the margin over |theta|^2 tends to 1/(2 sqrt(n)(K-1)), the column sums of W stay.

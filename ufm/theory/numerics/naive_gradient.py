@@ -22,6 +22,7 @@ _CLASSES = 4
 _SLACK = 1e-2
 _RANGES = {"bfloat16": (8, 12), "float16": (10, 14), "float32": (19, 25), "float64": (39, 45)}
 
+
 def predict(case: Params) -> dict[str, AnyNumber]:
     """Automatic differentiation of max-subtracted log-softmax gives a logit gradient that sums to zero over the classes, whatever
     the margin, so that the data never move 1^T W.

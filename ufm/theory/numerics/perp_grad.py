@@ -43,7 +43,7 @@ def steps(case: Step) -> dict[str, jax.Array]:
         step = jax.tree.leaves(optimizer.update(gradient, optimizer.init(case.params), case.params)[0])
         return jnp.array([[jnp.sum(z) for z in (x**2, (x + y) ** 2, x * y, y**2)] for x, y in zip(theta, step, strict=True)]).T
 
-    found = {}
+    found: dict[str, jax.Array] = {}
     for s, sums in (("", jnp.sum(after(perp_grad()), axis=1)), ("s", after(perp_grad(per_array=True, rescale=True)))):
         before, moved, inner, length = sums
         found |= {f"growth{s}": moved - before, f"turn{s}": inner / jnp.sqrt(before * length)}
