@@ -11,7 +11,7 @@ from ufm.frames import simplex_etf
 from ufm.losses import cross_entropy
 from ufm.problem.params import Params
 from ufm.theory.implicit_bias import unregularised_ce
-from ufm.theory.implicit_bias.simplex_start import simplex_start
+from ufm.theory.implicit_bias.unregularised_ce import simplex_start
 from ufm.theory.numerics import margin_form, naive_gradient, perp_grad, softmax_collapse, stablemax
 from ufm.theory.theorem import key_of
 

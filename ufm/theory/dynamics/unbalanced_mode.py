@@ -109,7 +109,8 @@ def ridge_cases() -> dict[str, Start]:
 
 def draw(rng: np.random.Generator, cutoff: float = 0.0) -> Start:
     """Random class sizes, scale and diagonals of either sign."""
-    return _case(*rng.normal(size=(2, 3)), rng, cutoff, *draw_sizes(rng))
+    w, h = rng.normal(size=(2, 3))
+    return _case(w, h, rng, cutoff, *draw_sizes(rng))
 
 
 _SOURCE = "[saxe2014], appendix; class sizes"

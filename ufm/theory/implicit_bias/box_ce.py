@@ -23,7 +23,7 @@ from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params, objective
 from ufm.theory import statements
 from ufm.theory.implicit_bias.circulant_ce import hadamard_characters
-from ufm.theory.implicit_bias.simplex_start import NO_RIDGE
+from ufm.theory.implicit_bias.unregularised_ce import NO_RIDGE
 from ufm.theory.theorem import Assumption, Check, agreement, relative_error
 
 _SEEDS, _STEPS, _FIXED_STEPS = 64, 500, 12_000

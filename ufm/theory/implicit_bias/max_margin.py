@@ -17,7 +17,7 @@ from ufm.motion.log_domain import descend_log
 from ufm.problem import Problem, is_balanced
 from ufm.problem.params import Params
 from ufm.theory import statements
-from ufm.theory.implicit_bias.simplex_start import NO_RIDGE
+from ufm.theory.implicit_bias.unregularised_ce import NO_RIDGE
 from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Assumption
 
@@ -66,6 +66,12 @@ def cases() -> dict[str, Start]:
     return {f"sizes {a} {b}": random_start(a, b, rng) for a, b in ((0.1, 0.1), (0.5, 0.5), (0.8, 0.1), (0.1, 0.8))}
 
 
+def draw(rng: np.random.Generator) -> Start:
+    """A random start of random sizes."""
+    size_W, size_H = np.exp(rng.uniform(-2, -0.5, size=2))
+    return random_start(size_W, size_H, rng)
+
+
 _ASSUMES = (
     Assumption("balanced cross-entropy, one layer, no bias", lambda c: is_balanced(c.problem.design)), NO_RIDGE,
     Assumption("d >= K - 1", lambda c: c.problem.widths[0] >= c.problem.classes - 1),
@@ -73,7 +79,7 @@ _ASSUMES = (
 THEOREMS = (
     statements.trajectory(
         "ce-implicit-bias", "[ji2022]; smoothed margin: [lyu2020]; limit of the margin derived",
-        predict, observe, cases, lambda rng: random_start(*np.exp(rng.uniform(-2, -0.5, size=2)), rng), _ASSUMES,
+        predict, observe, cases, draw, _ASSUMES,
         path=descent, at_end=True, tolerance=5e-4, leaves={"sums": 1e-9, "fall": 1e-9}, status="numerical",
         notes="Proved are convergence in direction to KKT points of the margin problem, of which the simplex is the global "
         "minimiser, and that the others can be left; that random starts leave them is measured.",

@@ -19,7 +19,7 @@ from ufm.losses import CE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
 from ufm.theory import statements
-from ufm.theory.implicit_bias.simplex_start import NO_RIDGE
+from ufm.theory.implicit_bias.unregularised_ce import NO_RIDGE
 from ufm.theory.kit.integrate import downhill
 from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Assumption, Check, agreement

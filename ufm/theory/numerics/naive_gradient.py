@@ -66,8 +66,8 @@ def _gradients(case: Params) -> tuple[jax.Array, jax.Array]:
 
 def cases() -> dict[str, Params]:
     """Orthogonal features of different lengths in four dtypes, every margin past the collapse of the loss."""
-    eye, lengths = np.eye(_CLASSES), {jnp.dtype(name): np.linspace(*ends, _CLASSES) for name, ends in _RANGES.items()}
-    return {dtype.name: Params((eye.astype(dtype),), np.diag(d).astype(dtype), None) for dtype, d in lengths.items()}
+    lengths = {name: np.diag(np.linspace(*ends, _CLASSES)) for name, ends in _RANGES.items()}
+    return {name: Params((jnp.eye(_CLASSES, dtype=name),), jnp.asarray(H, name), None) for name, H in lengths.items()}
 
 
 THEOREMS = (

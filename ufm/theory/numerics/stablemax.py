@@ -19,7 +19,7 @@ from ufm.losses.rational import signed_log
 from ufm.problem.params import logits
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.implicit_bias.simplex_start import SimplexPath, SimplexStart, flow, observe, simplex_start
+from ufm.theory.implicit_bias.unregularised_ce import SimplexPath, SimplexStart, flow, observe, simplex_start
 from ufm.theory.theorem import Assumption
 
 _HIGHEST = 1e6
