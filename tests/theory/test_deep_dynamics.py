@@ -194,9 +194,9 @@ def test_the_riccati_limit_keeps_the_largest_modes_at_any_width(dim):
     params = riccati.balanced_start(problem, 0.0, 0.5, rng, rank=min(dim, 3))
     case = Start(problem, params, jnp.array([0.0, 1e3]))
     G = jax.jit(riccati.predict)(case)
-    np.testing.assert_allclose(G.WH[0], params.weights[0] @ params.H, atol=1e-13)
-    np.testing.assert_allclose(G.WH[1], np.diag([3.5, 2.5, 1.5 if dim > 2 else 0]), atol=1e-10)
-    np.testing.assert_allclose(jax.jit(riccati.predict_limit)(case), G.WH[1], atol=1e-10)
+    np.testing.assert_allclose(G["WH"][0], params.weights[0] @ params.H, atol=1e-13)
+    np.testing.assert_allclose(G["WH"][1], np.diag([3.5, 2.5, 1.5 if dim > 2 else 0]), atol=1e-10)
+    np.testing.assert_allclose(jax.jit(riccati.predict_limit)(case), G["WH"][1], atol=1e-10)
 
 
 def test_a_larger_class_that_died_takes_the_direction_of_a_smaller_one_from_any_perturbation():

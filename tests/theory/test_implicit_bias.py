@@ -10,7 +10,7 @@ from scipy.special import expi
 import ufm
 from ufm.problem import is_balanced
 from ufm.problem.params import objective
-from ufm.theory.implicit_bias import box_ce, circulant_ce, lion_box, max_margin, perceptron_layers, perceptron_limit, simplex_start
+from ufm.theory.implicit_bias import box_ce, circulant_ce, lion, max_margin, perceptron_layers, perceptron_limit, unregularised_ce
 from ufm.theory.implicit_bias.unregularised_ce import predict_flow
 from ufm.theory.registry import catalogue
 from ufm.theory.theorem import key_of
@@ -207,10 +207,10 @@ def test_five_classes_have_the_bound_of_odd_numbers_and_no_design():
 
 
 def test_builders_make_what_they_say():
-    start = simplex_start.simplex_start(2, 3, 1.5, 10.0, np.random.default_rng(0))
+    start = unregularised_ce.simplex_start(2, 3, 1.5, 10.0, np.random.default_rng(0))
     np.testing.assert_allclose(predict_flow(start).s[0], 1.5, rtol=1e-12)
     for basis, characters, _ in (circulant_ce.hadamard_characters(3), circulant_ce.cyclic_characters(6)):
         np.testing.assert_allclose(basis.T @ basis, np.eye(len(basis)), atol=1e-14)
         np.testing.assert_allclose(characters[0], 1, atol=1e-15)
     assert is_balanced(max_margin.random_start(1.0, 1.0, np.random.default_rng(0)).problem.design)
-    assert bool(lion_box.cases()["outwards"].outward)
+    assert bool(lion.cases()["outwards"].outward)

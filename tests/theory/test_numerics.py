@@ -9,8 +9,9 @@ from scipy.special import expi
 
 from ufm.frames import simplex_etf
 from ufm.losses import cross_entropy
+from ufm.problem.params import Params
 from ufm.theory.implicit_bias import unregularised_ce
-from ufm.theory.implicit_bias.simplex_start import simplex_start
+from ufm.theory.implicit_bias.unregularised_ce import simplex_start
 from ufm.theory.numerics import margin_form, naive_gradient, perp_grad, softmax_collapse, stablemax
 from ufm.theory.theorem import key_of
 
@@ -91,10 +92,10 @@ def test_every_counterexample_to_zero_sums_refutes_and_the_margin_form_does_not(
         found, _ = theorem.measure(case, key_of(0, label))
         np.testing.assert_allclose(found["logits"], 1, rtol=1e-12)
         assert found["classifier"] > 1
-        targets = jnp.eye(4, dtype=case.W.dtype)
-        G = jax.jit(jax.grad(lambda z, y: jnp.mean(jax.vmap(cross_entropy, 1)(z, y))))(case.W @ case.H, targets)
+        (W,), H, _ = case
+        G = jax.jit(jax.grad(lambda z, y: jnp.mean(jax.vmap(cross_entropy, 1)(z, y))))(W @ H, jnp.eye(4, dtype=W.dtype))
         G = np.asarray(G, float)
-        assert np.max(np.abs(G.sum(axis=0)) / np.abs(G).sum(axis=0)) <= 2 * float(jnp.finfo(case.W.dtype).eps)
+        assert np.max(np.abs(G.sum(axis=0)) / np.abs(G).sum(axis=0)) <= 2 * float(jnp.finfo(W.dtype).eps)
 
 
 def test_zero_sums_hold_below_the_collapse():
@@ -105,7 +106,7 @@ def test_zero_sums_hold_below_the_collapse():
 def test_the_drift_of_the_classifier_cancels_at_exactly_balanced_simplex_points():
     """Each column pushes all rows alike; features of sum zero and one margin let the pushes cancel."""
     U = np.asarray(simplex_etf(4).vectors)
-    balanced = naive_gradient.Point(jnp.asarray(U.T, jnp.float32), jnp.asarray(20 * U, jnp.float32))
+    balanced = Params((jnp.asarray(U.T, jnp.float32),), jnp.asarray(20 * U, jnp.float32), None)
     uneven = balanced._replace(H=balanced.H * jnp.asarray([1.0, 1.0, 1.0, 1.2], jnp.float32)[None, :])
     drifts = [naive_gradient.drifts(point)[0] for point in (balanced, uneven)]
     np.testing.assert_allclose([drift["logits"] for drift in drifts], 1, rtol=1e-12)
@@ -113,11 +114,11 @@ def test_the_drift_of_the_classifier_cancels_at_exactly_balanced_simplex_points(
 
 
 def test_descent_with_the_naive_gradient_moves_what_the_margin_form_conserves():
-    case = naive_gradient.cases()["float32"]
+    (W,), H, _ = naive_gradient.cases()["float32"]
 
     def moved(loss):
-        step = jax.jit(lambda W: W - 1e6 * jax.grad(lambda W: loss(W @ case.H))(W))
-        return np.asarray(step(case.W) - case.W, float)
+        step = jax.jit(lambda W: W - 1e6 * jax.grad(lambda W: loss(W @ H))(W))
+        return np.asarray(step(W) - W, float)
 
     naive = moved(naive_gradient.naive_loss)
     ours = moved(lambda z: jnp.mean(jax.vmap(cross_entropy, 1)(z, jnp.eye(4, dtype=z.dtype))))

@@ -43,10 +43,7 @@ ONE_LAYER = has_depth("one weight matrix (M = 1)", lambda m: m == 1)
 DEEP = has_depth("at least two weight matrices (M >= 2)", lambda m: m >= 2)
 
 BALANCED = Assumption("equal classes with one-hot targets and unit weights", lambda p: is_balanced(p.design))
-CLASS_SYMMETRIC = Assumption(
-    "equal classes, one-hot or smoothed, and unit weights",
-    lambda p: isinstance(p.design, EqualClasses),
-)
+CLASS_SYMMETRIC = Assumption("equal classes, one-hot or smoothed, and unit weights", lambda p: isinstance(p.design, EqualClasses))
 
 
 def proximity_features(p: Problem) -> jax.Array:
@@ -71,13 +68,8 @@ def as_class_sizes(p: Problem) -> Problem:
 ONE_HOT = Assumption("one-hot classes (of any sizes) with unit weights", lambda p: is_one_hot(p.design))
 
 
-def _is_plain(p: Problem) -> bool:
-    return p.features == "free" and p.classifier is None and p.H0 is None
-
-
-def _is_penalised(p: Problem) -> bool:
-    return is_traced(p.ridges) or bool((p.ridges > 0).all())
-
-
-PLAIN = Assumption("free features, a trained classifier and no proximity term", _is_plain)
-PENALISED = Assumption("ridges above zero on every factor", _is_penalised)
+PLAIN = Assumption(
+    "free features, a trained classifier and no proximity term",
+    lambda p: p.features == "free" and p.classifier is None and p.H0 is None,
+)
+PENALISED = Assumption("ridges above zero on every factor", lambda p: is_traced(p.ridges) or bool((p.ridges > 0).all()))

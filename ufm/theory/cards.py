@@ -47,17 +47,14 @@ def prediction_card(prediction: Prediction) -> Card:
     theorem = catalogue().get(prediction.theorem)
     status = "" if theorem is None else f"{theorem.status}: {STATUSES[theorem.status]}"
     layers = np.shape(prediction.singular_values)[-2] - 1
+    factors = "the largest of H, W_1" + (f" to W_{layers}" if layers > 1 else "")
     facts = (
         Fact("theorem", prediction.theorem or "not signed", status),
         Fact("value", shown(prediction.value, 10), "f at the minimum"),
         Fact("rank", shown(prediction.rank), "of the logit matrix without its bias"),
         Fact("alive", shown(prediction.alive), "classes, or singular directions, that are not zero"),
         Fact("unique", shown(prediction.unique), "up to rotations of hidden coordinates"),
-        Fact(
-            "singular values",
-            _per_factor(prediction.singular_values),
-            "the largest of H, W_1" + (f" to W_{layers}" if layers > 1 else ""),
-        ),
+        Fact("singular values", _per_factor(prediction.singular_values), factors),
     )
     title = "Prediction: a minimum in closed form" + lanes(np.shape(prediction.value))
     return Card(title, facts, _how_sure(prediction), "" if theorem is None else theorem.source)

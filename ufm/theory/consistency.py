@@ -5,12 +5,9 @@ minimisers that are known, which are the measured one, the images of the predict
 a change of sign of one class's features, and zero, as far as their value is that of the prediction.
 """
 
-from collections.abc import Callable
-from functools import partial
 from itertools import combinations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ufm.equivalent.standard import shared_form
@@ -58,50 +55,30 @@ def uniqueness_check(problem: Problem, prediction: Prediction, measured_differs:
     Args:
       measured_differs: whether the measured minimum has the predicted value and another geometry.
     """
-    others = measured_differs or _has_another(problem, prediction)
-    return Check("agreement", "unique", float(bool(prediction.unique) == others), 0.0)
+    return Check("agreement", "unique", float(prediction.unique == (measured_differs or _has_another(problem, prediction))), 0.0)
 
 
 def _has_another(problem: Problem, prediction: Prediction) -> bool:
     """Whether an image of the predicted point has its value and other logits."""
     p, value = jax.tree.map(np.asarray, prediction.params), float(prediction.value)  # in NumPy, which compiles nothing
-    z = np.asarray(logits(problem, p))
-    without_bias, labels, size = np.asarray(logits(problem, p._replace(b=None))), np.asarray(problem.labels), _scale(z)
-    images: list[tuple[np.ndarray, Callable[[], Params]]] = []  # logits, and the point, which is made where they differ
+    z, without_bias = (np.asarray(logits(problem, point)) for point in (p, p._replace(b=None)))
+    labels, counts, images = np.asarray(problem.labels), np.asarray(problem.counts), []  # logits, and the point
     if problem.features == "free":
-        images.append((z - without_bias, lambda: jax.tree.map(jnp.zeros_like, p)._replace(b=p.b)))
+        images.append((z - without_bias, jax.tree.map(np.zeros_like, p)._replace(b=p.b)))
         for k in range(len(problem.groups)):
             sign = np.where(labels == k, -1.0, 1.0)[None, :]
-            images.append((z - without_bias + sign * without_bias, partial(_with_signs, p, sign)))
+            images.append((z - without_bias + sign * without_bias, p._replace(H=p.H * sign)))
     if len(problem.groups) == problem.classes and problem.trainable > 0:
-        counts = np.asarray(problem.counts)
         for k, j in combinations(range(problem.classes), 2):
             # classes of other sizes change the value when they change places, unless both are dead
             if problem.groups[k] == problem.groups[j] and abs(counts[k] / counts[j] - 1) < _SAME_VALUE:
-                rows, columns = _exchange(problem, k, j)
-                images.append((z[rows][:, columns], partial(_exchanged, p, rows, columns)))
-    for logits_there, point in images:
-        if np.max(np.abs(logits_there - z)) > _APART * size:
-            if abs(float(_value(*shared_form(problem, point()))) - value) <= _SAME_VALUE * abs(value):
-                return True
-    return False
-
-
-def _with_signs(p: Params, sign: np.ndarray) -> Params:
-    return p._replace(H=p.H * sign)
-
-
-def _exchange(problem: Problem, k: int, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Orders of classes and of columns in which classes k and j, of equally many columns, have changed places."""
-    labels = np.asarray(problem.labels)
-    columns, rows = np.arange(problem.columns), np.arange(problem.classes)
-    columns[labels == k], columns[labels == j] = np.flatnonzero(labels == j), np.flatnonzero(labels == k)
-    rows[[k, j]] = rows[[j, k]]
-    return rows, columns
-
-
-def _exchanged(p: Params, rows: np.ndarray, columns: np.ndarray) -> Params:
-    return Params((*p.weights[:-1], p.weights[-1][rows]), p.H[:, columns], None if p.b is None else p.b[rows])
+                rows, columns = np.arange(problem.classes), np.arange(problem.columns)
+                columns[labels == k], columns[labels == j] = np.flatnonzero(labels == j), np.flatnonzero(labels == k)
+                rows[[k, j]] = j, k
+                top = (*p.weights[:-1], p.weights[-1][rows])
+                images.append((z[rows][:, columns], Params(top, p.H[:, columns], None if p.b is None else p.b[rows])))
+    different = (point for there, point in images if np.max(np.abs(there - z)) > _APART * _scale(z))
+    return any(abs(float(_value(*shared_form(problem, point))) - value) <= _SAME_VALUE * abs(value) for point in different)
 
 
 _value = jax.jit(objective)

@@ -1,4 +1,4 @@
-"""Entries: the theorems of the catalogue by id, which show themselves as a table."""
+"""Entries: the theorems of the catalogue by id, which show themselves as a table, in the README too."""
 
 from typing import Any
 
@@ -16,6 +16,11 @@ class Catalogue(Printed, dict[str, Theorem]):
     def rows(self) -> list[list[str]]:
         """Id, family, status and claim of every entry."""
         return [[theorem.id, family_of(theorem), theorem.status, theorem.claim] for theorem in self.values()]
+
+    def markdown(self) -> str:
+        """The README's table, a row a theorem; `tests/test_house.py` keeps the README in step with it."""
+        rows = [[f"`{t.id}`", t.claim.replace("|", "\\|"), t.source.replace("|", "\\|"), t.status] for t in self.values()]
+        return "\n".join(f"| {' | '.join(row)} |" for row in (["id", "claim", "source", "status"], ["---"] * 4, *rows))
 
     def __repr__(self) -> str:
         return str(self)

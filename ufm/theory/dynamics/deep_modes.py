@@ -42,9 +42,8 @@ def predict(case: Start) -> dict:
     rate = scale / N * (s - scale * u ** (M + 1)) * u**M - l2 * u
     H, weights = frame * rate[None, :], []
     for W in params.weights:
-        above = W @ frame / u[None, :]
-        weights.append((above * rate[None, :]) @ frame.T)
-        frame = above
+        below, frame = frame, W @ frame / u[None, :]
+        weights.append((frame * rate[None, :]) @ below.T)
     p = scale * u ** (M + 1)
     p_rate = (M + 1) * p * (scale / N * (s - p) * (p / scale) ** ((M - 1) / (M + 1)) - l2)
     return {"params": Params(tuple(weights), H, None), "p": p_rate}
@@ -54,8 +53,7 @@ def predict(case: Start) -> dict:
 def direct(case: Start) -> dict:
     """The gradient of the objective, and the derivative of the logits along it."""
     v = downhill(case.problem)(case.params)
-    rates = jax.jvp(lambda p: mode_matrix(case.problem, p), (case.params,), (v,))[1]
-    return {"params": v, "p": jnp.diagonal(rates)}
+    return {"params": v, "p": jnp.diagonal(jax.jvp(lambda p: mode_matrix(case.problem, p), (case.params,), (v,))[1])}
 
 
 def predict_fate(case: Start) -> jax.Array:
@@ -80,9 +78,8 @@ def predict_fate(case: Start) -> jax.Array:
 def deep_start(widths: tuple, u: np.ndarray, cost: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> Start:
     """Every factor of diagonal u, N l/scale = cost, and times up to 25/l."""
     problem = ridged(counts, widths, cost, scale)
-    params = spectral_point(problem, np.tile(u, (len(widths) + 1, 1)), rng)
-    last = 25 / problem.l2_H if cost > 0 else 0.0
-    return Start(problem, params, last * jnp.asarray([1e-3, 1e-2, 0.1, 1]))
+    ts = (25 / problem.l2_H if cost > 0 else 0.0) * jnp.asarray([1e-3, 1e-2, 0.1, 1])
+    return Start(problem, spectral_point(problem, np.tile(u, (len(widths) + 1, 1)), rng), ts)
 
 
 def cases() -> dict[str, Start]:
@@ -134,12 +131,11 @@ def fate_draw(rng: np.random.Generator) -> Start:
 
 
 def _larger_escape(case: Start) -> bool:
-    fate = np.asarray(predict_fate(case))[np.argsort(-np.asarray(case.problem.multiplicity), kind="stable")]
-    return bool(np.all(np.diff((fate > 0).astype(int)) <= 0))
+    alive = np.asarray(predict_fate(case))[np.argsort(-np.asarray(case.problem.multiplicity), kind="stable")] > 0
+    return bool(np.all(alive[1:] <= alive[:-1]))
 
 
-def is_deep_spectral(case: Start) -> bool:
-    """Whether every factor has the singular values of H, in shared frames."""
+def _is_deep_spectral(case: Start) -> bool:
     u = np.sort(np.linalg.norm(np.asarray(case.params.H), axis=0))[::-1]
     values = [np.linalg.svd(np.asarray(W), compute_uv=False)[: u.size] for W in case.params.weights]
     return is_spectral(case.params) and all(np.allclose(v, u, rtol=1e-10, atol=0) for v in values)
@@ -148,20 +144,19 @@ def is_deep_spectral(case: Start) -> bool:
 SOURCE = "[saxe2014]; [arora2018]; "
 ASSUMES = (
     Assumption("one-hot MSE without bias, one column a class", lambda c: plain_mse(c.problem)), EQUAL_RIDGES,
-    Assumption("one singular value a mode in every factor", is_deep_spectral),
+    Assumption("one singular value a mode in every factor", _is_deep_spectral),
+)  # fmt: skip
+_FATES = (
+    *ASSUMES, Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),
+    Assumption("no class that dies is larger than one that escapes", _larger_escape),
 )  # fmt: skip
 THEOREMS = (
     statements.identity(
         "deep-mode-equation", SOURCE + "ridges and class sizes derived", predict, direct, cases, draw, ASSUMES, tolerance=1e-12
     ),
     statements.trajectory(
-        "deep-mode-escape", "derived",
-        predict_fate, lambda case, end: jnp.diagonal(mode_matrix(case.problem, end)), fate_cases, fate_draw,
-        (
-            *ASSUMES, Assumption("two layers or more", lambda c: len(c.problem.widths) >= 2),
-            Assumption("no class that dies is larger than one that escapes", _larger_escape),
-        ),
-        at_end=True,
+        "deep-mode-escape", "derived", predict_fate, lambda case, end: jnp.diagonal(mode_matrix(case.problem, end)),
+        fate_cases, fate_draw, _FATES, at_end=True,
         notes="Where a larger class dies beside a smaller one that escaped, the form is still invariant but unstable: any "
         "rounding grows until the larger class takes over the direction of the smaller one, which then dies.",
     ),

@@ -14,6 +14,7 @@ and a step eta of gradient descent gives exactly
 (1 - eta l)^2 D_j and the last term for equal ridges. Momentum and Adam have no such law.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
-from ufm.problem.params import Params, data_term, logits, objective
+from ufm.problem.params import Params, data_term, logits
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.dynamics.spectral import EQUAL_RIDGES, any_point
@@ -32,21 +33,20 @@ from ufm.theory.theorem import Assumption
 _K, _WIDTHS = 3, (4, 5, 3)
 
 
-class Point(NamedTuple):
-    """A problem, any point of it, and a step of gradient descent."""
+class Step(NamedTuple):
+    """A problem, any point of it, and the size of a step of gradient descent."""
 
     problem: Problem
     params: Params
-    step: jax.Array
+    size: jax.Array
 
 
 def imbalances(params: Params) -> tuple[jax.Array, ...]:
     """(D_0, ..., D_{M-1}), D_j of shape (d_{j+1}, d_{j+1})."""
-    below = (params.H, *params.weights[:-1])
-    return tuple(V.T @ V - W @ W.T for W, V in zip(below, params.weights, strict=True))
+    return tuple(V.T @ V - W @ W.T for W, V in pairwise((params.H, *params.weights)))
 
 
-def predict_rate(case: Point) -> tuple[jax.Array, ...]:
+def predict_rate(case: Step) -> tuple[jax.Array, ...]:
     """Along gradient flow the imbalance W_{j+1}^T W_{j+1} - W_j W_j^T changes through the penalty alone, whatever loss, depth, bias
     and start.
     """
@@ -57,12 +57,12 @@ def predict_rate(case: Point) -> tuple[jax.Array, ...]:
 
 
 @jax.jit
-def direct_rate(case: Point) -> tuple[jax.Array, ...]:
+def direct_rate(case: Step) -> tuple[jax.Array, ...]:
     """The derivative of D_j along the negative gradient of the objective."""
     return jax.jvp(imbalances, (case.params,), (downhill(case.problem)(case.params),))[1]
 
 
-def predict_step(case: Point) -> tuple[jax.Array, ...]:
+def predict_step(case: Step) -> tuple[jax.Array, ...]:
     """One step of gradient descent maps the imbalance exactly: for equal ridges to (1 - eta l)^2 D_j + eta^2 (G_{j+1}^T G_{j+1} -
     G_j G_j^T), at any step size.
     """
@@ -79,10 +79,9 @@ def predict_step(case: Point) -> tuple[jax.Array, ...]:
 
 
 @jax.jit
-def direct_step(case: Point) -> tuple[jax.Array, ...]:
+def direct_step(case: Step) -> tuple[jax.Array, ...]:
     """D_j at the point one step down the gradient of the objective."""
-    gradient = jax.grad(lambda p: objective(case.problem, p))(case.params)
-    return imbalances(jax.tree.map(lambda p, g: p - case.step * g, case.params, gradient))
+    return imbalances(jax.tree.map(lambda p, v: p + case.size * v, case.params, downhill(case.problem)(case.params)))
 
 
 def predict_decay(case: Start) -> tuple[jax.Array, ...]:
@@ -93,38 +92,33 @@ def predict_decay(case: Start) -> tuple[jax.Array, ...]:
     return tuple(decay[:, None, None] * D[None] for D in imbalances(case.params))
 
 
-def _point(loss: str, ridges: tuple, rng: np.random.Generator, step: float, beta: float, scale=1.3) -> Point:
+def _point(loss: str, ridges: tuple, rng: np.random.Generator, size: float = 0.1, beta: float = 0.0) -> Step:
     H0 = jnp.asarray(rng.normal(size=(_WIDTHS[0], 2 * _K)))
-    choices = {"l2_H": ridges[0], "l2_W": np.array(ridges[1:]), "l2_b": 0.2, "bias": "ridge", "scale": scale}
+    choices = {"l2_H": ridges[0], "l2_W": np.array(ridges[1:]), "l2_b": 0.2, "bias": "ridge", "scale": 1.3}
     problem = Problem.balanced(_K, 2, _WIDTHS, loss=loss, beta=beta, H0=H0, **choices)
-    return Point(problem, any_point(problem, rng, 0.8), jnp.asarray(step))
+    return Step(problem, any_point(problem, rng, 0.8), jnp.asarray(size))
 
 
 _RIDGES = {"no ridge": (0.0,) * 4, "equal ridges": (0.1,) * 4, "unequal ridges": (0.5, 0.1, 0.02, 0.3)}
 
 
-def rate_cases() -> dict[str, Point]:
+def rate_cases() -> dict[str, Step]:
     """Squared error and cross-entropy, no, equal and unequal ridges, the latter with proximity."""
     rng = np.random.default_rng(0)
     kinds = [(loss, name, beta) for loss in ("mse", "ce") for name, beta in zip(_RIDGES, (0.0, 0.7, 0.3), strict=True)]
-    return {f"{loss}, {name}, beta={beta}": _point(loss, _RIDGES[name], rng, 0.1, beta) for loss, name, beta in kinds}
+    return {f"{loss}, {name}, beta={beta}": _point(loss, _RIDGES[name], rng, beta=beta) for loss, name, beta in kinds}
 
 
-def step_cases() -> dict[str, Point]:
+def step_cases() -> dict[str, Step]:
     """Squared error and cross-entropy, no, equal and unequal ridges, small and unstable steps."""
     rng = np.random.default_rng(1)
-    kinds = [(loss, name, step) for loss in ("mse", "ce") for name, step in zip(_RIDGES, (3.0, 0.1, 1.0), strict=True)]
-    return {f"{loss}, {name}, step {step}": _point(loss, _RIDGES[name], rng, step, 0.0) for loss, name, step in kinds}
+    kinds = [(loss, name, size) for loss in ("mse", "ce") for name, size in zip(_RIDGES, (3.0, 0.1, 1.0), strict=True)]
+    return {f"{loss}, {name}, step {size}": _point(loss, _RIDGES[name], rng, size) for loss, name, size in kinds}
 
 
-def draw_rate(rng: np.random.Generator) -> Point:
-    """A random point, ridges and proximity."""
-    return _point(str(rng.choice(["mse", "ce"])), tuple(rng.uniform(0.01, 1, size=4)), rng, 0.1, rng.uniform(0, 1))
-
-
-def draw_step(rng: np.random.Generator) -> Point:
-    """A random point, ridges and step."""
-    return _point(str(rng.choice(["mse", "ce"])), tuple(rng.uniform(0.01, 1, size=4)), rng, np.exp(rng.uniform(-3, 1)), 0.0)
+def _drawn(rng: np.random.Generator) -> tuple[str, tuple, np.random.Generator]:
+    """A random loss and ridges."""
+    return str(rng.choice(["mse", "ce"])), tuple(rng.uniform(0.01, 1, size=4)), rng
 
 
 def _start(ridge: float, rng: np.random.Generator, counts=(2, 1, 3)) -> Start:
@@ -138,26 +132,21 @@ def decay_cases() -> dict[str, Start]:
     return {f"l={ridge}": _start(ridge, rng) for ridge in (0.0, 0.05, 0.2)}
 
 
-def draw_decay(rng: np.random.Generator) -> Start:
-    """A random start, ridge and class sizes."""
-    return _start(rng.uniform(0, 0.4), rng, tuple(int(n) for n in rng.integers(1, 9, size=_K)))
-
-
 _SOURCE = "[arora2018]; [du2018]; "
-_FREE = Assumption(
-    "free features and a trained classifier", lambda c: c.problem.features == "free" and c.problem.classifier is None
-)
+_FREE = Assumption("free features and a trained classifier", lambda c: (c.problem.features, c.problem.classifier) == ("free", None))
 _UNTIED = Assumption("no proximity term", lambda c: bool(c.problem.beta == 0))
 THEOREMS = (
     statements.identity(
-        "imbalance-rate", _SOURCE + "unequal ridges and proximity derived",
-        predict_rate, direct_rate, rate_cases, draw_rate, (_FREE,), tolerance=1e-11,
+        "imbalance-rate", _SOURCE + "unequal ridges and proximity derived", predict_rate, direct_rate, rate_cases,
+        lambda rng: _point(*_drawn(rng), beta=rng.uniform(0, 1)), (_FREE,), tolerance=1e-11,
     ),
     statements.trajectory(
-        "imbalance-decay", _SOURCE + "ridges derived",
-        predict_decay, lambda case, point: imbalances(point), decay_cases, draw_decay, (_FREE, _UNTIED, EQUAL_RIDGES),
+        "imbalance-decay", _SOURCE + "ridges derived", predict_decay, lambda case, point: imbalances(point), decay_cases,
+        lambda rng: _start(rng.uniform(0, 0.4), rng, tuple(int(n) for n in rng.integers(1, 9, size=_K))),
+        (_FREE, _UNTIED, EQUAL_RIDGES),
     ),
     statements.identity(
-        "imbalance-descent", "derived", predict_step, direct_step, step_cases, draw_step, (_FREE, _UNTIED), tolerance=1e-12
+        "imbalance-descent", "derived", predict_step, direct_step, step_cases,
+        lambda rng: _point(*_drawn(rng), np.exp(rng.uniform(-3, 1))), (_FREE, _UNTIED), tolerance=1e-12,
     ),
 )  # fmt: skip

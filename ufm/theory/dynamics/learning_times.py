@@ -5,10 +5,8 @@ In the logistic modes of `two_factor`, with targets q_k = sqrt(n_k) - N l/scale 
     t_k(f) = N ln[(q_k/p0 - 1) f/(1 - f)] / (2 scale q_k)
 
 From equal starts p0 < q/5 half-learning comes in order of class size; small starts leave the delays
-(N/(2 scale)) ln(1/p0) (1/q_i - 1/q_j) between classes (Saxe et al. 2014).
-
-In the modes of `deep_modes` without ridge, u' = (scale/N)(s - scale u^{M+1}) u^M takes from u_a to u_b the time F(u_b) - F(u_a),
-in the units N = scale = 1
+(N/(2 scale)) ln(1/p0) (1/q_i - 1/q_j) between classes (Saxe et al. 2014). In the modes of `deep_modes` without ridge,
+u' = (scale/N)(s - scale u^{M+1}) u^M takes from u_a to u_b the time F(u_b) - F(u_a), in the units N = scale = 1
 
     F(u) = u^{1-M}/((1-M) s) 2F1(1, c; 1 + c; u^{M+1}/s),    c = (1 - M)/(M + 1)    for M >= 2
     F(u) = (ln u - ln(s - u^2)/2)/s                                                 for M = 1
@@ -44,11 +42,9 @@ def predict(case: Climb) -> jax.Array:
     """From an equal, small, balanced spectral start class k is half learned at N ln(q_k/p0 - 1)/(2 q_k), q_k = sqrt(n_k) - N l:
     larger classes first.
     """
-    problem, q = case.problem, targets(case.problem)
-    p0 = problem.scale * jnp.sum(case.params.H**2, axis=0)
-    f = case.levels / q[:, None]
-    gain = jnp.log(q / p0 - 1)[:, None] + jnp.log(f / (1 - f))
-    return gain * (problem.samples / (2 * problem.scale * q))[:, None]
+    problem, q = case.problem, targets(case.problem)[:, None]
+    p0, f = problem.scale * jnp.sum(case.params.H**2, axis=0)[:, None], case.levels / q
+    return (jnp.log(q / p0 - 1) + jnp.log(f / (1 - f))) * (problem.samples / (2 * problem.scale * q))
 
 
 def evidence(case: Climb, predicted: Any, measured: Any) -> list[Check]:
@@ -64,13 +60,13 @@ def hypergeometric(c: float, x: jax.Array) -> jax.Array:
 
     sum_k c x^k/(c + k)    and    c sum_k (c)_k/k! [psi(k + 1) - psi(c + k) - ln(1 - x)] (1 - x)^k
     """
-    k = np.arange(_TERMS)
-    rising = np.cumprod(np.r_[1.0, (c + k[:-1]) / k[1:]])
+    orders = np.arange(_TERMS)
+    factors = np.cumprod(np.r_[1.0, (c + orders[:-1]) / orders[1:]])
     low, high = jnp.minimum(x, 0.5)[..., None], jnp.maximum(x, 0.5)[..., None]
-    order = k.reshape((1,) * x.ndim + (-1,))
-    below = jnp.sum(c / (c + order) * low**order, axis=-1)
-    psi = digamma(jnp.asarray(order + 1.0)) - digamma(jnp.asarray(order + c))
-    above = c * jnp.sum(rising.reshape(order.shape) * (psi - jnp.log1p(-high)) * (1 - high) ** order, axis=-1)
+    k, rising = (y.reshape((1,) * x.ndim + (-1,)) for y in (orders, factors))
+    below = jnp.sum(c / (c + k) * low**k, axis=-1)
+    psi = digamma(jnp.asarray(k + 1.0)) - digamma(jnp.asarray(k + c))
+    above = c * jnp.sum(rising * (psi - jnp.log1p(-high)) * (1 - high) ** k, axis=-1)
     return jnp.where(x <= 0.5, below, above)
 
 
@@ -110,13 +106,8 @@ def cases() -> dict[str, Climb]:
     }
 
 
-def draw(rng: np.random.Generator) -> Climb:
-    """Random class sizes, ridge, scale and start."""
-    return _case(rng.uniform(0, 1.5), np.exp(rng.uniform(-9, -4)), rng, *draw_sizes(rng, least=3))
-
-
-def _deep_case(M: int, u: list[float], rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> Climb:
-    problem, params, _ = deep_start(_WIDTHS[M], np.array(u), 0.0, rng, counts, scale)
+def _deep_case(M: int, u: Any, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0) -> Climb:
+    problem, params, _ = deep_start(_WIDTHS[M], np.asarray(u), 0.0, rng, counts, scale)
     return Climb(problem, params, jnp.sqrt(problem.multiplicity)[:, None] * _DEEP_PARTS[None, :])
 
 
@@ -131,11 +122,6 @@ def deep_cases() -> dict[str, Climb]:
     }
 
 
-def draw_deep(rng: np.random.Generator) -> Climb:
-    """Random depth, class sizes, starts and scale."""
-    return _deep_case(int(rng.integers(2, 4)), list(rng.uniform(0.2, 0.6, size=3)), rng, *draw_sizes(rng, least=3))
-
-
 def _starts_low(case: Climb) -> bool:
     p0 = float(case.problem.scale) * np.sum(np.asarray(case.params.H) ** 2, axis=0)
     return bool(np.ptp(p0) <= 1e-12 * np.max(p0) and np.all(5 * p0 < np.asarray(targets(case.problem))))
@@ -146,24 +132,19 @@ def _starts_below(case: Climb) -> bool:
     return bool(np.all(p0 <= _DEEP_PARTS[0] * np.sqrt(np.asarray(case.problem.multiplicity))))
 
 
+_LOW = Assumption("a spectral start, equal for all classes, below a fifth of every target", _starts_low)
+_BELOW = Assumption("a start below 30% of every target", _starts_below)
+_NO_RIDGE = Assumption("no ridge", lambda c: bool(np.all(np.asarray(c.problem.ridges) == 0)))
 # other: times at which levels are reached, not what is seen at times
 THEOREMS = (
     statements.other(
-        "two-factor-learning-times", "[saxe2014]; ridges and class sizes derived",
-        predict, climb, cases, draw,
-        (
-            *BALANCED_SPECTRAL,
-            Assumption("a spectral start, equal for all classes, below a fifth of every target", _starts_low),
-        ),
-        evidence=evidence,
+        "two-factor-learning-times", "[saxe2014]; ridges and class sizes derived", predict, climb, cases,
+        lambda rng: _case(rng.uniform(0, 1.5), np.exp(rng.uniform(-9, -4)), rng, *draw_sizes(rng, least=3)),
+        (*BALANCED_SPECTRAL, _LOW), evidence=evidence,
     ),
     statements.other(
-        "deep-mode-times", SOURCE + "closed form derived",
-        predict_deep, climb, deep_cases, draw_deep,
-        (
-            *ASSUMES, Assumption("no ridge", lambda c: bool(np.all(np.asarray(c.problem.ridges) == 0))),
-            Assumption("a start below 30% of every target", _starts_below),
-        ),
-        evidence=agreement(1e-9),
+        "deep-mode-times", SOURCE + "closed form derived", predict_deep, climb, deep_cases,
+        lambda rng: _deep_case(int(rng.integers(2, 4)), rng.uniform(0.2, 0.6, size=3), rng, *draw_sizes(rng, least=3)),
+        (*ASSUMES, _NO_RIDGE, _BELOW), evidence=agreement(1e-9),
     ),
 )  # fmt: skip

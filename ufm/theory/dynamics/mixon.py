@@ -1,7 +1,7 @@
 """The flow of Mixon, Parshall, Pi 2020 under squared error with bias: all of it on an invariant set, and how it leaves the origin.
 
-Balanced classes, equal ridges l on W and H, bias ridge l_b. On H = W^T (one column a class), 1^T W = 0, b in span(1),
-which gradient flow never leaves, with G0 = W(0) W(0)^T, r = 2 (scale sqrt(n)/N - l) and phi = (e^{rt} - 1)/r,
+Balanced classes, equal ridges l, bias ridge l_b. On H = W^T (one column a class), 1^T W = 0, b in span(1), which gradient
+flow never leaves, with G0 = W(0) W(0)^T, r = 2 (scale sqrt(n)/N - l) and phi = (e^{rt} - 1)/r,
 
     W(t) = [e^{rt} (I + (2 scale^2/N) phi G0)^{-1}]^{1/2} W(0),    the singular values logistic modes of `two_factor`
     b(t) = b_end + (b(0) - b_end) e^{-(1 + l_b) t},    b_end = 1/(K (1 + l_b))
@@ -16,7 +16,7 @@ with s_i the K singular values of (Y - b* a^T) diag(sqrt m), C >= K. The origin 
 tiny start leaves it as exp((scale s_1/N - l) t) for equal ridges.
 """
 
-from typing import NamedTuple
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -37,17 +37,11 @@ from ufm.theory.theorem import Assumption
 _K, _DIM = 4, 3
 
 
-class Trajectory(NamedTuple):
-    """W: (T, K, d). b: (T, K). away: (T,) largest entry of H - W^T and of 1^T W."""
-
-    W: jax.Array
-    b: jax.Array
-    away: jax.Array
-
-
-def predict(case: Start) -> Trajectory:
+def predict(case: Start) -> dict[str, jax.Array]:
     """On H = W^T, 1^T W = 0, b in span(1), which gradient flow of balanced squared error with bias keeps, W(t) is an explicit
     matrix root times W(0), and b(t) relaxes on its own.
+
+    W: (T, K, d). b: (T, K). away: (T,) largest entry of H - W^T and of 1^T W.
     """
     problem, ts = case.problem, case.ts
     N, scale, l2 = problem.samples, problem.scale, problem.l2_H
@@ -57,13 +51,14 @@ def predict(case: Start) -> Trajectory:
     W = jnp.einsum("ki,ti,id->tkd", U, values, Vt)
     end = 1 / (problem.classes * (1 + problem.l2_b))
     b = end + (bias_of(case.params) - end)[None, :] * jnp.exp(-(1 + problem.l2_b) * ts)[:, None]
-    return Trajectory(W, b, jnp.zeros_like(ts))
+    return {"W": W, "b": b, "away": jnp.zeros_like(ts)}
 
 
-def observe(case: Start, point: Params) -> Trajectory:
+def observe(case: Start, point: Params) -> dict[str, jax.Array]:
     """W and b as they are, and how far H is from W^T and W from its columns' zero sum."""
     (W,), H, _ = point
-    return Trajectory(W, bias_of(point), jnp.maximum(jnp.max(jnp.abs(H - W.T)), jnp.max(jnp.abs(jnp.sum(W, axis=0)))))
+    away = jnp.maximum(jnp.max(jnp.abs(H - W.T)), jnp.max(jnp.abs(jnp.sum(W, axis=0))))
+    return {"W": W, "b": bias_of(point), "away": away}
 
 
 def predict_end(case: Start) -> jax.Array:
@@ -100,14 +95,12 @@ def velocity_gradient(problem: Problem) -> jax.Array:
     (d,), K, C = problem.widths, problem.classes, problem.columns
     origin = Params((jnp.zeros((K, d)),), jnp.zeros((d, C)), None if problem.bias == "none" else jnp.zeros(K))
     flat, unravel = ravel_pytree(origin)
-
-    def value(x: jax.Array) -> jax.Array:
-        return objective(problem, unravel(x))
-
+    gradient = jax.grad(lambda x: objective(problem, unravel(x)))
+    hessian = jax.jacfwd(gradient)
     # where W and H vanish so do their gradients, and the value is quadratic in the bias, which is last
     if problem.bias != "none":
-        flat = flat.at[-K:].add(-jnp.linalg.solve(jax.hessian(value)(flat)[-K:, -K:], jax.grad(value)(flat)[-K:]))
-    return -jax.hessian(value)(flat)
+        flat = flat.at[-K:].add(-jnp.linalg.solve(hessian(flat)[-K:, -K:], gradient(flat)[-K:]))
+    return -hessian(flat)
 
 
 def _case(cutoff, n, rng, *, size=0.3, b0=0.1, l2_b=0.0, rank=3, scale=1.0, last=2.0) -> Start:
@@ -137,14 +130,11 @@ def cases() -> dict[str, Start]:
 
 def end_cases() -> dict[str, Start]:
     """The ETF without and with ridge, a saddle of rank two, and a ridge above the threshold."""
-    rng = np.random.default_rng(1)
-    long = {"size": 0.8, "last": 15.0}
+    long = partial(_case, n=4, rng=np.random.default_rng(1), size=0.8, last=15.0)
     return {
-        "no ridge": _case(0.0, 4, rng, **long),
-        "ridge, scale 2": _case(0.5, 4, rng, scale=2.0, **long),
-        "rank two": _case(0.2, 4, rng, rank=2, **long),
-        "above the threshold": _case(4.0, 4, rng, **long),
-    }
+        "no ridge": long(0.0), "ridge, scale 2": long(0.5, scale=2.0),
+        "rank two": long(0.2, rank=2), "above the threshold": long(4.0),
+    }  # fmt: skip
 
 
 def draw(rng: np.random.Generator) -> Start:
@@ -154,8 +144,7 @@ def draw(rng: np.random.Generator) -> Start:
 
 
 def _origin(counts: tuple, bias: str, l2_W: float, l2_H: float, l2_b=0.0, scale=1.0) -> Problem:
-    choices = {"bias": bias, "l2_W": l2_W, "l2_H": l2_H, "l2_b": l2_b, "scale": scale}
-    return split_columns(Problem.imbalanced(counts, 2, **choices))
+    return split_columns(Problem.imbalanced(counts, 2, bias=bias, l2_W=l2_W, l2_H=l2_H, l2_b=l2_b, scale=scale))
 
 
 def origin_cases() -> dict[str, Problem]:
@@ -194,13 +183,11 @@ THEOREMS = (
         predict, observe, cases, draw, _ASSUMES, leaves={"away": 1e-10},
     ),
     statements.trajectory(
-        "mixon-collapse", _SOURCE + "ridges derived",
-        predict_end, lambda case, end: case.problem.scale**2 * end.weights[0] @ end.weights[0].T, end_cases,
-        assumes=_ASSUMES, at_end=True,
+        "mixon-collapse", _SOURCE + "ridges derived", predict_end,
+        lambda case, end: case.problem.scale**2 * end.weights[0] @ end.weights[0].T, end_cases, assumes=_ASSUMES, at_end=True,
     ),
     statements.spectrum(
-        "mse-origin-spectrum", _SOURCE + "any class sizes and ridges derived",
-        predict_origin, origin_cases, draw_origin, (Assumption("one layer of squared error", one_layer_mse),),
-        matrix=velocity_gradient,
+        "mse-origin-spectrum", _SOURCE + "any class sizes and ridges derived", predict_origin, origin_cases, draw_origin,
+        (Assumption("one layer of squared error", one_layer_mse),), matrix=velocity_gradient,
     ),
 )  # fmt: skip

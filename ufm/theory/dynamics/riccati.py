@@ -11,8 +11,6 @@ for every rank, class sizes, targets and residual columns. As t grows, scale W Z
 (s_i - n l)_+ of D in its own directions, the d largest of them (from generic starts).
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,14 +26,6 @@ _K, _DIM = 3, 3
 _RESIDUALS = 2
 
 
-class Gram(NamedTuple):
-    """WW: (T, K, K) W W^T. WH: (T, K, C) W H. HH: (T, C, C) H^T H."""
-
-    WW: jax.Array
-    WH: jax.Array
-    HH: jax.Array
-
-
 def _sqrt_growth(a: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
     """sqrt(expm1(2 a t)/(2 a)) and sqrt(2 a/(1 - e^(-2 a t))), both t^(+-1/2) at a = 0."""
     x = 2 * a * t
@@ -45,19 +35,20 @@ def _sqrt_growth(a: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.exp(a * t) * shrink, 1 / shrink
 
 
-def predict(case: Start) -> Gram:
+def predict(case: Start) -> dict[str, jax.Array]:
     """From any start with W^T W - H H^T = 0 (delta I without ridge), gradient flow of two factors under squared error is a matrix
     Riccati equation with an explicit solution: any rank, targets, class sizes, residuals.
+
+    WW: (T, K, K) of W W^T. WH: (T, K, C) of W H. HH: (T, C, C) of H^T H.
     """
-    problem, params = case.problem, case.params
-    K, n = problem.classes, problem.samples / problem.scale
+    problem, ((W,), Z, _) = case.problem, case.params
+    K, C, n = problem.classes, problem.columns, problem.samples / problem.scale
     D = problem.targets * jnp.sqrt(problem.multiplicity)[None, :]
-    W, Z = params.weights[0], params.H
     delta = problem.scale * (jnp.sum(W**2) - jnp.sum(Z**2)) / Z.shape[0]
-    tilt = jnp.where(jnp.arange(K + Z.shape[1]) < K, delta / 2, -delta / 2)
-    F = jnp.block([[jnp.zeros((K, K), D.dtype), D], [D.T, jnp.zeros((D.shape[1], D.shape[1]), D.dtype)]])
-    a, V = jnp.linalg.eigh((F + jnp.diag(tilt)) / n)
-    a, V = (a - problem.l2_H)[::-1], V[:, ::-1]
+    tilt = jnp.where(jnp.arange(K + C) < K, delta / 2, -delta / 2)
+    F = jnp.block([[jnp.zeros((K, K), D.dtype), D], [D.T, jnp.zeros((C, C), D.dtype)]])
+    values, vectors = jnp.linalg.eigh((F + jnp.diag(tilt)) / n)
+    a, V = (values - problem.l2_H)[::-1], vectors[:, ::-1]
     Q0 = jnp.sqrt(problem.scale) * jnp.concatenate([W.T, Z], axis=1) @ V
 
     def at(t: jax.Array) -> jax.Array:
@@ -67,7 +58,7 @@ def predict(case: Start) -> Gram:
         return jnp.where(t > 0, B @ B.T, V @ (Q0.T @ Q0) @ V.T)
 
     G = jax.vmap(at)(case.ts) / problem.scale
-    return Gram(G[:, :K, :K], G[:, :K, K:], G[:, K:, K:])
+    return {"WW": G[:, :K, :K], "WH": G[:, :K, K:], "HH": G[:, K:, K:]}
 
 
 def predict_limit(case: Start) -> jax.Array:
@@ -80,10 +71,10 @@ def predict_limit(case: Start) -> jax.Array:
     return U @ (jnp.maximum(kept, 0)[:, None] * Vt) / problem.scale
 
 
-def observe(case: Start, point: Params) -> Gram:
+def observe(case: Start, point: Params) -> dict[str, jax.Array]:
     """The Gram matrices of the factors."""
     (W,), H, _ = point
-    return Gram(W @ W.T, W @ H, H.T @ H)
+    return {"WW": W @ W.T, "WH": W @ H, "HH": H.T @ H}
 
 
 def balanced_start(problem: Problem, delta: float, size: float, rng: np.random.Generator, rank: int | None = None) -> Params:
@@ -96,11 +87,9 @@ def balanced_start(problem: Problem, delta: float, size: float, rng: np.random.G
     h2 = np.zeros(d)
     h2[:rank] = (size * rng.uniform(0.5, 1.5, size=rank)) ** 2
     h2 += max(-delta, 0)
-    V = np.linalg.qr(rng.normal(size=(d, d)))[0]
-    right = np.linalg.qr(rng.normal(size=(C, min(d, C))))[0]
-    left = np.linalg.qr(rng.normal(size=(K, min(d, K))))[0]
-    H = V[:, : right.shape[1]] @ (np.sqrt(h2[: right.shape[1]])[:, None] * right.T)
-    W = (left * np.sqrt(h2 + delta)[None, : left.shape[1]]) @ V[:, : left.shape[1]].T
+    V, right, left = (np.linalg.qr(rng.normal(size=shape))[0] for shape in ((d, d), (C, min(d, C)), (K, min(d, K))))
+    H = V[:, : min(d, C)] @ (np.sqrt(h2[: min(d, C)])[:, None] * right.T)
+    W = (left * np.sqrt(h2 + delta)[None, : min(d, K)]) @ V[:, : min(d, K)].T
     return Params((jnp.asarray(W, problem.dtype),), jnp.asarray(H, problem.dtype), None)
 
 
@@ -154,24 +143,21 @@ def draw(rng: np.random.Generator) -> Start:
 
 def _is_balanced(case: Start) -> bool:
     W, H = np.asarray(case.params.weights[0]), np.asarray(case.params.H)
-    gap = W.T @ W - H @ H.T
-    scalar = np.allclose(gap, np.trace(gap) / len(gap) * np.eye(len(gap)), atol=1e-12 * np.sum(H**2), rtol=1e-12)
-    delta_zero = abs(np.trace(gap)) <= 1e-12 * np.sum(H**2)
-    return bool(scalar and (delta_zero or float(case.problem.l2_H) == 0))
+    gap, rounding = W.T @ W - H @ H.T, 1e-12 * np.sum(H**2)
+    scalar = np.allclose(gap, np.trace(gap) / len(gap) * np.eye(len(gap)), atol=rounding, rtol=1e-12)
+    return bool(scalar and (abs(np.trace(gap)) <= rounding or case.problem.l2_H == 0))
 
 
 _SOURCE = "[fukumizu1998]; [braun2022]; [domine2025]; ridges, class sizes and residual columns derived"
+_PLAIN = "squared error without bias, one layer, unit column weights"
 _ASSUMES = (
-    Assumption(
-        "squared error without bias, one layer, unit column weights",
-        lambda c: one_layer_mse(c.problem) and c.problem.bias == "none",
-    ),
+    Assumption(_PLAIN, lambda c: one_layer_mse(c.problem) and c.problem.bias == "none"),
     EQUAL_RIDGES, Assumption("W^T W - H H^T = 0, or delta I without ridge", _is_balanced),
 )  # fmt: skip
 THEOREMS = (
     statements.trajectory("matrix-riccati", _SOURCE, predict, observe, cases, draw, _ASSUMES),
     statements.trajectory(
-        "matrix-riccati-limit", _SOURCE,
-        predict_limit, lambda case, point: point.weights[0] @ point.H, limit_cases, assumes=_ASSUMES, at_end=True,
+        "matrix-riccati-limit", _SOURCE, predict_limit, lambda case, point: point.weights[0] @ point.H, limit_cases,
+        assumes=_ASSUMES, at_end=True,
     ),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from jax import lax
 from ufm.losses import MSE, is_loss
 from ufm.problem import Problem, is_one_hot
 from ufm.problem.params import Params, logits
+from ufm.theory.assumptions import PLAIN
 from ufm.theory.kit.integrate import arrival_times, downhill
 from ufm.theory.theorem import Assumption
 
@@ -46,8 +47,8 @@ def spectral_point(problem: Problem, singular: np.ndarray, rng: np.random.Genera
     K = problem.classes
     frames = [np.linalg.qr(rng.normal(size=(width, K)))[0] for width in problem.widths] + [np.eye(K)]
     weights = (B @ np.diag(u) @ A.T for A, B, u in zip(frames[:-1], frames[1:], singular[1:], strict=True))
-    H = frames[0] @ np.diag(singular[0])
-    return Params(tuple(jnp.asarray(W, problem.dtype) for W in weights), jnp.asarray(H, problem.dtype), None)
+    H, *rest = (jnp.asarray(A, problem.dtype) for A in (frames[0] @ np.diag(singular[0]), *weights))
+    return Params(tuple(rest), H, None)
 
 
 def is_spectral(params: Params) -> bool:
@@ -81,24 +82,23 @@ class Climb(NamedTuple):
 @jax.jit
 def climb(case: Climb, key: jax.Array) -> jax.Array:
     """(K, T) times: the flow of all entries is integrated until each diagonal logit reaches its levels."""
-    problem = case.problem
+    velocity = downhill(case.problem)
 
     def times(k: jax.Array) -> jax.Array:
-        return arrival_times(downhill(problem), lambda p: mode_matrix(problem, p)[k, k], case.params, case.levels[k])
+        return arrival_times(velocity, lambda p: mode_matrix(case.problem, p)[k, k], case.params, case.levels[k])
 
-    return lax.map(times, jnp.arange(problem.classes))
+    return lax.map(times, jnp.arange(case.problem.classes))
 
 
 def plain_mse(problem: Problem) -> bool:
     """One-hot squared error without bias or proximity, trained classifier, unit column weights."""
-    plain = is_loss(problem.loss, MSE) and problem.bias == "none" and problem.features == "free"
-    return plain and is_one_hot(problem.design) and problem.classifier is None and problem.H0 is None
+    return is_loss(problem.loss, MSE) and PLAIN.test(problem) and problem.bias == "none" and is_one_hot(problem.design)
 
 
 def one_layer_mse(problem: Problem) -> bool:
     """One trained layer of squared error with unit column weights: any targets, any bias."""
-    plain = is_loss(problem.loss, MSE) and len(problem.widths) == 1 and problem.features == "free"
-    return plain and problem.classifier is None and problem.H0 is None and bool(np.all(np.asarray(problem.weight) == 1))
+    squares = is_loss(problem.loss, MSE) and PLAIN.test(problem) and len(problem.widths) == 1
+    return squares and bool(np.all(np.asarray(problem.weight) == 1))
 
 
 ONE_COLUMN = Assumption(
@@ -106,6 +106,4 @@ ONE_COLUMN = Assumption(
     lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1 and c.problem.columns == c.problem.classes,
 )
 EQUAL_RIDGES = Assumption("equal ridges on all factors", lambda c: bool(np.ptp(np.asarray(c.problem.ridges)) == 0))
-BALANCED_SPECTRAL = (
-    ONE_COLUMN, EQUAL_RIDGES, Assumption("a balanced spectral start", lambda c: is_tied_spectral(c.params))
-)  # fmt: skip
+BALANCED_SPECTRAL = (ONE_COLUMN, EQUAL_RIDGES, Assumption("a balanced spectral start", lambda c: is_tied_spectral(c.params)))

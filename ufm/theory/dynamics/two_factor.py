@@ -5,11 +5,9 @@ p_k = scale w_k^2, the k-th singular product of logits and sqrt(m), obeys
 
     p' = (2 scale/N) p (q - p),    q = sqrt(n_k) - N l / scale        f = sum_k (sqrt(n_k) - p_k)^2 / (2N) + l p_k / scale
 
-A class of q > 0 is learned, at rate 2 scale q/N; one of q = 0 decays like 1/t; one of q < 0 dies exponentially.
-
-Trained at rates eta_W and eta_H, W' = -eta_W df/dW and H' = -eta_H df/dH, from a spectral start of w/h = sqrt(eta_W/eta_H) and
-under eta_W l_W = eta_H l_H, the products p_k = scale w_k h_k obey the same with e = sqrt(eta_W eta_H) and l = eta_W l_W / e:
-p' = (2 e scale/N) p (q - p).
+A class of q > 0 is learned, at rate 2 scale q/N; one of q = 0 decays like 1/t; one of q < 0 dies exponentially. Trained at rates
+eta_W and eta_H, from a spectral start of w/h = sqrt(eta_W/eta_H) and under eta_W l_W = eta_H l_H, the products p_k = scale w_k h_k
+obey p' = (2 e scale/N) p (q - p) with e = sqrt(eta_W eta_H) and l = eta_W l_W / e.
 """
 
 from typing import NamedTuple
@@ -51,12 +49,9 @@ def logistic(p0: jax.Array, target: jax.Array, speed: jax.Array, ts: jax.Array) 
 
         p(t) = p0 / (e^-a + speed p0 t g)  for target > 0,    p0 e^-a / (1 + speed p0 t g)  otherwise.
     """
-    r = (speed * target)[None, :]
-    a = jnp.abs(r) * ts[:, None]
-    positive = a > 0
-    mean_decay = jnp.where(positive, -jnp.expm1(-a) / jnp.where(positive, a, 1), 1)
-    decay = jnp.exp(-a)
-    growing = r > 0
+    growing = (target > 0)[None, :]
+    a = jnp.abs(speed * target)[None, :] * ts[:, None]
+    decay, mean_decay = jnp.exp(-a), jnp.where(a > 0, -jnp.expm1(-a) / jnp.where(a > 0, a, 1), 1)
     denominator = jnp.where(growing, decay, 1) + speed * p0[None, :] * ts[:, None] * mean_decay
     return p0[None, :] * jnp.where(growing, 1, decay) / denominator
 
@@ -94,13 +89,8 @@ def predict_rated(case: RatedStart) -> Modes:
 
 def rated_flow(case: RatedStart) -> Params:
     """All entries of W and H, each along its own rate times the gradient."""
-    descend = downhill(case.problem)
-
-    def velocity(params: Params) -> Params:
-        (W,), H, _ = descend(params)
-        return Params((case.rates[1] * W,), case.rates[0] * H, None)
-
-    return integrate(velocity, case.params, case.ts)
+    rates = Params((case.rates[1],), case.rates[0], None)
+    return integrate(lambda p: jax.tree.map(jnp.multiply, rates, downhill(case.problem)(p)), case.params, case.ts)
 
 
 def _case(cutoff: float, sizes: np.ndarray, last: float, rng: np.random.Generator, counts=(50, 16, 9, 4)) -> Start:
@@ -166,18 +156,16 @@ def _start_matches(case: RatedStart) -> bool:
     return np.allclose(case.params.weights[0], ratio * case.params.H.T, rtol=1e-12) and is_spectral(case.params)
 
 
+_RATED = (
+    ONE_COLUMN, Assumption("eta_W l_W = eta_H l_H", _ridges_match),
+    Assumption("a spectral start of ratio sqrt(eta_W/eta_H)", _start_matches),
+)  # fmt: skip
 THEOREMS = (
     statements.trajectory(
-        "two-factor-logistic", "[saxe2014]; ridges and class sizes derived",
-        predict, observe, cases, draw, BALANCED_SPECTRAL,
+        "two-factor-logistic", "[saxe2014]; ridges and class sizes derived", predict, observe, cases, draw, BALANCED_SPECTRAL
     ),
     statements.trajectory(
-        "two-factor-unequal-rates", "[saxe2014]; unequal rates and ridges derived",
-        predict_rated, observe, rated_cases, rated_draw,
-        (
-            ONE_COLUMN, Assumption("eta_W l_W = eta_H l_H", _ridges_match),
-            Assumption("a spectral start of ratio sqrt(eta_W/eta_H)", _start_matches),
-        ),
-        path=rated_flow,
+        "two-factor-unequal-rates", "[saxe2014]; unequal rates and ridges derived", predict_rated, observe, rated_cases, rated_draw,
+        _RATED, path=rated_flow,
     ),
 )  # fmt: skip

@@ -29,7 +29,7 @@ from ufm.theory.theorem import Assumption
 
 def _squares(case: Start) -> tuple[jax.Array, jax.Array]:
     """(K,) of a0 = (w + h)^2 and m0 = (w - h)^2, times the scale."""
-    W, H = case.params.weights[0], case.params.H
+    (W,), H, _ = case.params
     return case.problem.scale * jnp.sum((W.T + H) ** 2, axis=0), case.problem.scale * jnp.sum((W.T - H) ** 2, axis=0)
 
 
@@ -39,13 +39,11 @@ def predict(case: Start) -> jax.Array:
 
     (T, 2, K) of p, the diagonal of the logits times sqrt(m), and of a; p alone may pass through zero.
     """
-    problem = case.problem
-    a0, m0 = (x[None, :] for x in _squares(case))
-    s = jnp.sqrt(problem.multiplicity)[None, :]
+    a0, m0, s = (x[None, :] for x in (*_squares(case), jnp.sqrt(case.problem.multiplicity)))
     D2 = a0 * m0
     q = jnp.sqrt(4 * s**2 + D2)
     A, B = q + 2 * s, D2 / (q + 2 * s)
-    x = problem.scale * q * case.ts[:, None] / problem.samples
+    x = case.problem.scale * q * case.ts[:, None] / case.problem.samples
     e, rest = jnp.exp(-x), -jnp.expm1(-x)
     a = (a0 * (A + B * e) + D2 * rest) / (a0 * rest + B + A * e)
     m = (m0 * (B + A * e) + D2 * rest) / (m0 * rest + A + B * e)
@@ -74,8 +72,8 @@ def predict_with_ridge(case: Start) -> jax.Array:
 
 def observe(case: Start, point: Params) -> jax.Array:
     """p from the logits, a from the projection of W onto the start's frame."""
-    p = jnp.diagonal(mode_matrix(case.problem, point))
-    return jnp.stack([p, case.problem.scale * jnp.sum((point.weights[0].T + point.H) ** 2, axis=0)])
+    (W,), H, _ = point
+    return jnp.stack([jnp.diagonal(mode_matrix(case.problem, point)), case.problem.scale * jnp.sum((W.T + H) ** 2, axis=0)])
 
 
 def _case(w: Any, h: Any, rng: np.random.Generator, cutoff=0.0, counts=(25, 9, 4), scale=1.0, last=1.0) -> Start:
@@ -115,11 +113,6 @@ def draw(rng: np.random.Generator, cutoff: float = 0.0) -> Start:
     return _case(w, h, rng, cutoff, *draw_sizes(rng))
 
 
-def ridge_draw(rng: np.random.Generator) -> Start:
-    """As `draw`, with a ridge."""
-    return draw(rng, rng.uniform(0, 5))
-
-
 _SOURCE = "[saxe2014], appendix; class sizes"
 _ASSUMES = (ONE_COLUMN, Assumption("a spectral start", lambda c: is_spectral(c.params)), EQUAL_RIDGES)
 THEOREMS = (
@@ -129,6 +122,6 @@ THEOREMS = (
     ),
     statements.trajectory(
         "two-factor-unbalanced-ridge", _SOURCE + " and ridges derived",
-        predict_with_ridge, observe, ridge_cases, ridge_draw, _ASSUMES,
+        predict_with_ridge, observe, ridge_cases, lambda rng: draw(rng, rng.uniform(0, 5)), _ASSUMES,
     ),
 )  # fmt: skip

@@ -48,8 +48,7 @@ def predict(case: Cloud) -> dict[str, jax.Array]:
     """
     problem, H, ts = case.problem, case.means.H, case.ts
     scale, N, l2 = problem.scale, problem.samples, problem.l2_H
-    s = jnp.sqrt(problem.counts)
-    u0 = jnp.sum(H**2, axis=0)
+    s, u0 = jnp.sqrt(problem.counts), jnp.sum(H**2, axis=0)
     frame = H / jnp.sqrt(u0)[None, :]
     u = logistic(scale * u0, s - N * l2 / scale, 2 * scale / N, ts) / scale
     along = jnp.sqrt(u / u0[None, :]) * jnp.exp(-scale / N * s[None, :] * ts[:, None])
@@ -91,9 +90,8 @@ def direct_velocity(case: Point) -> jax.Array:
 
 
 def _cloud(size: np.ndarray, cutoff: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0, last=3.0) -> Cloud:
-    merged = ridged(counts, _DIM, cutoff, scale)
+    merged, ts = ridged(counts, _DIM, cutoff, scale), jnp.linspace(0, last * sum(counts) / scale, 5)
     means = spectral_point(merged, np.tile(np.sqrt(size), (2, 1)), rng)
-    ts = jnp.linspace(0, last * sum(counts) / scale, 5)
     return Cloud(split_columns(merged), means, jnp.asarray(rng.normal(size=(_DIM, 3))), ts)
 
 
@@ -110,11 +108,6 @@ def cases() -> dict[str, Cloud]:
     }
 
 
-def draw(rng: np.random.Generator) -> Cloud:
-    """Random class sizes, ridge, scale and start."""
-    return _cloud(np.exp(rng.uniform(-3, 1, size=3)), rng.uniform(0, 4), rng, *draw_sizes(rng), last=1.5)
-
-
 def _residuals(widths: tuple, bias: str, rng: np.random.Generator, l2=0.1, counts=(5, 2, 3), scale=0.7) -> Point:
     ridges = {"l2_H": l2, "l2_W": l2 * np.arange(1.0, len(widths) + 1)}
     problem = split_columns(Problem.imbalanced(counts, widths, bias=bias, scale=scale, **ridges).collapsed())
@@ -124,16 +117,8 @@ def _residuals(widths: tuple, bias: str, rng: np.random.Generator, l2=0.1, count
 def velocity_cases() -> dict[str, Point]:
     """One to three layers, without and with bias and ridge."""
     rng = np.random.default_rng(1)
-    return {
-        "M=1": _residuals((5,), "none", rng),
-        "M=2, bias": _residuals((5, 2), "free", rng),
-        "M=3, no ridge": _residuals((5, 4, 3), "free", rng, l2=0.0),
-    }
-
-
-def velocity_draw(rng: np.random.Generator) -> Point:
-    """A random point, class sizes, ridge and scale."""
-    return _residuals((5, 2), "free", rng, rng.uniform(0, 1), *draw_sizes(rng, most=20))
+    kinds = {"M=1": ((5,), "none", 0.1), "M=2, bias": ((5, 2), "free", 0.1), "M=3, no ridge": ((5, 4, 3), "free", 0.0)}
+    return {label: _residuals(widths, bias, rng, l2) for label, (widths, bias, l2) in kinds.items()}
 
 
 def _is_split(case: Cloud | Point) -> bool:
@@ -141,20 +126,20 @@ def _is_split(case: Cloud | Point) -> bool:
     return is_loss(case.problem.loss, MSE) and set(case.problem.groups) == {2} and np.array_equal(m[0::2], m[1::2])
 
 
+_ASSUMES = (
+    Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
+    Assumption("two equal columns a class", _is_split), EQUAL_RIDGES,
+    Assumption("means of a balanced spectral start", lambda c: is_tied_spectral(c.means)),
+)  # fmt: skip
 THEOREMS = (
     statements.trajectory(
-        "within-class-decay", "derived; [saxe2014] for the modes",
-        predict, observe, cases, draw,
-        (
-            Assumption("one-hot MSE without bias, one layer", lambda c: plain_mse(c.problem) and len(c.problem.widths) == 1),
-            Assumption("two equal columns a class", _is_split), EQUAL_RIDGES,
-            Assumption("means of a balanced spectral start", lambda c: is_tied_spectral(c.means)),
-        ),
+        "within-class-decay", "derived; [saxe2014] for the modes", predict, observe, cases,
+        lambda rng: _cloud(np.exp(rng.uniform(-3, 1, size=3)), rng.uniform(0, 4), rng, *draw_sizes(rng), last=1.5), _ASSUMES,
         path=flow, tolerance=1e-8, notes="First order in the residuals; residuals of any size are in matrix-riccati.",
     ),
     statements.identity(
-        "within-class-velocity", "derived",
-        predict_velocity, direct_velocity, velocity_cases, velocity_draw,
+        "within-class-velocity", "derived", predict_velocity, direct_velocity, velocity_cases,
+        lambda rng: _residuals((5, 2), "free", rng, rng.uniform(0, 1), *draw_sizes(rng, most=20)),
         (Assumption("squared error, two equal columns a class", _is_split),), tolerance=1e-12,
     ),
 )  # fmt: skip

@@ -8,6 +8,8 @@ Levenshtein's is the largest of those on lines from K = d (d + 2)/2 on. Minimisi
 large exponent at once, stops above Welch's bound from most starts.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +19,11 @@ from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cases_of, coherences, draw_lines, largest_cosines
 
 _EQUIANGULAR = ((3, 2), (4, 3), (5, 4), (6, 3), (6, 5))  # (K, d) of real equiangular tight frames, K <= 6
-_OTHERS = ((3, 4), (4, 2), (5, 2), (5, 3), (6, 4))
-_EDGE = ((3, 2), (6, 3))  # K = d (d + 1)/2, where Welch's bound is still met
-_MET = ((4, 2), (7, 3), (12, 4), (16, 5))  # beyond: 7 in space, the roots of D4, 16 in 5 dimensions
+_OTHERS = ((3, 4), (4, 2), (5, 2), (5, 3), (6, 4))  # K <= d among them
+_STUCK = ((10, 5), (16, 6), (28, 7))  # equiangular, where thresholds on |cosines| get stuck
+_MET = ((3, 2), (6, 3), (4, 2), (7, 3), (12, 4), (16, 5))  # K = d (d + 1)/2, and beyond it: the roots of D4 among them
 _ABOVE = ((5, 2), (10, 3))
+_POINTS = ((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4))  # both sides of d + 1 and of 2 d
 
 
 def welch(case: Lines) -> jax.Array:
@@ -46,26 +49,6 @@ def rankin(case: Lines) -> jax.Array:
     return jnp.asarray(rankin_bound(case.vectors, case.dim))
 
 
-def few_lines() -> dict[str, Lines]:
-    """With and without an equiangular tight frame, among them the six diagonals of the icosahedron, and K <= d."""
-    return cases_of((*_EQUIANGULAR, *_OTHERS))
-
-
-def crowds() -> dict[str, Lines]:
-    """At the edge, where the orthoplex and where Levenshtein's bound rule, met and not met."""
-    return cases_of((*_EDGE, *_MET, *_ABOVE))
-
-
-def points() -> dict[str, Lines]:
-    """Both sides of d + 1 and of 2 d."""
-    return cases_of(((2, 2), (4, 3), (4, 6), (5, 3), (6, 3), (7, 3), (8, 4)))
-
-
-def stuck() -> dict[str, Lines]:
-    """Frames on which thresholds on |cosines| get stuck."""
-    return cases_of(((10, 5), (16, 6), (28, 7)))
-
-
 def draw_crowd(rng: np.random.Generator) -> Lines:
     """More than d (d + 1)/2 lines in up to four dimensions."""
     dim = int(rng.integers(1, 5))
@@ -74,12 +57,12 @@ def draw_crowd(rng: np.random.Generator) -> Lines:
 
 THEOREMS = (
     statements.bound(
-        "welch-bound", "[welch1974]; [strohmer2003]",
-        welch, coherences, few_lines, draw_lines, met=lambda case: (case.vectors, case.dim) in _EQUIANGULAR or None,
+        "welch-bound", "[welch1974]; [strohmer2003]", welch, coherences, partial(cases_of, (*_EQUIANGULAR, *_OTHERS)), draw_lines,
+        met=lambda case: (case.vectors, case.dim) in _EQUIANGULAR or None,
     ),
     statements.bound(
         "grassmannian-search", "derived; the threshold search of [shen2023] stays above on these",
-        welch, coherences, stuck, met=lambda case: True,
+        welch, coherences, partial(cases_of, _STUCK), met=lambda case: True,
         claim="Smooth maxima of squared cosines, climbed from the frame potential up, reach Welch's bound for 16 lines in "
         "6, 28 in 7 and 10 in 5 dimensions from a few random starts.",
         status="numerical",
@@ -88,10 +71,11 @@ THEOREMS = (
     ),
     statements.bound(
         "orthoplex-bound", "[rankin1955] on the embedding of [conway1996]; [levenshtein1982]",
-        many_lines, coherences, crowds, draw_crowd, met=lambda case: (case.vectors, case.dim) in (*_EDGE, *_MET) or None,
+        many_lines, coherences, partial(cases_of, (*_MET, *_ABOVE)), draw_crowd,
+        met=lambda case: (case.vectors, case.dim) in _MET or None,
     ),
     statements.bound(
-        "rankin-bound", "[rankin1955]",
-        rankin, largest_cosines, points, draw_lines, met=lambda case: case.vectors <= 2 * case.dim, clear=1e-2, unit=1.0,
+        "rankin-bound", "[rankin1955]", rankin, largest_cosines, partial(cases_of, _POINTS), draw_lines,
+        met=lambda case: case.vectors <= 2 * case.dim, clear=1e-2, unit=1.0,
     ),
 )  # fmt: skip

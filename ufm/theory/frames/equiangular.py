@@ -1,8 +1,9 @@
 """Real equiangular tight frames from constructions: every pair at Welch's |cosine|, every direction seen equally.
 
-    |<u_j, u_k>| = sqrt((K - d)/(d (K - 1))),    |U^T x|^2 = (K/d) |x|^2.
+|<u_j, u_k>| = sqrt((K - d)/(d (K - 1))),    |U^T x|^2 = (K/d) |x|^2.
 """
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from ufm.frames import equiangular_lines
 from ufm.theory import statements
 from ufm.theory.frames.packing import Lines, cases_of, cosines
 
-# conference, symplectic (both kinds of points and complements), harmonic, Steiner and Golay
+# every construction: conference, symplectic (both kinds of points and complements), harmonic, Steiner and Golay
 _SIZES = ((6, 3), (14, 7), (10, 5), (28, 7), (36, 21), (120, 35), (16, 6), (144, 66), (176, 22), (276, 23))
 
 
@@ -32,14 +33,9 @@ def constructed(case: Lines) -> dict[str, Any]:
     return {"cosines": np.abs(cosines(U)), "energies": np.linalg.svd(U / np.linalg.norm(U, axis=0), compute_uv=False) ** 2}
 
 
-def cases() -> dict[str, Lines]:
-    """Every construction, and complements."""
-    return cases_of(_SIZES)
-
-
 THEOREMS = (
     statements.identity(
         "equiangular-lines", "[vanlint1966]; [seidel1976]; [goethals1975]; [fickus2012]",
-        predict, constructed, cases, tolerance=1e-11,
+        predict, constructed, partial(cases_of, _SIZES), tolerance=1e-11,
     ),
 )  # fmt: skip

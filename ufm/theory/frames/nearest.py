@@ -93,11 +93,6 @@ def cases() -> dict[str, Means]:
     }
 
 
-def draw(rng: np.random.Generator) -> Means:
-    """Random means, previous frame and weight."""
-    return _means(rng.standard_normal(_SHAPE), rng, np.exp(rng.uniform(-3, 2)))
-
-
 def _means(matrix: np.ndarray, rng: np.random.Generator, proximal: float) -> Means:
     return Means(jnp.asarray(matrix), jnp.asarray(turned_simplex(_CLASSES, _DIM, rng)), jnp.asarray(proximal))
 
@@ -110,7 +105,7 @@ def turned_simplex(classes: int, dim: int, rng: np.random.Generator) -> np.ndarr
 THEOREMS = (
     # other: a minimum over rotations, not of a Problem
     statements.other(
-        "nearest-simplex", "problem: [markou2024]; closed form: [schonemann1966], applied here",
-        predict, measure, cases, draw, evidence=evidence,
+        "nearest-simplex", "problem: [markou2024]; closed form: [schonemann1966], applied here", predict, measure, cases,
+        lambda rng: _means(rng.standard_normal(_SHAPE), rng, np.exp(rng.uniform(-3, 2))), evidence=evidence,
     ),
 )  # fmt: skip

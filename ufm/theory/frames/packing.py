@@ -26,19 +26,20 @@ class Lines:
 
 def coherences(case: Lines, key: jax.Array) -> np.ndarray:
     """Coherences of random frames, and of those that minimise it from there."""
-    return np.array([np.max(np.abs(cosines(frame))) for frame in _packed(case, key, signed=False)])
+    return np.max(np.abs(_packed(case, key, signed=False)), axis=1)
 
 
 def largest_cosines(case: Lines, key: jax.Array) -> np.ndarray:
     """Largest cosines of random points, and of those that minimise it from there."""
-    return np.array([np.max(cosines(frame)) for frame in _packed(case, key, signed=True)])
+    return np.max(_packed(case, key, signed=True), axis=1)
 
 
-def _packed(case: Lines, key: jax.Array, signed: bool) -> list[np.ndarray]:
+def _packed(case: Lines, key: jax.Array, signed: bool) -> np.ndarray:
+    """Cosines of all pairs, a row a frame: random ones and what they lead to."""
     starts = jax.random.normal(key, (_STARTS, *_ROOM))
     rows, columns = jnp.arange(_ROOM[0]) < case.dim, jnp.arange(_ROOM[1]) < case.vectors
     found, _ = spread(jnp.where(rows[None, :, None], starts, 0), columns, signed, case.dim)
-    return [frame[: case.dim, : case.vectors] for frame in (*np.asarray(starts), *np.asarray(found))]
+    return np.stack([cosines(frame[: case.dim, : case.vectors]) for frame in (*np.asarray(starts), *np.asarray(found))])
 
 
 def cosines(frame: np.ndarray) -> np.ndarray:

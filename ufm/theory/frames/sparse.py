@@ -46,10 +46,8 @@ def predict(case: Sparsity) -> jax.Array:
 def measure(case: Sparsity, key: jax.Array) -> np.ndarray:
     """The best least-squares fit from random starts on a random support, by trust regions on the plain Gram matrix."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    support = _support(case, np.random.default_rng(case.seed))
-    pairs = np.triu_indices(case.classes)
-    goal = np.where(pairs[0] == pairs[1], 1.0, -1 / (case.classes - 1))
-    U = np.zeros(support.shape)
+    support, pairs = _support(case, np.random.default_rng(case.seed)), np.triu_indices(case.classes)
+    goal, U = np.where(pairs[0] == pairs[1], 1.0, -1 / (case.classes - 1)), np.zeros(support.shape)
 
     def residual(x: np.ndarray) -> np.ndarray:
         U[support] = x

@@ -43,12 +43,11 @@ def predict(case: CirculantPoint) -> Params:
     """Gradient flow of balanced cross-entropy keeps group-circulant factors, whose 2K spectral numbers obey alpha' = g beta - l
     alpha, beta' = g alpha - l beta with g from the characters of the group.
     """
-    n, N, ridge = case.problem.counts[0], case.problem.samples, case.problem.l2_H
-    z = case.basis @ (case.alpha * case.beta * case.basis[0]) / jnp.sqrt(n)
-    g = jnp.sqrt(n) / N * (1 - jax.nn.softmax(z) @ case.characters)
-    alpha = g * case.beta - ridge * case.alpha
-    beta = g * case.alpha - ridge * case.beta
-    return Params(((case.basis * alpha[None, :]) @ case.frame.T,), (case.frame * beta[None, :]) @ case.basis.T, None)
+    X, n, ridge = case.basis, case.problem.counts[0], case.problem.l2_H
+    z = X @ (case.alpha * case.beta * X[0]) / jnp.sqrt(n)
+    g = jnp.sqrt(n) / case.problem.samples * (1 - jax.nn.softmax(z) @ case.characters)
+    alpha, beta = g * case.beta - ridge * case.alpha, g * case.alpha - ridge * case.beta
+    return Params(((X * alpha[None, :]) @ case.frame.T,), (case.frame * beta[None, :]) @ X.T, None)
 
 
 @jax.jit
@@ -59,8 +58,8 @@ def velocity(case: CirculantPoint) -> Params:
 
 def circulant_params(case: CirculantPoint) -> Params:
     """W = X diag(alpha) R^T and H = R diag(beta) X^T."""
-    W = (case.basis * case.alpha[None, :]) @ case.frame.T
-    return Params((W,), (case.frame * case.beta[None, :]) @ case.basis.T, None)
+    X, R = case.basis, case.frame
+    return Params(((X * case.alpha[None, :]) @ R.T,), (R * case.beta[None, :]) @ X.T, None)
 
 
 def hadamard_characters(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -78,14 +77,15 @@ def cyclic_characters(K: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         waves = (np.cos, np.sin) if 2 * f < K else (np.cos,)
         columns += [wave(2 * np.pi * f * h / K) * np.sqrt(len(waves) / K) for wave in waves]
         frequencies += [f] * len(waves)
-    f_of = np.array(frequencies)
-    return np.stack(columns, axis=1), np.cos(2 * np.pi * h[:, None] * f_of[None, :] / K), f_of
+    return np.stack(columns, axis=1), np.cos(2 * np.pi * np.outer(h, frequencies) / K), np.array(frequencies)
+
+
+_GROUPS = {"Z_2^2": hadamard_characters(2), "Z_4": cyclic_characters(4), "Z_5": cyclic_characters(5)}
 
 
 def circulant_point(group: tuple, n: int, l2: float, rng: np.random.Generator, size: float = 1.5) -> CirculantPoint:
     """Random alpha, beta and frame in d = K + 1 dimensions, for the characters of a group."""
-    basis, characters, frequencies = group
-    K = len(basis)
+    (basis, characters, frequencies), K = group, len(group[0])
     problem = Problem.balanced(K, n, K + 1, loss="ce", l2_W=l2, l2_H=l2).collapsed()
     frame = np.linalg.qr(rng.normal(size=(K + 1, K)))[0]
     alpha, beta = size * rng.normal(size=(2, K))[:, frequencies]
@@ -95,17 +95,16 @@ def circulant_point(group: tuple, n: int, l2: float, rng: np.random.Generator, s
 def cases() -> dict[str, CirculantPoint]:
     """Z_2^2, Z_4 and Z_5, without ridge and with, near zero and deep in the saturated softmax."""
     rng = np.random.default_rng(0)
-    groups = {"Z_2^2": hadamard_characters(2), "Z_4": cyclic_characters(4), "Z_5": cyclic_characters(5)}
-    fixed = {f"{name} l2={l2}": circulant_point(g, n, l2, rng) for name, g in groups.items() for n, l2 in ((1, 0.0), (3, 0.05))}
+    fixed = {f"{name} l2={l2}": circulant_point(g, n, l2, rng) for name, g in _GROUPS.items() for n, l2 in ((1, 0.0), (3, 0.05))}
     return fixed | {
-        "Z_2^2 near zero": circulant_point(groups["Z_2^2"], 2, 0.0, rng, 1e-3),
-        "Z_5 saturated": circulant_point(groups["Z_5"], 2, 0.0, rng, 6.0),
+        "Z_2^2 near zero": circulant_point(_GROUPS["Z_2^2"], 2, 0.0, rng, 1e-3),
+        "Z_5 saturated": circulant_point(_GROUPS["Z_5"], 2, 0.0, rng, 6.0),
     }
 
 
 def draw(rng: np.random.Generator) -> CirculantPoint:
     """A random group of these, class size, ridge and point."""
-    group = (hadamard_characters(2), cyclic_characters(4), cyclic_characters(5))[rng.integers(3)]
+    group = list(_GROUPS.values())[rng.integers(3)]
     return circulant_point(group, int(rng.integers(1, 6)), rng.uniform(0, 0.2), rng, rng.uniform(0.2, 2))
 
 
@@ -115,16 +114,15 @@ def _is_group(case: CirculantPoint) -> bool:
     return np.allclose(np.sort(z, axis=0), np.sort(z[:, :1], axis=0), atol=1e-12 * np.max(np.abs(z)))
 
 
+_ASSUMES = (
+    Assumption("balanced cross-entropy without bias, one column a class", lambda c: is_balanced(c.problem.design)),
+    Assumption("equal ridges", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
+    Assumption("circulant logits", _is_group),
+)
 THEOREMS = (
     statements.identity(
         "ce-circulant-flow", "derived; the Hadamard case: [garrod2025hadamard]",
-        predict, velocity, cases, draw,
-        (
-            Assumption("balanced cross-entropy without bias, one column a class", lambda c: is_balanced(c.problem.design)),
-            Assumption("equal ridges", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_H)),
-            Assumption("circulant logits", _is_group),
-        ),
-        tolerance=1e-11,
+        predict, velocity, cases, draw, _ASSUMES, tolerance=1e-11,
         notes="Measured is the velocity in all entries; that it is tangent to the set at each of its points keeps the set.",
     ),
 )  # fmt: skip

@@ -19,7 +19,8 @@ from ufm.losses import CE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
 from ufm.theory import statements
-from ufm.theory.implicit_bias.simplex_start import NO_RIDGE
+from ufm.theory.implicit_bias.unregularised_ce import NO_RIDGE
+from ufm.theory.kit.integrate import downhill
 from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Assumption, Check, agreement
 
@@ -61,8 +62,7 @@ def predict_both(case: Start) -> dict[str, jax.Array]:
 
     def step(carry: tuple, t: jax.Array) -> tuple:
         w, h, alive = carry
-        z = w @ h
-        E = _mistakes(case.problem, jnp.where(t == 1, jax.nn.softmax(z, axis=0), _shared_argmax(z)))
+        E = _mistakes(case.problem, jnp.where(t == 1, jax.nn.softmax(w @ h, axis=0), _shared_argmax(w @ h)))
         alive = alive & ((t == 1) | jnp.all(jnp.any(E != 0, axis=0)))
         w, h = -E @ h.T, -w.T @ E
         return (w, h, alive), {"W": jnp.where(alive, w, 0), "H": jnp.where(alive, h, 0)}
@@ -72,14 +72,13 @@ def predict_both(case: Start) -> dict[str, jax.Array]:
 
 def descent(case: Start) -> tuple[jax.Array, Params, jax.Array]:
     """(T,) steps t, both layers at step 1e9, and (T,) whether every sample has been misclassified from the second step on."""
-    problem = case.problem
+    velocity = downhill(case.problem)
 
     def step(carry: tuple, t: jax.Array) -> tuple:
         params, alive = carry
-        correct = jnp.argmax(logits(problem, params), axis=0) == problem.labels
+        correct = jnp.argmax(logits(case.problem, params), axis=0) == case.problem.labels
         alive = alive & ((t == 1) | ~jnp.any(correct))
-        gradient = jax.grad(partial(objective, problem))(params)
-        params = jax.tree.map(lambda x, g: x - _BOTH_SIZE * g, params, gradient)
+        params = jax.tree.map(lambda x, v: x + _BOTH_SIZE * v, params, velocity(params))
         return (params, alive), (t, params, alive)
 
     return jax.lax.scan(step, (case.params, jnp.asarray(True)), case.ts)[1]
@@ -93,10 +92,9 @@ def over_powers(case: Start, point: tuple[jax.Array, Params, jax.Array]) -> dict
 
 def each_step(case: Start, predicted: dict, measured: dict) -> list[Check]:
     """Agreement of W and H at every step, each relative to its size there."""
-    sizes = {name: np.max(np.abs(np.asarray(x)), axis=(1, 2), keepdims=True) for name, x in predicted.items()}
+    sizes = {name: np.max(np.abs(x), axis=(1, 2), keepdims=True) for name, x in predicted.items()}
     units = {name: np.where(size > 0, size, 1) for name, size in sizes.items()}
-    scaled = ({name: np.asarray(x) / units[name] for name, x in answer.items()} for answer in (predicted, measured))
-    return agreement(1e-6, scale=1.0)(case, *scaled)
+    return agreement(1e-6, scale=1.0)(case, *({name: x[name] / units[name] for name in units} for x in (predicted, measured)))
 
 
 def _shared_argmax(z: jax.Array) -> jax.Array:
@@ -134,17 +132,14 @@ def draw(rng: np.random.Generator, steps: int = _BOTH_STEPS) -> Start:
     return random_layers(rng, rng.uniform(0.2, 1), steps)
 
 
-_ASSUMES = (
-    Assumption("one layer of cross-entropy without bias", lambda c: is_loss(c.problem.loss, CE) and c.params.b is None),
-    NO_RIDGE,
-)
+_PLAIN = Assumption("one layer of cross-entropy without bias", lambda c: is_loss(c.problem.loss, CE) and c.params.b is None)
+_ASSUMES = (_PLAIN, NO_RIDGE)
 _SOURCE = "derived, after [tyurin2024]"
 
 THEOREMS = (
     statements.trajectory(
-        "perceptron-fixed-features", _SOURCE,
-        predict_frozen, lambda case, W: W / _FROZEN_SIZE, frozen_cases, partial(draw, steps=_FROZEN_STEPS), _ASSUMES,
-        path=descent_of_classifier,
+        "perceptron-fixed-features", _SOURCE, predict_frozen, lambda case, W: W / _FROZEN_SIZE, frozen_cases,
+        partial(draw, steps=_FROZEN_STEPS), _ASSUMES, path=descent_of_classifier,
     ),
     statements.trajectory(
         "perceptron-two-layers", _SOURCE,

@@ -37,17 +37,16 @@ def predict(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
 @jax.jit
 def in_dtype(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
     """ufm's cross-entropy and its derivative by automatic differentiation, in the dtype of the logits."""
-    target = (jnp.arange(_CLASSES) == 0).astype(logits.dtype)
-    return jax.value_and_grad(cross_entropy)(logits, target)
+    return jax.value_and_grad(cross_entropy)(logits, jnp.eye(_CLASSES, dtype=logits.dtype)[0])
 
 
 def evidence(logits: jax.Array, predicted: tuple, measured: tuple) -> list[Check]:
     """Relative errors of the loss and of every entry of its gradient, and the sum of the gradient."""
-    z = np.asarray(logits, float)
-    eps = float(jnp.finfo(logits.dtype).eps)
+    z, dtype = np.asarray(logits, float), jnp.finfo(logits.dtype)
+    eps = float(dtype.eps)
     conditioning = eps * (2 + np.max(np.abs(z - z[0])))
     (value, gradient), (expected_value, expected) = ([np.asarray(x, float) for x in y] for y in (measured, predicted))
-    seen = np.abs(expected) > float(jnp.finfo(logits.dtype).tiny)  # softmax of a hopeless class may underflow
+    seen = np.abs(expected) > float(dtype.tiny)  # softmax of a hopeless class may underflow
     return [
         Check("agreement", "loss", float(abs(value / expected_value - 1)), conditioning),
         Check("agreement", "gradient", float(np.max(np.abs(gradient[seen] / expected[seen] - 1))), conditioning),

@@ -5,16 +5,16 @@ feels no force from the data. Past the margin of `softmax-collapse` automatic di
 
     (0 on the true class, e^{-a} on each other one) in place of (-(K-1) e^{-a}, e^{-a}, ...)
 
-and descent pushes all rows of W the same way. Margins of all columns are past it here, and differ.
+and descent pushes all rows of W the same way. Margins of all columns are past it here, and differ. A case is W and H, one feature
+a class.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.base.checks import AnyArray, AnyNumber
+from ufm.base.checks import AnyNumber
+from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.theorem import Check, agreement, refuting
 
@@ -23,14 +23,7 @@ _SLACK = 1e-2
 _RANGES = {"bfloat16": (8, 12), "float16": (10, 14), "float32": (19, 25), "float64": (39, 45)}
 
 
-class Point(NamedTuple):
-    """W: (K, d) and H: (d, K), one feature a class."""
-
-    W: AnyArray
-    H: AnyArray
-
-
-def predict(case: Point) -> dict[str, AnyNumber]:
+def predict(case: Params) -> dict[str, AnyNumber]:
     """Automatic differentiation of max-subtracted log-softmax gives a logit gradient that sums to zero over the classes, whatever
     the margin, so that the data never move 1^T W.
 
@@ -45,21 +38,20 @@ def naive_loss(z: jax.Array) -> jax.Array:
     return -jnp.mean(jnp.diag(jax.nn.log_softmax(z, axis=0)))
 
 
-def drifts(case: Point) -> tuple[dict[str, AnyNumber], dict[str, AnyNumber]]:
+def drifts(case: Params) -> tuple[dict[str, AnyNumber], dict[str, AnyNumber]]:
     """Both sums at the point, and at a tenth of its logits, where nothing has collapsed."""
     return _drift(case), _drift(case._replace(H=case.H / 10))
 
 
-def evidence(case: Point, predicted: dict, measured: tuple[dict, dict]) -> list[Check]:
+def evidence(case: Params, predicted: dict, measured: tuple[dict, dict]) -> list[Check]:
     """Sums far from the claim past the collapse; below it, sums of the claim up to the rounding of all that is summed."""
     past, before = measured
-    rounding = case.W.size * float(jnp.finfo(case.W.dtype).eps)
-    pins = agreement(rounding, scale=1.0)(case, predicted, before)
+    pins = agreement(case.H.size * float(jnp.finfo(case.H.dtype).eps), scale=1.0)(case, predicted, before)
     refuted = refuting(agreement(_SLACK, scale=1.0))(case, predicted, past)
     return [*refuted, *(check._replace(name=f"{check.name} before the collapse") for check in pins)]
 
 
-def _drift(case: Point) -> dict[str, AnyNumber]:
+def _drift(case: Params) -> dict[str, AnyNumber]:
     """Automatic differentiation of the loss in the dtype of the point; sums taken in float64."""
     G, dW = (np.asarray(x, float) for x in _gradients(case))
     logits = np.max(np.abs(G.sum(axis=0)) / np.abs(G).sum(axis=0))
@@ -67,14 +59,15 @@ def _drift(case: Point) -> dict[str, AnyNumber]:
 
 
 @jax.jit
-def _gradients(case: Point) -> tuple[jax.Array, jax.Array]:
-    return jax.grad(naive_loss)(case.W @ case.H), jax.grad(lambda W: naive_loss(W @ case.H))(case.W)
+def _gradients(case: Params) -> tuple[jax.Array, jax.Array]:
+    (W,), H, _ = case
+    return jax.grad(naive_loss)(W @ H), jax.grad(lambda W: naive_loss(W @ H))(W)
 
 
-def cases() -> dict[str, Point]:
+def cases() -> dict[str, Params]:
     """Orthogonal features of different lengths in four dtypes, every margin past the collapse of the loss."""
-    points = {name: (np.eye(_CLASSES), np.diag(np.linspace(*ends, _CLASSES))) for name, ends in _RANGES.items()}
-    return {name: Point(*(x.astype(jnp.dtype(name)) for x in point)) for name, point in points.items()}
+    lengths = {name: np.diag(np.linspace(*ends, _CLASSES)) for name, ends in _RANGES.items()}
+    return {name: Params((jnp.eye(_CLASSES, dtype=name),), jnp.asarray(H, name), None) for name, H in lengths.items()}
 
 
 THEOREMS = (

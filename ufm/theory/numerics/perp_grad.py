@@ -7,8 +7,6 @@ Plain descent has |theta+|^2 = |theta|^2 - 2 eta <theta, g> + eta^2 |g|^2, with 
 scaling the logits: "naive loss minimisation".
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,54 +16,38 @@ from ufm.motion.perp_grad import perp_grad
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 from ufm.theory import statements
+from ufm.theory.dynamics.imbalance import Step
 
 
-class Step(NamedTuple):
-    """A problem, a point of it, and a learning rate."""
-
-    problem: Problem
-    params: Params
-    eta: jax.Array
-
-
-class Norms(NamedTuple):
-    """How a step of the definition grows |theta|^2 and its cosine with theta; (number of arrays,) of both for the reference."""
-
-    growth: jax.Array
-    turn: jax.Array
-    growths: jax.Array
-    turns: jax.Array
-
-
-def predict(case: Step) -> Norms:
+def predict(case: Step) -> dict[str, jax.Array]:
     """A perpGrad step is orthogonal to the parameters and grows their squared norm by exactly eta^2 |g_perp|^2; the published
     optimiser, which stretches it array by array, by eta^2 |g|^2.
+
+    How a step of the definition grows |theta|^2 and its cosine with theta; (number of arrays,) of both for the reference.
     """
     gradient = jax.grad(objective, argnums=1)(case.problem, case.params)
-    theta, g = (jnp.stack([jnp.sum(x**2) for x in jax.tree.leaves(tree)]) for tree in (case.params, gradient))
-    along = sum(jnp.sum(x * y) for x, y in zip(jax.tree.leaves(case.params), jax.tree.leaves(gradient), strict=True))
-    perp = jnp.sum(g) - along**2 / jnp.sum(theta)
-    return Norms(case.eta**2 * perp, jnp.zeros(()), case.eta**2 * g, jnp.zeros_like(theta))
+    along, g = optax.tree.vdot(case.params, gradient), jnp.stack([jnp.sum(x**2) for x in jax.tree.leaves(gradient)])
+    perp = jnp.sum(g) - along**2 / optax.tree.vdot(case.params, case.params)
+    return {"growth": case.size**2 * perp, "turn": jnp.zeros(()), "growths": case.size**2 * g, "turns": jnp.zeros_like(g)}
 
 
 @jax.jit
-def steps(case: Step) -> Norms:
+def steps(case: Step) -> dict[str, jax.Array]:
     """One step of gradient descent after either transformation."""
     gradient = jax.grad(objective, argnums=1)(case.problem, case.params)
     theta = jax.tree.leaves(case.params)
 
     def after(transformation: optax.GradientTransformation) -> jax.Array:
         """(4, number of arrays) squares before and after a step, inner products with it, and squares of the step."""
-        optimizer = optax.chain(transformation, optax.sgd(case.eta))
+        optimizer = optax.chain(transformation, optax.sgd(case.size))
         step = jax.tree.leaves(optimizer.update(gradient, optimizer.init(case.params), case.params)[0])
-        pairs = list(zip(theta, step, strict=True))
-        return jnp.array([[jnp.sum(z) for z in (x**2, (x + y) ** 2, x * y, y**2)] for x, y in pairs]).T
+        return jnp.array([[jnp.sum(z) for z in (x**2, (x + y) ** 2, x * y, y**2)] for x, y in zip(theta, step, strict=True)]).T
 
-    def read(sums: jax.Array) -> tuple[jax.Array, jax.Array]:
+    found: dict[str, jax.Array] = {}
+    for s, sums in (("", jnp.sum(after(perp_grad()), axis=1)), ("s", after(perp_grad(per_array=True, rescale=True)))):
         before, moved, inner, length = sums
-        return moved - before, inner / jnp.sqrt(before * length)
-
-    return Norms(*read(jnp.sum(after(perp_grad()), axis=1)), *read(after(perp_grad(per_array=True, rescale=True))))
+        found |= {f"growth{s}": moved - before, f"turn{s}": inner / jnp.sqrt(before * length)}
+    return found
 
 
 def cases() -> dict[str, Step]:
@@ -75,19 +57,15 @@ def cases() -> dict[str, Step]:
 
 def _step(eta: float, l2: float, seed: int) -> Step:
     rng = np.random.default_rng(seed)
-    problem = Problem.balanced(3, 2, 4, loss="ce", l2_W=l2, l2_H=l2)
-    W, H = rng.normal(size=(3, 4)), rng.normal(size=(4, 6))
-    return Step(problem, Params((jnp.asarray(W),), jnp.asarray(H), None), jnp.asarray(eta))
-
-
-def _draw(rng: np.random.Generator) -> Step:
-    return _step(float(np.exp(rng.uniform(-5, 3))), float(np.exp(rng.uniform(-6, -1))), int(rng.integers(2**31)))
+    W, H = (jnp.asarray(rng.normal(size=shape)) for shape in ((3, 4), (4, 6)))
+    return Step(Problem.balanced(3, 2, 4, loss="ce", l2_W=l2, l2_H=l2), Params((W,), H, None), jnp.asarray(eta))
 
 
 THEOREMS = (
     statements.identity(
-        "perp-grad", "[prieto2025]; growth derived",
-        predict, steps, cases, _draw, tolerance=1e-8, leaves={"turn": 1e-12, "turns": 1e-12},
+        "perp-grad", "[prieto2025]; growth derived", predict, steps, cases,
+        lambda rng: _step(float(np.exp(rng.uniform(-5, 3))), float(np.exp(rng.uniform(-6, -1))), int(rng.integers(2**31))),
+        tolerance=1e-8, leaves={"turn": 1e-12, "turns": 1e-12},
         notes="The two readings differ twice: one projection for all parameters or one for each array, and whether g_perp "
         "keeps its length. Flow of either conserves the norm; steps do not.",
     ),

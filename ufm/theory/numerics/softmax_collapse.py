@@ -10,6 +10,7 @@ Ties go to even, hence to 1. Any other order of summation lies between; a longer
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -26,14 +27,14 @@ _log_softmax = jax.jit(jax.nn.log_softmax)
 
 
 class Precision(NamedTuple):
-    """p bits, and K classes."""
+    """p bits (8 is bfloat16, 11 float16, 24 float32, 53 float64), and K classes."""
 
     bits: np.ndarray
     classes: np.ndarray
 
 
 def precision(bits: int, classes: int) -> Precision:
-    """A case: p = 8 is bfloat16, 11 float16, 24 float32, 53 float64."""
+    """A case, from numbers that are checked."""
     check_choice("bits", bits, tuple(DTYPES))
     check_count("classes", classes, 2)
     return Precision(np.asarray(float(bits)), np.asarray(float(classes)))
@@ -65,12 +66,9 @@ def least_margins(case: Precision) -> dict[str, float]:
         logits[place] = a
         return -float(_log_softmax(logits)[place])
 
-    return {
-        "first": _threshold(lambda a: one_by_one(a, False), dtype),
-        "last": _threshold(lambda a: one_by_one(a, True), dtype),
-        "library first": _threshold(lambda a: library(a, 0), dtype),
-        "library last": _threshold(lambda a: library(a, K - 1), dtype),
-    }
+    losses = {"first": partial(one_by_one, true_class_last=False), "last": partial(one_by_one, true_class_last=True)}
+    losses |= {"library first": partial(library, place=0), "library last": partial(library, place=K - 1)}
+    return {name: _threshold(loss, dtype) for name, loss in losses.items()}
 
 
 def _threshold(loss: Callable[[np.ndarray], float], dtype: np.dtype) -> float:
@@ -87,17 +85,15 @@ def evidence(case: Precision, predicted: dict[str, AnyArray], measured: dict[str
     bits, K = float(case.bits), float(case.classes)
     first, last = float(predicted["first"]), float(predicted["last"])
     spacing = 2 ** (1 - bits) * (1 + K / (2 * first))  # of margins, and of sums of K - 1 rounded terms
-    checks = [
-        Check("agreement", "true class first", relative_error(first, measured["first"]), spacing),
-        Check("agreement", "true class last", relative_error(last, measured["last"]), spacing),
-    ]
-    for name in ("first", "last"):
+    checks = []
+    for name, expected in (("first", first), ("last", last)):
         found = measured[f"library {name}"]
+        checks.append(Check("agreement", f"true class {name}", relative_error(expected, measured[name]), spacing))
         outside = np.maximum(first - found, found - last) / last
         checks.append(below("agreement", f"log_softmax, true class {name}, in between", outside, spacing))
         if bits < 24:
-            longer = relative_error(last, found)
-            checks.append(Check("agreement", f"log_softmax, true class {name}, sums in float32", longer, spacing))
+            name = f"log_softmax, true class {name}, sums in float32"
+            checks.append(Check("agreement", name, relative_error(last, found), spacing))
     return checks
 
 

@@ -19,7 +19,7 @@ from ufm.losses.rational import signed_log
 from ufm.problem.params import logits
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.implicit_bias.simplex_start import SimplexPath, SimplexStart, flow, observe, simplex_start
+from ufm.theory.implicit_bias.unregularised_ce import SimplexPath, SimplexStart, flow, observe, simplex_start
 from ufm.theory.theorem import Assumption
 
 _HIGHEST = 1e6
@@ -58,19 +58,16 @@ def predict_flow(case: SimplexStart) -> SimplexPath:
 
     z = logits(case.problem, case.params)
     a0 = z[0, 0] - z[1, 0]
-    goal = F(a0) + 2 * case.ts / jnp.sqrt(n)
-    a = jax.lax.map(lambda goal: increasing_root(lambda a, goal: F(a) - goal, a0, jnp.asarray(_HIGHEST), goal), goal)
+    goals = F(a0) + 2 * case.ts / jnp.sqrt(n)
+    a = jax.lax.map(lambda goal: increasing_root(lambda a, goal: F(a) - goal, a0, jnp.asarray(_HIGHEST), goal), goals)
     return SimplexPath(a, jnp.log1p((K - 1) / (1 + a + k * a**2)), 2 * (K - 1) * jnp.sqrt(n) * a, jnp.zeros_like(a))
 
 
 def share_cases() -> dict[str, jax.Array]:
     """Near zero, both signs, equal logits, and logits far past where softmax of them underflows."""
-    return {
-        "both signs": jnp.array([2.0, -1.0, 0.5, -30.0]),
-        "equal": jnp.full(4, -3.0),
-        "near zero": jnp.array([0.01, 1e-3, -1e-3, 1.0]),
-        "to 1e4": jnp.array([1e4, -1e4, 100.0, 1.0]),
-    }
+    near_zero, large = (0.01, 1e-3, -1e-3, 1), (1e4, -1e4, 100, 1)
+    cases = {"both signs": (2, -1, 0.5, -30), "equal": (-3,) * 4, "near zero": near_zero, "to 1e4": large}
+    return {label: jnp.array(z, float) for label, z in cases.items()}
 
 
 def start(n: int, a: float, last: float, rng: np.random.Generator) -> SimplexStart:
@@ -84,17 +81,13 @@ def flow_cases() -> dict[str, SimplexStart]:
     return {f"n={n} a={a} t={last:.0e}": start(n, a, last, rng) for n, a, last in ((1, 0.1, 1e2), (4, 3.0, 1e4), (1, 0.5, 1e7))}
 
 
-_SOURCE = "[prieto2025]"
-
 THEOREMS = (
     statements.identity(
-        "stablemax-identity", _SOURCE + "; in this form derived",
-        predict_shares, shares, share_cases, lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))),
-        tolerance=1e-12, leaves={"slope": 1e-8},
+        "stablemax-identity", "[prieto2025]; in this form derived", predict_shares, shares, share_cases,
+        lambda rng: jnp.asarray(rng.normal(size=4) * np.exp(rng.uniform(-3, 6))), tolerance=1e-12, leaves={"slope": 1e-8},
     ),
     statements.trajectory(
-        "stablemax-flow", "derived, for the loss of " + _SOURCE,
-        predict_flow, observe, flow_cases,
+        "stablemax-flow", "derived, for the loss of [prieto2025]", predict_flow, observe, flow_cases,
         lambda rng: start(int(rng.integers(1, 9)), rng.uniform(0.2, 4), np.exp(rng.uniform(3, 12)), rng),
         (Assumption("one layer, one column a class, no ridge", lambda case: len(case.problem.widths) == 1),),
         path=flow, leaves={"off": 1e-8}, notes="The flow of softmax cross-entropy from these starts is ce-simplex-flow.",
