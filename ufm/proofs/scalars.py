@@ -1,0 +1,235 @@
+"""Roots and least values of one scalar, enclosed to any digits, each a proof whose facts a file lists.
+
+A root: signs at the ends, the only one between them, then Newton's method at more bits and a slope of one sign on the last interval.
+A least value: the value at a point from above, and from below the same value less one unit of the last digit, above which the
+expression stays on the whole interval, box by box.
+"""
+
+from collections.abc import Mapping
+from math import ceil, inf, isinf, log2
+from typing import Any, NamedTuple
+
+from ufm.proofs.exact import above, ball, below, precision, rational, rounded
+from ufm.proofs.expressions import Expression, name, number
+from ufm.proofs.facts import Above, Fact, Root, Where, established, hull, known
+from ufm.proofs.proof import Proof, unproved
+
+END = 2**200
+"""A root or a least value beyond this is not looked for."""
+
+
+class Enclosed(NamedTuple):
+    """The ends between which a root lies, those of an expression there, and the facts of which that follows."""
+
+    root: tuple[Any, Any]
+    lower: Any
+    upper: Any
+    facts: tuple[Fact, ...]
+
+
+def bits_for(digits: int) -> int:
+    """Bits of the balls for so many digits."""
+    return ceil(digits * log2(10)) + 100
+
+
+def root(
+    of: Expression, low: Any, high: Any, *, digits: int = 12, value: Expression | None = None, where: Where = (),
+    statement: str = "", claim: Mapping[str, str] | None = None,
+) -> Proof:  # fmt: skip
+    """The one root of an expression between two numbers, and what another expression is worth there, to so many digits.
+
+    Args:
+      of: expression in x. low, high: exact numbers, high may be infinite. digits: of the value.
+      value: expression in x whose value at the root is enclosed, the root itself by default.
+      where: names that both may use. statement: what the number is, in words.
+
+    Returns:
+      Proof of kind "root", or none with the reason: no root, more than one, or signs that are not decided.
+    """
+    value = Expression("x") if value is None else value
+    with precision(bits_for(digits)):
+        found = enclosed(of, low, high, digits=digits, value=value, where=where)
+    what = statement or f"the value of {_written(value)} at the one root of {_written(of)} on [{low}, {high}]"
+    if isinstance(found, str):
+        return unproved(f"{what}: {found}")
+    return established(
+        "root", what, found.facts, (*where, ("lower", number(found.lower)), ("upper", number(found.upper))),
+        bits=bits_for(digits), lower=found.lower, upper=found.upper, claim=claim,
+    )  # fmt: skip
+
+
+def enclosed(
+    of: Expression, low: Any, high: Any, *, digits: int, value: Expression, where: Where = (), ends: tuple[str, str] = ("lower", "upper")
+) -> Enclosed | str:
+    """As `root`, as facts about the names `ends` that are still to be verified, in balls of the bits at hand; or why there is none."""
+    balls = known(where)[0]
+
+    def sign(at: Any) -> int:
+        f = of.evaluate(balls, ball(at))
+        return 1 if f > 0 else -1 if f < 0 else 0
+
+    low, last = rational(low), rational(high) if not _infinite(high) else _turn(sign, rational(low))
+    first = sign(low)
+    if first == 0 or (last is not None and sign(last) == 0):
+        return f"the sign at {low if first == 0 else last} is not decided"
+    if last is None or sign(last) == first:
+        rest = (low, inf if _infinite(high) else last)
+        same = Above(of if first > 0 else -of, rest, number(0))
+        none = not same.failure(balls, {})
+        return f"there is no root: the expression stays {'above' if first > 0 else 'below'} 0" if none else "no change of sign is found"
+    middle = _newton(of, balls, sign, low, last, first)
+    if middle is None:
+        return "the root is not found to the bits at hand: its slope may vanish"
+    facts = _only(of, balls, low, last, high, middle, first)
+    bits = bits_for(digits) - 40
+    near = _around(sign, middle, bits, first)
+    if facts is None or near is None:
+        return "the root is not shown to be the only one" if facts is None else "the root is not enclosed to the digits asked for"
+    found = value.evaluate(balls, hull(*near))
+    if not found.is_finite():
+        return "the value at the root is not finite"
+    least, most = outwards(found, digits)
+    bounds = (Above(value, near, name(ends[0])), Above(-value, near, -name(ends[1])))
+    return Enclosed(near, least, most, (*facts, Root(of, near), *bounds))
+
+
+def least(
+    of: Expression, low: Any, high: Any, *, digits: int = 12, where: Where = (), statement: str = "",
+    claim: Mapping[str, str] | None = None,
+) -> Proof:  # fmt: skip
+    """The least value of an expression on an interval, whose upper end may be infinite, to so many digits.
+
+    Returns:
+      Proof of kind "root" with lower < the least value <= upper, or none with the reason.
+    """
+    what = statement or f"the least value of {_written(of)} on [{low}, {high}]"
+    bits = bits_for(digits)
+    with precision(bits):
+        balls = known(where)[0]
+        found = _lowest(of, balls, rational(low), high if _infinite(high) else rational(high), bits)
+        if found is None:
+            return unproved(f"{what}: no lowest point is found")
+        at = of.evaluate(balls, ball(found))
+        if not at.is_finite():
+            return unproved(f"{what}: the value at x = {float(ball(found)):.6g} is not finite")
+        lower, upper = outwards(at, digits)
+    ends = (("lower", number(lower)), ("upper", number(upper)))
+    on = (low, inf if _infinite(high) else high)
+    facts = [Above(of, on, name("lower")), Above(-of, (found, found), -name("upper"))]
+    return established("root", what, facts, (*where, *ends), bits=bits, lower=lower, upper=upper, claim=claim)
+
+
+def outwards(value: Any, digits: int) -> tuple[Any, Any]:
+    """Dyadic rationals strictly below and above a ball, a unit of the digit after the last apart where the ball is that narrow."""
+    size = max(abs(below(value)), abs(above(value)))
+    scale = (int(size.q).bit_length() - int(size.p).bit_length()) if size else 0
+    bits = scale + ceil((digits + 1) * log2(10)) + 2
+    unit = rational(2) ** -bits if bits >= 0 else rational(2 ** -bits)
+    return rounded(below(value), max(bits, 0)) - unit, rounded(above(value), max(bits, 0)) + unit
+
+
+def _infinite(end: Any) -> bool:
+    return end == "inf" or (isinstance(end, float) and isinf(end))
+
+
+def _turn(sign: Any, low: Any) -> Any:
+    """A point beyond `low` where the sign is another, by steps that double; None if there is none below `END`."""
+    step, first = rational(1), sign(low)
+    while step < END:
+        if sign(low + step) == -first:
+            return low + step
+        step = 2 * step
+    return None
+
+
+def _newton(of: Expression, balls: Any, sign: Any, low: Any, high: Any, first: int) -> Any:
+    """A dyadic within the bits at hand of a root between the ends: halving, then Newton's steps kept inside."""
+    slope, bits = of.slope(), bits_for(0) + 4000
+    for _ in range(60):
+        middle = rounded((low + high) / 2, bits)
+        at = sign(middle)
+        if at == 0:
+            low, high = (3 * low + high) / 4, (low + 3 * high) / 4
+            break
+        low, high = (middle, high) if at == first else (low, middle)
+    x = ball((low + high) / 2).mid()
+    for _ in range(12):
+        step = of.evaluate(balls, x) / slope.evaluate(balls, x)
+        if not step.is_finite():
+            return None
+        x = (x - step).mid()
+    return below(x)
+
+
+def _only(of: Expression, balls: Any, low: Any, last: Any, high: Any, middle: Any, first: int) -> list[Fact] | None:
+    """Facts of which it follows that the root near `middle` is the only one between `low` and `high`."""
+    facts: list[Fact] = []
+    tail = Above(-of if first > 0 else of, (last, inf), number(0))
+    if _infinite(high):
+        facts.append(tail)
+    whole = Root(of, (low, last))
+    if not whole.failure(balls, {}):
+        return [whole, *facts]
+    width = min(middle - low, last - middle)
+    for _ in range(100):
+        width = width / 2
+        core = Root(of, (rounded(middle - width, 300), rounded(middle + width, 300)))
+        if not core.failure(balls, {}):
+            start, end = core.between
+            before = Above(of if first > 0 else -of, (low, start), number(0))
+            after = Above(-of if first > 0 else of, (end, last), number(0))
+            return [before, core, after, *facts]
+    return None
+
+
+def _around(sign: Any, middle: Any, bits: int, first: int) -> tuple[Any, Any] | None:
+    """The narrowest interval round `middle` of relative width 2^-bits, or a little more, with opposite signs at its ends."""
+    unit = abs(middle) / 2**bits if middle else rational(1) / 2**bits
+    places = bits + 30 + max(0, int(unit.q).bit_length() - int(unit.p).bit_length() - bits)
+    for _ in range(40):
+        ends = rounded(middle - unit, places), rounded(middle + unit, places)
+        if sign(ends[0]) == first and sign(ends[1]) == -first:
+            return ends
+        unit = 2 * unit
+    return None
+
+
+def _lowest(of: Expression, balls: Any, low: Any, high: Any, bits: int) -> Any:
+    """A dyadic near the lowest point: the best of a search by boxes, then Newton's method on the slope."""
+    slope = of.slope()
+    last = high
+    if _infinite(high):
+        step = rational(1)
+        while step < END and not slope.evaluate(balls, ball(low + step)) > 0:
+            step = 2 * step
+        last = low + 2 * step
+    grid = [low + (last - low) * i / 256 for i in range(257)]
+    values = [of.evaluate(balls, ball(at)).mid() for at in grid]
+    finite = [i for i, v in enumerate(values) if v.is_finite()]
+    if not finite:
+        return None
+    best = finite[0]
+    for i in finite:
+        best = i if values[i] < values[best] else best
+    start, end = grid[max(best - 1, 0)], grid[min(best + 1, 256)]
+    if slope.evaluate(balls, ball(start)) > 0 or slope.evaluate(balls, ball(end)) < 0:
+        return start if slope.evaluate(balls, ball(start)) > 0 else end
+    for _ in range(bits):
+        middle = (start + end) / 2
+        tilt = slope.evaluate(balls, ball(middle))
+        if not (tilt > 0 or tilt < 0):
+            return middle
+        start, end = (start, middle) if tilt > 0 else (middle, end)
+    return (start + end) / 2
+
+
+def _written(of: Expression) -> str:
+    """For people: the tree in infix form."""
+    if of.operation in ("number", "name", "x"):
+        return str(of.tree())
+    if of.operation == "^":
+        return f"{_written(of.parts[0])}^{of.parts[1]}"
+    if of.operation in ("+", "-", "*", "/"):
+        inner = [_written(part) for part in of.parts]
+        return f"-{inner[0]}" if len(inner) == 1 else "(" + f" {of.operation} ".join(inner) + ")"
+    return f"{of.operation}({_written(of.parts[0])})"
