@@ -6,7 +6,7 @@ A number is an int, a float to its last bit, a Fraction or a decimal string. A n
 to. As a list an expression is a string (a number, a name, or "x") or [operation, expression, ...].
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,6 +177,11 @@ def sqrt(of: Any) -> Expression:
 def power(base: Any, exponent: Any) -> Expression:
     """base^exponent for a positive base and any exact exponent, as exp(exponent log base)."""
     return exp(_lifted(exponent) * log(base))
+
+
+def total(parts: Sequence[Any]) -> Expression:
+    """The sum of any number of expressions."""
+    return _sum(tuple(map(_lifted, parts)))
 
 
 def of_tree(tree: Any) -> Expression:

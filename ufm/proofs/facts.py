@@ -104,16 +104,17 @@ class Above:
             if not boxes:
                 return ""
             low, high = boxes.pop()
-            if self._holds(low, high, slope, value, balls):
+            if self.holds(low, high, slope, value, balls):
                 continue
-            middle = 2 * max(low, 1) if isinstance(high, float) else (low + high) / 2
+            middle = 2 * max(low, rational(1)) if isinstance(high, float) else (low + high) / 2
             at = self.of.evaluate(balls, ball(middle))
             if at <= value:
                 return f"false at x = {_shown(ball(middle))}, where it is {_shown(at)} and not above {_shown(value)}"
             boxes += [(middle, high), (low, middle)]
         return f"not decided in {BOXES} boxes, the last at x = {_shown(ball(boxes[-1][0]))}"
 
-    def _holds(self, low: Any, high: Any, slope: Expression, value: Any, balls: Known) -> bool:
+    def holds(self, low: Any, high: Any, slope: Expression, value: Any, balls: Known) -> bool:
+        """Whether one box, with an expression's slope and the ball of its value, is enough between two ends."""
         if isinstance(high, float):
             rays, x = {key: ray_of(known) for key, known in balls.items()}, Ray(ball(low).lower(), inf)
             over, tilt = (e.evaluate(rays, x, lambda q: ray_of(ball(q))).lower() for e in (self.of, slope))

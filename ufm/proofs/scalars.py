@@ -5,13 +5,13 @@ A least value: the value at a point from above, and from below the same value le
 expression stays on the whole interval, box by box.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, inf, isinf, log2
 from typing import Any, NamedTuple
 
 from ufm.proofs.exact import above, ball, below, precision, rational, rounded
 from ufm.proofs.expressions import Expression, name, number
-from ufm.proofs.facts import Above, Fact, Root, Where, established, hull, known
+from ufm.proofs.facts import Above, Fact, Less, Root, Where, established, hull, known
 from ufm.proofs.proof import Proof, unproved
 
 END = 2**200
@@ -119,6 +119,27 @@ def least(
     return established("root", what, facts, (*where, *ends), bits=bits, lower=lower, upper=upper, claim=claim)
 
 
+def closed(
+    value: Expression, *, digits: int = 12, where: Where = (), facts: Sequence[Fact] = (), statement: str = "",
+    claim: Mapping[str, str] | None = None,
+) -> Proof:  # fmt: skip
+    """What an expression without x is worth, to so many digits, with further facts that the formula rests on.
+
+    Returns:
+      Proof of kind "root" with lower < value < upper, or none with the reason.
+    """
+    bits = bits_for(digits)
+    with precision(bits):
+        found = value.evaluate(known(where)[0])
+        if not found.is_finite():
+            return unproved(f"{statement or _written(value)}: the value is not finite")
+        lower, upper = outwards(found, digits)
+    ends = (("lower", number(lower)), ("upper", number(upper)))
+    bounds = [Less(name("lower"), value), Less(value, name("upper"))]
+    what = statement or f"the value of {_written(value)}"
+    return established("root", what, [*facts, *bounds], (*where, *ends), bits=bits, lower=lower, upper=upper, claim=claim)
+
+
 def outwards(value: Any, digits: int) -> tuple[Any, Any]:
     """Dyadic rationals strictly below and above a ball, a unit of the digit after the last apart where the ball is that narrow."""
     size = max(abs(below(value)), abs(above(value)))
@@ -195,15 +216,18 @@ def _around(sign: Any, middle: Any, bits: int, first: int) -> tuple[Any, Any] | 
 
 
 def _lowest(of: Expression, balls: Any, low: Any, high: Any, bits: int) -> Any:
-    """A dyadic near the lowest point: the best of a search by boxes, then Newton's method on the slope."""
+    """A dyadic near the lowest point: the best of a grid, then halving by the sign of the slope."""
+
+    def tilt(at: Any) -> int:
+        f = slope.evaluate(balls, ball(at))
+        return 1 if f > 0 else -1 if f < 0 else 0
+
     slope = of.slope()
-    last = high
-    if _infinite(high):
-        step = rational(1)
-        while step < END and not slope.evaluate(balls, ball(low + step)) > 0:
-            step = 2 * step
-        last = low + 2 * step
-    grid = [low + (last - low) * i / 256 for i in range(257)]
+    last = _valley_end(of, slope, balls, low) if _infinite(high) else high
+    if last is None:
+        return None
+    spans = {rational(i) / 128 for i in range(129)} | {rounded(2.0 ** (-i / 4), 60) for i in range(128)}
+    grid = [low + (last - low) * span for span in sorted(spans)]
     values = [of.evaluate(balls, ball(at)).mid() for at in grid]
     finite = [i for i, v in enumerate(values) if v.is_finite()]
     if not finite:
@@ -211,16 +235,28 @@ def _lowest(of: Expression, balls: Any, low: Any, high: Any, bits: int) -> Any:
     best = finite[0]
     for i in finite:
         best = i if values[i] < values[best] else best
-    start, end = grid[max(best - 1, 0)], grid[min(best + 1, 256)]
-    if slope.evaluate(balls, ball(start)) > 0 or slope.evaluate(balls, ball(end)) < 0:
-        return start if slope.evaluate(balls, ball(start)) > 0 else end
+    start, end = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    if tilt(start) > 0 or tilt(end) < 0:
+        return start if tilt(start) > 0 else end
     for _ in range(bits):
         middle = (start + end) / 2
-        tilt = slope.evaluate(balls, ball(middle))
-        if not (tilt > 0 or tilt < 0):
+        turn = tilt(middle)
+        if turn == 0:
             return middle
-        start, end = (start, middle) if tilt > 0 else (middle, end)
+        start, end = (start, middle) if turn > 0 else (middle, end)
     return (start + end) / 2
+
+
+def _valley_end(of: Expression, slope: Expression, balls: Any, low: Any) -> Any:
+    """A point beyond which the expression is above a value that it takes before; None if there is none below `END`."""
+    step, lowest = rational(1), of.evaluate(balls, ball(low))
+    while step < END:
+        at = of.evaluate(balls, ball(low + step))
+        lowest = at if at < lowest or not lowest.is_finite() else lowest
+        if Above(of, (low, inf), number(0)).holds(low + 2 * step, inf, slope, lowest, balls):
+            return low + 2 * step
+        step = 2 * step
+    return None
 
 
 def _written(of: Expression) -> str:
