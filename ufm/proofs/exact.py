@@ -7,6 +7,7 @@ what is not rational: a ball holds the exact result of every operation on anythi
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def rational(x: Any) -> Any:
     fmpq = flint().fmpq
     if isinstance(x, fmpq):
         return x
+    if isinstance(x, float) and isfinite(x):
+        return fmpq(*x.as_integer_ratio())
     try:
         exact = Fraction(x) if isinstance(x, int | str | Fraction) else Fraction(float(x))
     except (TypeError, ValueError, OverflowError):
@@ -68,6 +71,11 @@ def below(x: Any) -> Any:
 def above(x: Any) -> Any:
     """The rational at the upper end of a ball."""
     return _end(x.upper())
+
+
+def middle(x: Any) -> Any:
+    """The rational in the middle of a ball; a rational itself."""
+    return _end(x.mid()) if isinstance(x, flint().arb) else x
 
 
 def _end(x: Any) -> Any:
@@ -100,3 +108,11 @@ def texts(rows: Any) -> list[list[str]]:
 def fraction(x: Any) -> Fraction:
     """The Fraction of an `fmpq`, for values that leave the room."""
     return Fraction(int(x.p), int(x.q))
+
+
+def dyadic(x: Any, bits: int, side: int) -> Any:
+    """The next dyadic rational above (side 1) or below (side -1) of `bits` bits relative to 1, or to x where that is smaller."""
+    x = rational(x)
+    small = max(0, int(x.q).bit_length() - abs(int(x.p)).bit_length())
+    unit = flint().fmpq(1, 1 << (bits + small))
+    return (x / unit).floor() * unit if side < 0 else (x / unit).ceil() * unit
