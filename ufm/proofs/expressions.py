@@ -8,6 +8,7 @@ to. As a list an expression is a string (a number, a name, or "x") or [operation
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ufm.base.checks import check_choice, check_count, refuse
@@ -76,6 +77,10 @@ class Expression:
         Raises:
           ValueError: where an absolute value of x is in it.
         """
+        return self._slope
+
+    @cached_property
+    def _slope(self) -> "Expression":
         operation, parts = self.operation, self.parts
         if operation in ("number", "name", "x"):
             return ONE if operation == "x" else ZERO

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil, inf, isinf, log2
 from typing import Any, NamedTuple
 
-from ufm.proofs.exact import above, ball, below, precision, rational, rounded
+from ufm.proofs.exact import above, ball, below, flint, middle, precision, rational, rounded
 from ufm.proofs.expressions import Expression, name, number
 from ufm.proofs.facts import Above, Fact, Less, Root, Where, established, hull, known
 from ufm.proofs.proof import Proof, unproved
@@ -77,20 +77,18 @@ def enclosed(
         same = Above(of if first > 0 else -of, rest, number(0))
         none = not same.failure(balls, {})
         return f"there is no root: the expression stays {'above' if first > 0 else 'below'} 0" if none else "no change of sign is found"
-    middle = _newton(of, balls, sign, low, last, first)
-    if middle is None:
+    near = _newton(of, balls, low, last, first)
+    if near is None:
         return "the root is not found to the bits at hand: its slope may vanish"
-    facts = _only(of, balls, low, last, high, middle, first)
-    bits = bits_for(digits) - 40
-    near = _around(sign, middle, bits, first)
-    if facts is None or near is None:
+    facts, between = _only(of, balls, low, last, high, near, first), _around(sign, near, bits_for(digits) - 40, first)
+    if facts is None or between is None:
         return "the root is not shown to be the only one" if facts is None else "the root is not enclosed to the digits asked for"
-    found = value.evaluate(balls, hull(*near))
+    found = value.evaluate(balls, hull(*between))
     if not found.is_finite():
         return "the value at the root is not finite"
     least, most = outwards(found, digits)
-    bounds = (Above(value, near, name(ends[0])), Above(-value, near, -name(ends[1])))
-    return Enclosed(near, least, most, (*facts, Root(of, near), *bounds))
+    bounds = (Above(value, between, name(ends[0])), Above(-value, between, -name(ends[1])))
+    return Enclosed(between, least, most, (*facts, Root(of, between), *bounds))
 
 
 def least(
@@ -163,27 +161,26 @@ def _turn(sign: Any, low: Any) -> Any:
     return None
 
 
-def _newton(of: Expression, balls: Any, sign: Any, low: Any, high: Any, first: int) -> Any:
-    """A dyadic within the bits at hand of a root between the ends: halving, then Newton's steps kept inside."""
-    slope, bits = of.slope(), bits_for(0) + 4000
-    for _ in range(60):
-        middle = rounded((low + high) / 2, bits)
-        at = sign(middle)
-        if at == 0:
-            low, high = (3 * low + high) / 4, (low + 3 * high) / 4
-            break
-        low, high = (middle, high) if at == first else (low, middle)
-    x = ball((low + high) / 2).mid()
-    for _ in range(12):
-        step = of.evaluate(balls, x) / slope.evaluate(balls, x)
-        if not step.is_finite():
-            return None
-        x = (x - step).mid()
-    return below(x)
+def _newton(of: Expression, balls: Any, low: Any, high: Any, first: int) -> Any:
+    """A dyadic within the bits at hand of a root between the ends: Newton's steps, halving where they lead out of the bracket."""
+    slope, bits = of.slope(), flint().ctx.prec
+    at = middle((ball(low) + ball(high)) / 2)
+    for _ in range(400):
+        f = of.evaluate(balls, ball(at))
+        if not (f > 0 or f < 0):
+            return at
+        low, high = (at, high) if (f > 0) == (first > 0) else (low, at)
+        step = (f / slope.evaluate(balls, ball(at))).mid()
+        last, at = at, middle((ball(at) - step).mid()) if step.is_finite() else low
+        if not low < at < high:
+            at = middle((ball(low) + ball(high)) / 2)
+        elif abs(at - last) * 2 ** (bits - 20) <= abs(at):
+            return at
+    return None
 
 
-def _only(of: Expression, balls: Any, low: Any, last: Any, high: Any, middle: Any, first: int) -> list[Fact] | None:
-    """Facts of which it follows that the root near `middle` is the only one between `low` and `high`."""
+def _only(of: Expression, balls: Any, low: Any, last: Any, high: Any, near: Any, first: int) -> list[Fact] | None:
+    """Facts of which it follows that the root at `near` is the only one between `low` and `high`."""
     facts: list[Fact] = []
     tail = Above(-of if first > 0 else of, (last, inf), number(0))
     if _infinite(high):
@@ -191,10 +188,10 @@ def _only(of: Expression, balls: Any, low: Any, last: Any, high: Any, middle: An
     whole = Root(of, (low, last))
     if not whole.failure(balls, {}):
         return [whole, *facts]
-    width = min(middle - low, last - middle)
+    width = min(near - low, last - near)
     for _ in range(100):
         width = width / 2
-        core = Root(of, (rounded(middle - width, 300), rounded(middle + width, 300)))
+        core = Root(of, (rounded(near - width, 300), rounded(near + width, 300)))
         if not core.failure(balls, {}):
             start, end = core.between
             before = Above(of if first > 0 else -of, (low, start), number(0))
@@ -203,12 +200,12 @@ def _only(of: Expression, balls: Any, low: Any, last: Any, high: Any, middle: An
     return None
 
 
-def _around(sign: Any, middle: Any, bits: int, first: int) -> tuple[Any, Any] | None:
-    """The narrowest interval round `middle` of relative width 2^-bits, or a little more, with opposite signs at its ends."""
-    unit = abs(middle) / 2**bits if middle else rational(1) / 2**bits
+def _around(sign: Any, near: Any, bits: int, first: int) -> tuple[Any, Any] | None:
+    """The narrowest interval round `near` of relative width 2^-bits, or a little more, with opposite signs at its ends."""
+    unit = abs(near) / 2**bits if near else rational(1) / 2**bits
     places = bits + 30 + max(0, int(unit.q).bit_length() - int(unit.p).bit_length() - bits)
     for _ in range(40):
-        ends = rounded(middle - unit, places), rounded(middle + unit, places)
+        ends = rounded(near - unit, places), rounded(near + unit, places)
         if sign(ends[0]) == first and sign(ends[1]) == -first:
             return ends
         unit = 2 * unit
@@ -239,11 +236,11 @@ def _lowest(of: Expression, balls: Any, low: Any, high: Any, bits: int) -> Any:
     if tilt(start) > 0 or tilt(end) < 0:
         return start if tilt(start) > 0 else end
     for _ in range(bits):
-        middle = (start + end) / 2
-        turn = tilt(middle)
+        half = (start + end) / 2
+        turn = tilt(half)
         if turn == 0:
-            return middle
-        start, end = (start, middle) if turn > 0 else (middle, end)
+            return half
+        start, end = (start, half) if turn > 0 else (half, end)
     return (start + end) / 2
 
 
