@@ -5,12 +5,12 @@ exactly for the numbers given. That the scalar is the minimum of the whole probl
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import inf
+from math import inf, prod
 from typing import Any
 
-from ufm.base.checks import check_count, refuse
+from ufm.base.checks import check_choice, check_count, refuse
 from ufm.proofs.exact import ball, below, flint, precision, rational, rounded, text
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total, x
 from ufm.proofs.facts import Above, Fact, Less, Where, established, order, refutation
@@ -59,7 +59,7 @@ def squared_error_modes(
     fitting = len(squares) if rank is None else rank
     modes = Counter((rational(mu), rational(g), i < fitting) for i, (mu, g) in enumerate(zip(squares, weights, strict=True)))
     M, bits = _factors(ridges) - 1, bits_for(digits + 3)
-    what = statement or f"the minimum of squared error by modes, M = {M}, {len(squares)} modes, N = {samples}, prod l = {_ridges(ridges)}"
+    what = statement or f"the minimum of squared error by {len(squares)} modes, M = {M}, N = {samples}, {_words(ridges)}"
     where: list[tuple[str, Expression]] = [("tie", number(mode_tie(M)))]
     facts: list[Fact] = []
     below_all: list[Expression] = []
@@ -87,36 +87,45 @@ def squared_error_modes(
     return established("root", what, facts, where, bits=bits, lower=lower, upper=upper)
 
 
-def _mode(strength: Expression, value: Any, M: int, height: Any, where: Where, digits: int, ends: tuple[str, str]) -> Enclosed | str:
+def _mode(
+    strength: Expression, value: Any, M: int, height: Any, where: Where, digits: int, ends: tuple[str, str]
+) -> Enclosed | str:
     """The root y = 1 - t of one living mode, and the mode's value there."""
     start = below(ball(value).root(M + 1))
     start = rounded(start * (1 - rational(2) ** -20), 60 + int(start.q).bit_length() - int(start.p).bit_length())
     stationary = log(x) + Fraction(M - 1, M + 1) * log(1 - x) - Fraction(1, M + 1) * log(strength)
-    return enclosed(stationary, start, Fraction(1, M), digits=digits, value=height * (x * (1 + M * (1 - x))), where=where, ends=ends)
+    worth = height * (x * (1 + M * (1 - x)))
+    return enclosed(stationary, start, Fraction(1, M), digits=digits, value=worth, where=where, ends=ends)
 
 
 def squared_error_balanced(
     classes: int, per_class: Any, ridges: Sequence[Any], *, bias: str = "none", l2_b: Any = None, rank: int | None = None,
     digits: int = 12,
 ) -> Proof:  # fmt: skip
-    """min f of balanced squared error: K equal modes without a bias, K - 1 with a free one, one more of weight l_b/(1+l_b) with a ridge."""
+    """min f of balanced squared error: K modes of mu = n without a bias, K - 1 with a free one.
+
+    With a ridge on the bias one more of weight l_b/(1 + l_b): proved on paper for M = 1, numerical for M >= 2.
+    """
     check_count("classes", classes, 2)
+    check_choice("bias", bias, ("none", "free", "ridge"))
+    if (l2_b is None) == (bias == "ridge") or (l2_b is not None and rational(l2_b) <= 0):
+        refuse("l2_b", l2_b, "a number above 0 with a ridge on the bias, None otherwise")
     n, K = rational(per_class), classes
-    mean = {"none": [rational(1)], "free": [], "ridge": [] if l2_b is None else [rational(l2_b) / (1 + rational(l2_b))]}
-    weights = [rational(1)] * (K - 1) + mean[bias]
-    words = f"the minimum of balanced squared error, K = {K}, n = {text(n)}, M = {len(ridges) - 1}, bias {bias}, prod l = {_ridges(ridges)}"
+    mean = [] if bias == "free" else [rational(1) if l2_b is None else rational(l2_b) / (1 + rational(l2_b))]
+    weights = [rational(1)] * (K - 1) + mean
+    words = f"the minimum of balanced squared error, K = {K}, n = {text(n)}, M = {len(ridges) - 1}, bias {bias}, {_words(ridges)}"
     return squared_error_modes([n] * len(weights), K * n, ridges, weights=weights, rank=rank, digits=digits, statement=words)
 
 
 def simplex_branch(classes: int, per_class: Any, ridges: Sequence[Any], *, digits: int = 12) -> Proof:
-    """The value of balanced cross-entropy on M >= 2 layers at the simplex of the largest stationary margin, which is a critical point.
+    """The value of balanced cross-entropy on M >= 2 layers at the simplex of the largest stationary margin, a critical point.
 
-    (M-1)/(M+1) log a = log(e^a + K - 1) + log s, s = c n^(1/L), at its largest root; log(1 + (K-1) e^-a) + (L/2) s (K-1) a^(2/L) there.
-    No root where s is beyond the peak of the left side: that is the reason given.
+    (M-1)/(M+1) log a = log(e^a + K - 1) + log s, s = c n^(1/L), at its largest root, the one beyond the peak of the left side less
+    the right; log(1 + (K-1) e^-a) + (L/2) s (K-1) a^(2/L) there. Where the peak is below zero there is no root: the reason given.
     """
     L, K = _factors(ridges), classes
     stationary = Fraction(L - 2, L) * log(x) - x - log(1 + (K - 1) * exp(-x)) - log(name("s"))
-    words = f"the simplex branch of balanced cross-entropy, K = {K}, n = {per_class}, M = {L - 1}, prod l = {_ridges(ridges)}"
+    words = f"the simplex branch of balanced cross-entropy, K = {K}, n = {per_class}, M = {L - 1}, {_words(ridges)}"
     start = simplex_peak(K, L - 1, digits)
     value = _ray(K, L, power(x, Fraction(1, L)), exp(-x))
     return root(stationary, start, inf, digits=digits, value=value, where=_strength(per_class, ridges), statement=words)
@@ -140,14 +149,15 @@ def simplex_ray(classes: int, per_class: Any, ridges: Sequence[Any], *, digits: 
     min over y >= 0 of log(1 + (K-1) e^(-y^L)) + (L/2) s (K-1) y^2, y = a^(1/L), s = c n^(1/L).
     """
     L = _factors(ridges)
-    words = f"the least value along the simplices, cross-entropy, K = {classes}, n = {per_class}, M = {L - 1}, prod l = {_ridges(ridges)}"
+    words = f"the least value along the simplices, cross-entropy, K = {classes}, n = {per_class}, M = {L - 1}, {_words(ridges)}"
     return least(_ray(classes, L, x, exp(-(x**L))), 0, inf, digits=digits, where=_strength(per_class, ridges), statement=words)
 
 
 def simplex_tie(classes: int, depth: int, *, digits: int = 12) -> Proof:
     """The strength c n^(1/L) at which the simplex branch is worth log K, what zero is, for M >= 2 layers.
 
-    log K = log(1 + (K-1) e^-a) + (L/2) a q, q = (K-1) e^-a / (1 + (K-1) e^-a), at its root beyond the peak; a^p / (e^a + K - 1) there.
+    log K = log(1 + (K-1) e^-a) + (L/2) a q, q = (K-1) e^-a / (1 + (K-1) e^-a), at its root beyond the peak, p = (M-1)/(M+1);
+    a^p / (e^a + K - 1) there.
     """
     L, K = depth + 1, classes
     odds = (K - 1) * exp(-x)
@@ -162,16 +172,16 @@ def one_layer_cross_entropy(classes: int, per_class: Any, l2_W: Any, l2_H: Any, 
     K^2 n l_W l_H = 1 on.
     """
     K, square = classes, rational(per_class) * rational(l2_W) * rational(l2_H)
-    words = f"the minimum of balanced cross-entropy, K = {K}, n = {per_class}, one layer, l_W l_H = {_ridges((l2_W, l2_H))}"
-    p = 1 - (K - 1) * sqrt(name("square"))
-    other = Fraction(1, 2) * (K - 1) * sqrt(name("square")) * log(name("square"))
-    where = [("square", number(square))]
-    fact = order(K**2 * name("square"), number(1), where)
-    alive = K**2 * square < 1
-    return closed(-(p * log(p)) - other if alive else log(number(K)), digits=digits, where=where, facts=[fact] if fact else [], statement=words)
+    words = f"the minimum of balanced cross-entropy, K = {K}, n = {per_class}, one layer, {_words((l2_W, l2_H))}"
+    k, where = sqrt(name("square")), [("square", number(square))]
+    p, threshold = 1 - (K - 1) * k, order(K**2 * name("square"), number(1), where)
+    value = -(p * log(p)) - Fraction(K - 1, 2) * k * log(name("square")) if K**2 * square < 1 else log(number(K))
+    return closed(value, digits=digits, where=where, facts=[threshold] if threshold else [], statement=words)
 
 
-def simplex_is_beaten(classes: int, per_class: Any, ridges: Sequence[Any], margin: Any, *, claim: dict[str, str] | None = None) -> Proof:
+def simplex_is_beaten(
+    classes: int, per_class: Any, ridges: Sequence[Any], margin: Any, *, claim: Mapping[str, str] | None = None
+) -> Proof:
     """Refutation of "the simplex is the minimum of deep cross-entropy": K/2 antipodal pairs of a margin are below every simplex.
 
     log(1 + e^-a + (K-2) e^(-a/2)) + (L/2) s (K/2) a^(2/L) < min of `simplex_ray`; K even.
@@ -205,11 +215,9 @@ def _factors(ridges: Sequence[Any]) -> int:
 
 
 def _product(ridges: Sequence[Any]) -> Any:
-    total = rational(1)
-    for l2 in ridges:
-        total = total * rational(l2)
-    return total
+    return prod(map(rational, ridges), start=rational(1))
 
 
-def _ridges(ridges: Sequence[Any]) -> str:
-    return text(_product(ridges))
+def _words(ridges: Sequence[Any]) -> str:
+    """Ridges as the floats that they are, or as the rationals."""
+    return "ridges " + ", ".join(repr(l2) if isinstance(l2, float) else text(rational(l2)) for l2 in ridges)

@@ -11,11 +11,10 @@ A fact says why it fails: it is false, or not decided at the bits at hand. Eithe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import inf, isinf
 from typing import Any
 
-from ufm.proofs.exact import ball, flint, precision, rational, text
+from ufm.proofs.exact import ball, flint, fraction, precision, rational, text
 from ufm.proofs.expressions import Expression
 from ufm.proofs.proof import FORMAT, Proof, unproved
 from ufm.proofs.rays import Ray, ray_of
@@ -198,8 +197,8 @@ def established(
     document: dict[str, Any] = {"format": FORMAT, "kind": kind, "statement": statement, "made_by": {"bits": str(bits)}}
     document |= {"claim": dict(claim)} if claim else {}
     document |= {"where": [[label, e.tree()] for label, e in where], "facts": [fact.tree() for fact in facts]}
-    ends = [None if end is None else Fraction(int(rational(end).p), int(rational(end).q)) for end in (lower, upper)]
-    return Proof(kind, statement, *ends, document=document)
+    ends = [None if end is None else fraction(rational(end)) for end in (lower, upper)]
+    return Proof(kind, statement, ends[0], ends[1], document=document)
 
 
 def refutation(
@@ -236,8 +235,6 @@ def known(where: Where) -> tuple[dict[str, Any], dict[str, Any]]:
 def hull(low: Any, high: Any) -> Any:
     """The ball from one rational to another."""
     return ball(low).union(ball(high))
-
-
 
 
 def _sign(x: Any) -> int:

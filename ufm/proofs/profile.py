@@ -1,20 +1,22 @@
 """Profile: a lower bound of several trained layers from minima of one layer at many prices of the nuclear norm.
 
-    min f >= min over x >= 0 of  max(inf loss, max_j f1_j - c_j x) + (L/2) c x^(2/L),     f1_j <= min of one layer with l_W l_H = c_j^2
+    min f >= min over x >= 0 of  max(inf loss, max_j f1_j - c_j x) + (L/2) c x^(2/L)
 
-c at most the geometric mean of the L ridges. At a minimiser x is the nuclear norm of W_M ... W_1 H in column coordinates: data and
-bias are at least f1_j - c_j x for every j, and the penalty at least (L/2) c x^(2/L). Between crossings of the lines the right side
-is concave, so that finitely many points are looked at. Tight where every Z has rank one: two classes, cross-entropy or squared hinge.
+where f1_j is at most the minimum of one layer with l_W l_H = c_j^2, and c at most the geometric mean of the L ridges. At a minimiser
+x is the nuclear norm of W_M ... W_1 H in column coordinates: data and bias are at least f1_j - c_j x for every j, and the penalty at
+least (L/2) c x^(2/L). Between crossings of the lines the right side is concave, so that finitely many points are looked at. Tight
+where every Z has rank one: two classes under cross-entropy or squared hinge.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from importlib.metadata import version
-from math import exp, log
+from math import exp, log, prod
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ufm.base.checks import check_count, is_traced, refuse
 from ufm.duality.rounding import widened
@@ -38,7 +40,7 @@ MOST_DIGITS = 12
 
 
 class Line(NamedTuple):
-    """data + bias >= lower - price x, with its dual point; solved: the float minimum that it was taken at (None for the infimum)."""
+    """data + bias >= lower - price x, with its dual point; solved: the float minimum it was taken at, None for the infimum."""
 
     price: Any
     lower: Any
@@ -82,8 +84,9 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
     bits = _bits(instance, digits)
     with precision(bits + 64):
         weights, h, b, upper = _point(instance, wide, params, bits)
-        c = dyadic(below(ball(_product(instance.ridges)).root(len(instance.ridges))), bits, -1)
-        lines, lower = _bounded(instance, c, _scaled(instance, weights, h, b), upper, digits, bits)
+        c = dyadic(below(ball(prod(instance.ridges, start=rational(1))).root(len(instance.ridges))), bits, -1)
+        with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small
+            lines, lower = _bounded(instance, c, _scaled(instance, weights, h, b), upper, digits, bits)
     document = {
         "format": FORMAT, "kind": "profile", "statement": "",
         "made_by": {"ufm": version("ufm"), "python-flint": version("python-flint")}, "problem": instance.document(),
@@ -143,8 +146,7 @@ def _bounded(instance: Instance, c: Any, start: Solved, upper: Any, digits: int,
         price = _between(lowest, rate, factors)
         if price is None or any(line.price == rational(price) for line in lines):
             break
-        near = min((line.solved for line in lines if line.solved and line.solved.norm), key=lambda s: abs(log(s.price / price)), default=start)
-        lines.append(line_at(price, near))
+        lines.append(line_at(price, _nearest(lines, price, start)))
     crossings = profile_bound(c, factors, lines)
     kept = {id(line): line for crossing in crossings for line in (crossing.left, crossing.right)}
     return [line for line in kept.values() if line is not infimum], outward(min(x.value for x in crossings), bits, -1)
@@ -156,6 +158,12 @@ def _flat(instance: Instance, layer: OneLayer, price: float, empty: Solved, bits
     z = _columns(layer.logits(empty.Z, empty.b))
     dual, _, lower = lower_bound(dataclasses.replace(instance, ridges=[q, q]), z, bits)
     return Line(q, lower, dual, dataclasses.replace(empty, price=price))
+
+
+def _nearest(lines: Sequence[Line], price: float, start: Solved) -> Solved:
+    """The minimum other than zero at the nearest price."""
+    alive = [line.solved for line in lines if line.solved and line.solved.norm]
+    return min(alive, key=lambda solved: abs(log(solved.price / price)), default=start)
 
 
 def _reached(line: Line, rate: float, factors: int) -> float:
@@ -237,13 +245,12 @@ def _obstacle(problem: Problem) -> str:
 
 def _proof(problem: Problem, instance: Instance, lower: Any, upper: Any, digits: int, document: dict[str, Any]) -> Proof:
     """The value, with what it says."""
-    gap = (upper - lower) / max(abs(lower), abs(upper))
-    ends, width, layers = decimals(lower, upper), len(document["h"]), problem.trainable
-    words = problem_words(problem, instance).split(", ", 1)[1]
-    ridges = ", ".join(str(float(x)) for x in np.asarray(problem.ridges))
+    gap = (upper - lower) / max(abs(lower), abs(upper)) if upper else upper - lower
+    ends, width = decimals(lower, upper), len(document["h"])
+    quality = f"a relative gap of {float(gap):.2g}" if upper else "a gap of 0"
     statement = (
-        f"{ends[0]} <= min f <= {ends[1]} for all widths of at least {width}, a relative gap of {float(gap):.2g}, "
-        f"f the objective of {layers} trained layers with {problem.loss.name}, ridges {ridges} from the features on, {words}"
+        f"{ends[0]} <= min f <= {ends[1]} for all widths of at least {width}, {quality}, "
+        f"f the objective of {problem_words(problem, instance)}"
     )
     short = "" if gap * 10**digits <= 1 else f"fewer than {digits} digits: the profile sees the nuclear norm of the logits alone"
     return Proof("profile", statement, lower, upper, short, document | {"statement": statement})
@@ -251,13 +258,6 @@ def _proof(problem: Problem, instance: Instance, lower: Any, upper: Any, digits:
 
 def _written(line: Line) -> dict[str, Any]:
     return {"c": text(line.price), "dual": [texts(transposed(q)) for q in line.dual], "lower": text(line.lower)}
-
-
-def _product(numbers: Sequence[Any]) -> Any:
-    total = rational(1)
-    for x in numbers:
-        total = total * x
-    return total
 
 
 def _product_matrix(rows: Sequence[Any]) -> Any:

@@ -42,15 +42,18 @@ class Ray:
         return Ray(flint().arb(0), self.high if _infinite(self.high) or not -self.low > self.high else -self.low)
 
     def exp(self) -> "Ray":
+        """e to its power."""
         low = flint().arb(0) if _infinite(self.low) else self.low.exp()
         return _outwards(low, inf if _infinite(self.high) else self.high.exp())
 
     def log(self) -> "Ray":
+        """The logarithm; nothing is known of one that reaches below 0."""
         if not self.low >= 0:
             return Ray(-inf, inf)
         return _outwards(self.low.log() if self.low > 0 else -inf, inf if _infinite(self.high) else self.high.log())
 
     def sqrt(self) -> "Ray":
+        """The square root; nothing is known of one that reaches below 0."""
         if not self.low >= 0:
             return Ray(-inf, inf)
         return _outwards(self.low.sqrt(), inf if _infinite(self.high) else self.high.sqrt())

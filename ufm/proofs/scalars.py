@@ -1,6 +1,6 @@
 """Roots and least values of one scalar, enclosed to any digits, each a proof whose facts a file lists.
 
-A root: signs at the ends, the only one between them, then Newton's method at more bits and a slope of one sign on the last interval.
+A root: signs at the ends, the only one between them, Newton's method, and a slope of one sign on the last interval.
 A least value: the value at a point from above, and from below the same value less one unit of the last digit, above which the
 expression stays on the whole interval, box by box.
 """
@@ -59,9 +59,10 @@ def root(
 
 
 def enclosed(
-    of: Expression, low: Any, high: Any, *, digits: int, value: Expression, where: Where = (), ends: tuple[str, str] = ("lower", "upper")
-) -> Enclosed | str:
-    """As `root`, as facts about the names `ends` that are still to be verified, in balls of the bits at hand; or why there is none."""
+    of: Expression, low: Any, high: Any, *, digits: int, value: Expression, where: Where = (),
+    ends: tuple[str, str] = ("lower", "upper"),
+) -> Enclosed | str:  # fmt: skip
+    """As `root`, in balls of the bits at hand: facts about the names `ends`, still to be verified, or why there is no root."""
     balls = known(where)[0]
 
     def sign(at: Any) -> int:
@@ -76,7 +77,8 @@ def enclosed(
         rest = (low, inf if _infinite(high) else last)
         same = Above(of if first > 0 else -of, rest, number(0))
         none = not same.failure(balls, {})
-        return f"there is no root: the expression stays {'above' if first > 0 else 'below'} 0" if none else "no change of sign is found"
+        side = "above" if first > 0 else "below"
+        return f"there is no root: the expression stays {side} 0" if none else "no change of sign is found"
     near = _newton(of, balls, low, last, first)
     if near is None:
         return "the root is not found to the bits at hand: its slope may vanish"
@@ -143,7 +145,7 @@ def outwards(value: Any, digits: int) -> tuple[Any, Any]:
     size = max(abs(below(value)), abs(above(value)))
     scale = (int(size.q).bit_length() - int(size.p).bit_length()) if size else 0
     bits = scale + ceil((digits + 1) * log2(10)) + 2
-    unit = rational(2) ** -bits if bits >= 0 else rational(2 ** -bits)
+    unit = rational(2) ** -bits if bits >= 0 else rational(2**-bits)
     return rounded(below(value), max(bits, 0)) - unit, rounded(above(value), max(bits, 0)) + unit
 
 

@@ -7,6 +7,7 @@ dual points are taken.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Solved:
     Z: np.ndarray
     b: np.ndarray
 
-    @property
+    @cached_property
     def norm(self) -> float:
         """The nuclear norm of Z."""
         return float(np.sum(np.linalg.svd(self.Z, compute_uv=False)))
@@ -34,6 +35,7 @@ class OneLayer:
     """The data of an instance in floats, for any price."""
 
     def __init__(self, instance: Instance) -> None:
+        """Read the instance once."""
         self.floats: Floats = floats_of(instance)
         self.scales = number(instance.scale) / np.sqrt([number(m) for m in instance.m])
         self.lb, self.biased = number(instance.lb), instance.bias != "none"
@@ -85,7 +87,9 @@ class OneLayer:
             pieces.append(theta @ (self.floats.shares * self.floats.a) + self.lb * b)
         return np.concatenate(pieces), G
 
-    def _direction(self, price: float, W: np.ndarray, H: np.ndarray, b: np.ndarray, gradient: np.ndarray, G: np.ndarray) -> np.ndarray:
+    def _direction(
+        self, price: float, W: np.ndarray, H: np.ndarray, b: np.ndarray, gradient: np.ndarray, G: np.ndarray
+    ) -> np.ndarray:
         """Minus the inverse of the Hessian's absolute value times the gradient."""
         (K, r), C = W.shape, H.shape[1]
         J = np.zeros((C, K, len(gradient)))

@@ -41,11 +41,14 @@ def quality(found: Sandwich) -> str:
 def problem_words(problem: Problem, instance: Instance) -> str:
     """Every number of a problem, ridges as the binary floats that they are."""
     name = problem.dtype.name
-    words = [f"one trained layer with {problem.loss.name}" if instance.trained else f"a fixed classifier with {problem.loss.name}"]
+    layers = len(instance.ridges) - 1
+    kind = ("a fixed classifier", "one trained layer", f"{layers} trained layers")[min(layers, 2)]
+    words = [f"{kind} with {problem.loss.name}"]
     words += [f"K = {instance.K}", f"bias {instance.bias}"]
     if instance.features != "free":
         words.append({"nonnegative": "non-negative features", "sphere": "features on the sphere"}[instance.features])
-    ridges = {"l_H": instance.ridges[0]} | ({"l_W": instance.ridges[1]} if instance.trained else {})
+    names = ["l_H", "l_W"] if layers == 1 else ["l_H", *(f"l_W{i + 1}" for i in range(layers))]
+    ridges = dict(zip(names, instance.ridges, strict=False))
     ridges |= {"l_b": instance.lb} if instance.bias == "ridge" else {}
     numbers = ridges | {"N": instance.N} | ({} if instance.scale == 1 else {"scale": instance.scale})
     numbers |= {} if instance.H0 is None else {"beta": instance.beta}
