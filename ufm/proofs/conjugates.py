@@ -93,13 +93,13 @@ class Entropy(Atom):
 
     def value(self, x: list, y: list) -> Any:
         """The atom."""
-        top = max(x, key=middle)
+        top = max(x, key=float)
         total = sum(((a - top).exp() for a in x), ball(0))
         return total.log() + top - sum((a * b for a, b in zip(x, y, strict=True)), ball(0))
 
     def dual(self, x: list, y: list) -> list:
         """softmax(x)."""
-        top = max(x, key=middle)
+        top = max(x, key=float)
         e = [(a - top).exp() for a in x]
         total = sum(e, ball(0))
         return [a / total for a in e]

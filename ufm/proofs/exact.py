@@ -67,23 +67,17 @@ def ball(x: Any) -> Any:
 
 def below(x: Any) -> Any:
     """The rational at the lower end of a ball."""
-    return _end(x.lower())
+    return x.lower().fmpq()
 
 
 def above(x: Any) -> Any:
     """The rational at the upper end of a ball."""
-    return _end(x.upper())
+    return x.upper().fmpq()
 
 
 def middle(x: Any) -> Any:
     """The rational in the middle of a ball; a rational itself."""
-    return _end(x.mid()) if isinstance(x, flint().arb) else x
-
-
-def _end(x: Any) -> Any:
-    mantissa, exponent = map(int, x.man_exp())
-    fmpq = flint().fmpq
-    return fmpq(mantissa << exponent) if exponent >= 0 else fmpq(mantissa, 1 << -exponent)
+    return x.mid().fmpq() if isinstance(x, flint().arb) else x
 
 
 def rounded(x: Any, bits: int) -> Any:

@@ -1,5 +1,6 @@
 """Prove: the global minimum of a problem between two rationals, from any point of it."""
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -124,7 +125,7 @@ def sandwich_proof(problem: Problem, instance: Instance, found: Sandwich, digits
     point = found.point
     document: dict[str, Any] = {
         "format": FORMAT, "kind": "sandwich", "statement": statement,
-        "made_by": {"ufm": version("ufm"), "python-flint": version("python-flint")},
+        "made_by": {name: _version(name) for name in ("ufm", "python-flint")},
         "problem": instance.document(),
         "W": None if point.W is None else texts(point.W), "h": texts(transposed(point.h)),
         "b": None if point.b is None else list(map(text, point.b)),
@@ -132,3 +133,8 @@ def sandwich_proof(problem: Problem, instance: Instance, found: Sandwich, digits
         "norm": None if found.norm is None else text(found.norm), "lower": text(found.lower), "upper": text(found.upper),
     }  # fmt: skip
     return Proof("sandwich", statement, lower, upper, shortfall(instance, found, digits), document)
+
+
+@cache
+def _version(name: str) -> str:
+    return version(name)

@@ -13,7 +13,7 @@ import numpy as np
 from ufm.proofs.exact import ball, flint, middle, precision, rational
 from ufm.proofs.floats import floats_of, number
 from ufm.proofs.instance import Instance, transposed
-from ufm.proofs.values import Point, bias_gradient, exact, gradients, logits
+from ufm.proofs.values import Point, bias_gradient, gradients, logits
 
 LARGEST = 1500  # unknowns whose Hessian is still worth its eigenvectors
 _PASSES, _HESSIANS = 60, 4
@@ -80,7 +80,7 @@ class _Unknowns:
         theta = gradients(instance, logits(instance, point))
         T = [[share * t for t in column] for share, column in zip(instance.shares, theta, strict=True)]
         rows = instance.classifier if point.W is None else point.W
-        W, h, s = arb_mat(exact(rows)), arb_mat(exact(point.h)), ball(instance.scale)
+        W, h, s = arb_mat(rows), arb_mat(point.h), ball(instance.scale)
         found = []
         if point.W is not None:
             found += [x / self.root_W for x in (arb_mat(transposed(T)) * h * s + W * ball(instance.ridges[1])).entries()]

@@ -51,11 +51,11 @@ def sandwich(instance: Instance, point: Point, digits: float) -> Sandwich:
             point = Point(point.W, point.h, with_best_bias(instance, features_logits(instance, point), point.b, bits))
         z = logits(instance, point)
         upper = outward(above(objective(instance, point, z)), bits, 1)
-        dual, norm, lower = lower_bound(instance, z, bits)
+        dual, norm, lower = lower_bound(instance, z, digits, bits)
     return Sandwich(lower, upper, point, dual, norm)
 
 
-def lower_bound(instance: Instance, z: Columns, bits: int) -> tuple[list[Columns], Any, Any]:
+def lower_bound(instance: Instance, z: Columns, digits: float, bits: int) -> tuple[list[Columns], Any, Any]:
     """(dual point, norm, lower) from the logits of any point, in balls of the present precision."""
     dual = [
         [part.atom.repaired(part.atom.dual(part.scaled(z[c], c), y), y, bits) for c, y in enumerate(part.targets())]
@@ -63,7 +63,7 @@ def lower_bound(instance: Instance, z: Columns, bits: int) -> tuple[list[Columns
     ]
     if instance.bias == "free":
         dual = balanced(instance, dual, bits)
-    dual, norm = scaled(instance, dual, bits)
+    dual, norm = scaled(instance, dual, _spare(digits))
     return dual, norm, outward(below(dual_value(instance, dual, norm)), bits, -1)
 
 
@@ -77,7 +77,12 @@ def working_bits(instance: Instance, point: Point, digits: float) -> int:
             needed[-1] = below(ball(needed[-1]).sqrt())
     least = min(needed)
     spare = max(0, int(least.q).bit_length() - int(least.p).bit_length()) if least > 0 else 0
-    return int(3.33 * digits) + 24 + spare
+    return _spare(digits) + 20 + spare
+
+
+def _spare(digits: float) -> int:
+    """Bits of a value that may be given away."""
+    return int(3.33 * digits) + 8
 
 
 def middle_float(value: Any, least: Any) -> Any:
@@ -85,7 +90,7 @@ def middle_float(value: Any, least: Any) -> Any:
     return max(below(value), below(least))
 
 
-def scaled(instance: Instance, dual: list[Columns], bits: int) -> tuple[list[Columns], Any]:
+def scaled(instance: Instance, dual: list[Columns], spare: int) -> tuple[list[Columns], Any]:
     """(tau times the dual point, norm): tau at most 1 such that the ridges pay for it for certain; on the sphere a proved norm^2."""
     theta = combined(instance, dual)
     if not instance.trained:
@@ -93,20 +98,22 @@ def scaled(instance: Instance, dual: list[Columns], bits: int) -> tuple[list[Col
     forms = [gram(instance, theta)]
     if instance.features == "nonnegative":
         forms.append(overlaps(instance, theta))
-    guesses = [largest_eigenvalue(S, bits) for S in forms]
+    guesses = [largest_eigenvalue(S, spare) for S in forms]
     lam, S = min(zip(guesses, forms, strict=True), key=lambda pair: pair[0])
-    for spare in (bits - 8, bits // 2, 40, 20, 8, 1):
+    while spare > 0:
         room = lam * (1 + rational(2) ** -spare)
         if instance.features == "sphere":
-            norm = dyadic(room, bits, 1)
+            norm = dyadic(room, spare + 8, 1)
             if positive_definite(identity_minus(norm, S)):
                 return dual, norm
-            continue
-        budget = instance.ridges[0] * instance.ridges[1]
-        tau = rational(1) if room < budget else dyadic(below(ball(budget / room).sqrt()), bits, -1)
-        if positive_definite(identity_minus(budget / tau**2, S)):
-            return [shrunk(instance, i, tau, part) for i, part in enumerate(dual)], None
-    return [shrunk(instance, i, rational(0), part) for i, part in enumerate(dual)], rational(0) if instance.features == "sphere" else None
+        else:
+            budget = instance.ridges[0] * instance.ridges[1]
+            tau = rational(1) if room < budget else dyadic(below(ball(budget / room).sqrt()), spare + 8, -1)
+            if positive_definite(identity_minus(budget / tau**2, S)):
+                return [shrunk(instance, i, tau, part) for i, part in enumerate(dual)], None
+        spare -= 1 + spare // 8  # the guess was too low
+    nothing = [shrunk(instance, i, rational(0), part) for i, part in enumerate(dual)]
+    return nothing, rational(2) ** -256 if instance.features == "sphere" else None
 
 
 def shrunk(instance: Instance, i: int, tau: Any, q: Columns) -> Columns:

@@ -23,7 +23,7 @@ def features_logits(instance: Instance, point: Point) -> Columns:
     """scale W h_c in balls, column by column."""
     arb_mat = flint().arb_mat
     W = instance.classifier if point.W is None else point.W
-    rows, h = arb_mat(exact(W)), arb_mat(exact(transposed(point.h)))
+    rows, h = arb_mat(W), arb_mat(transposed(point.h))
     if instance.features == "sphere":
         h = arb_mat(transposed([unit(column) for column in transposed(h.tolist())]))
         rows = rows if point.W is None else arb_mat([unit(row) for row in rows.tolist()])
@@ -34,11 +34,6 @@ def unit(x: list) -> list:
     """x/|x| in balls."""
     norm = sum((a * a for a in x), ball(0)).sqrt()
     return [a / norm for a in x]
-
-
-def exact(rows: list) -> list:
-    """Rationals as balls."""
-    return [[ball(x) for x in row] for row in rows]
 
 
 def logits(instance: Instance, point: Point) -> Columns:
