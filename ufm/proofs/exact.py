@@ -7,6 +7,8 @@ what is not rational: a ball holds the exact result of every operation on anythi
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from ufm.base.checks import optional, refuse
 
 
+@cache
 def flint() -> Any:
     """The module of python-flint.
 
@@ -43,6 +46,8 @@ def rational(x: Any) -> Any:
     fmpq = flint().fmpq
     if isinstance(x, fmpq):
         return x
+    if isinstance(x, float) and isfinite(x):
+        return fmpq(*x.as_integer_ratio())
     try:
         exact = Fraction(x) if isinstance(x, int | str | Fraction) else Fraction(float(x))
     except (TypeError, ValueError, OverflowError):
@@ -62,18 +67,17 @@ def ball(x: Any) -> Any:
 
 def below(x: Any) -> Any:
     """The rational at the lower end of a ball."""
-    return _end(x.lower())
+    return x.lower().fmpq()
 
 
 def above(x: Any) -> Any:
     """The rational at the upper end of a ball."""
-    return _end(x.upper())
+    return x.upper().fmpq()
 
 
-def _end(x: Any) -> Any:
-    mantissa, exponent = map(int, x.man_exp())
-    fmpq = flint().fmpq
-    return fmpq(mantissa << exponent) if exponent >= 0 else fmpq(mantissa, 1 << -exponent)
+def middle(x: Any) -> Any:
+    """The rational in the middle of a ball; a rational itself."""
+    return x.mid().fmpq() if isinstance(x, flint().arb) else x
 
 
 def rounded(x: Any, bits: int) -> Any:
@@ -100,3 +104,11 @@ def texts(rows: Any) -> list[list[str]]:
 def fraction(x: Any) -> Fraction:
     """The Fraction of an `fmpq`, for values that leave the room."""
     return Fraction(int(x.p), int(x.q))
+
+
+def dyadic(x: Any, bits: int, side: int) -> Any:
+    """The next dyadic rational above (side 1) or below (side -1) of `bits` bits relative to 1, or to x where that is smaller."""
+    x = rational(x)
+    small = max(0, int(x.q).bit_length() - abs(int(x.p)).bit_length())
+    unit = flint().fmpq(1, 1 << (bits + small))
+    return (x / unit).floor() * unit if side < 0 else (x / unit).ceil() * unit
