@@ -1,0 +1,278 @@
+"""The objective in balls: value, gradient and Hessian of f on a box of points, from formulas written by hand.
+
+    f(x) = sum_c om_c loss(L_i A_i r_ic + a_c b, y_c) + sum_i l_i/2 |A_i|^2 + l_b/2 |b|^2      for every factor i, L_i = A_T ... A_{i+1}
+
+The factors are A_0 = (rho_1 h_1, ..., rho_C h_C) and A_i = W_i; r_i = A_{i-1} ... A_0 diag(scale/rho), and rho_c is the float next to
+sqrt(m_c), so that every number is rational and coordinates are those of the problem to the last bit. Changes E_i of a factor move the
+logits by L_i E_i r_i, which gives the Hessian as products of small matrices:
+
+    H[(i,pq), (j,rs)] = sum_c (L_i' B_c L_j)_pr (r_i)_qc (r_j)_sc + (L_i' G r_j')_ps (A_{i-1} ... A_{j+1})_qr [i > j] + ridge,
+
+with G the gradient and B_c the Hessians of the data term in the logits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ufm.base.checks import refuse
+from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE
+from ufm.losses.loss import is_loss
+from ufm.problem import Params, Problem
+from ufm.proofs.exact import flint, rational, rationals
+
+
+class Kink(Exception):
+    """A box on which a squared hinge is not smooth: 1 + z_k - z_true may be zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A problem in exact numbers. Points are lists of balls: the entries of A_0, W_1, ..., W_T and b, row by row.
+
+    loss: "mse", "ce", "logistic" or "squared hinge". targets: K x C. shares: om_c = w_c m_c / N. rho, reach, pull: lists over the
+    columns, near sqrt(m_c), scale/rho_c and l_H m_c/rho_c^2. ridges: of W_1, ..., W_T. classifier: K x d_M or None. intercept: the
+    a_c, or None without a bias. l2_b: 0 where the bias is free. shapes: of A_0, W_1, ..., W_T.
+    """
+
+    loss: str
+    targets: list[list[Any]]
+    shares: list[Any]
+    rho: list[Any]
+    reach: list[Any]
+    pull: list[Any]
+    ridges: list[Any]
+    classifier: list[list[Any]] | None
+    intercept: list[Any] | None
+    l2_b: Any
+    shapes: tuple[tuple[int, int], ...]
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """Shapes of what a point is made of, K x 1 for the bias."""
+        return self.shapes if self.intercept is None else (*self.shapes, (len(self.targets), 1))
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return sum(rows * columns for rows, columns in self.blocks)
+
+    def split(self, x: list[Any]) -> list[Any]:
+        """A_0, W_1, ..., W_T and b as matrices of balls."""
+        matrices, start = [], 0
+        for rows, columns in self.blocks:
+            matrices.append(flint().arb_mat(rows, columns, x[start : start + rows * columns]))
+            start += rows * columns
+        return matrices
+
+    def value(self, x: list[Any]) -> Any:
+        """f on a box."""
+        arb, at = flint().arb, _At(self, x)
+        data = sum((arb(om) * column.value for om, column in zip(self.shares, at.columns, strict=True)), arb(0))
+        return data + sum((l2 * entry**2 for l2, entry in zip(self._ridge_of_each(), x, strict=True)), arb(0)) / 2
+
+    def gradient(self, x: list[Any]) -> list[Any]:
+        """The P partial derivatives of f on a box."""
+        at = _At(self, x)
+        data = [entry for L, R in at.moves for entry in (L.transpose() * at.G * R.transpose()).entries()]
+        return [g + l2 * entry for g, l2, entry in zip(data, self._ridge_of_each(), x, strict=True)]
+
+    def hessian(self, x: list[Any]) -> Any:
+        """The P x P second derivatives of f on a box."""
+        at, P = _At(self, x), self.size
+        starts = np.cumsum([0, *(rows * columns for rows, columns in self.blocks)]).tolist()
+        H: list[list[Any]] = [[None] * P for _ in range(P)]
+        for i in range(len(self.blocks)):
+            for j in range(i + 1):
+                rows = at.second(i, j)
+                for row, entries in enumerate(rows, starts[i]):
+                    H[row][starts[j] : starts[j + 1]] = entries
+                for row, entries in enumerate(zip(*rows, strict=True), starts[j]):
+                    H[row][starts[i] : starts[i + 1]] = entries
+        for k, l2 in enumerate(self._ridge_of_each()):
+            H[k][k] += l2
+        return flint().arb_mat(P, P, [entry for row in H for entry in row])
+
+    def _ridge_of_each(self) -> list[Any]:
+        """The ridge of every parameter."""
+        d, _ = self.shapes[0]
+        of_each = self.pull * d
+        for l2, (rows, columns) in zip(self.ridges, self.shapes[1:], strict=True):
+            of_each = of_each + [l2] * (rows * columns)
+        ridges = of_each if self.intercept is None else of_each + [self.l2_b] * len(self.targets)
+        return [flint().arb(l2) for l2 in ridges]
+
+
+class _At:
+    """What the derivatives of an objective on a box share.
+
+    moves: (L, R) of every block, a change E of which moves the logits by L E R. columns: the loss of every column. G: (K, C).
+    """
+
+    def __init__(self, objective: Objective, x: list[Any]) -> None:
+        arb, arb_mat = flint().arb, flint().arb_mat
+        K, C = len(objective.targets), len(objective.shares)
+        *self.factors, b = [*objective.split(x), None][: len(objective.shapes) + 1]
+        identity = arb_mat(K, K, [arb(i == j) for i in range(K) for j in range(K)])
+        given = objective.classifier
+        lefts = [identity if given is None else arb_mat(K, len(given[0]), [arb(y) for row in given for y in row])]
+        for W in self.factors[:0:-1]:
+            lefts.append(lefts[-1] * W)
+        rights = [arb_mat(C, C, [arb(r) if c == d else arb(0) for c, r in enumerate(objective.reach) for d in range(C)])]
+        for A in self.factors[:-1]:
+            rights.append(A * rights[-1])
+        self.moves = list(zip(reversed(lefts), rights, strict=True))
+        z = lefts[-1] * self.factors[0] * rights[0]
+        if objective.intercept is not None:
+            a = arb_mat(1, C, [arb(entry) for entry in objective.intercept])
+            self.moves.append((identity, a))
+            z += b * a
+        logits, targets = z.transpose().tolist(), zip(*objective.targets, strict=True)
+        self.columns = [LOSSES[objective.loss](column, y) for column, y in zip(logits, targets, strict=True)]
+        self.shares = [arb(om) for om in objective.shares]
+        scaled = [[om * g for g in column.gradient] for om, column in zip(self.shares, self.columns, strict=True)]
+        self.G = arb_mat(scaled).transpose()
+
+    def second(self, i: int, j: int) -> list[list[Any]]:
+        """The block (i, j) of the Hessian, i >= j, without ridges: rows pq, columns rs."""
+        (L, R), (K, S) = self.moves[i], self.moves[j]
+        p, q, r, s = L.ncols(), R.nrows(), K.ncols(), S.nrows()
+        arb_mat, across = flint().arb_mat, L.transpose()
+        inner = [(across * arb_mat(c.hessian) * K * om).entries() for c, om in zip(self.columns, self.shares, strict=True)]
+        Rt, St = R.transpose().tolist(), S.transpose().tolist()
+        outer = [[x * y for x in row for y in other] for row, other in zip(Rt, St, strict=True)]
+        e = (arb_mat(inner).transpose() * arb_mat(outer)).entries()  # (pr, qs)
+        width = q * s
+        rows = [[e[(k * r + m) * width + n * s :][:s] for m in range(r)] for k in range(p) for n in range(q)]
+        if j < i < len(self.factors):
+            pair = (across * self.G * S.transpose()).tolist()  # (p, s)
+            between = None
+            for A in self.factors[j + 1 : i]:
+                between = A if between is None else A * between
+            for k in range(p):
+                for n in range(q):
+                    for m in range(r):
+                        if between is not None or n == m:
+                            t = 1 if between is None else between[n, m]
+                            rows[k * q + n][m] = [x + t * y for x, y in zip(rows[k * q + n][m], pair[k], strict=True)]
+        return [[entry for part in row for entry in part] for row in rows]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The loss of one column: a ball, K balls and K x K balls."""
+
+    value: Any
+    gradient: list[Any]
+    hessian: list[list[Any]]
+
+
+def _diagonal(entries: list[Any]) -> list[list[Any]]:
+    zero = flint().arb(0)
+    return [[x if k == j else zero for j in range(len(entries))] for k, x in enumerate(entries)]
+
+
+def _squared_error(z: list[Any], y: tuple[Any, ...]) -> Column:
+    g = [x - t for x, t in zip(z, y, strict=True)]
+    return Column(sum(x**2 for x in g) / 2, g, _diagonal([flint().arb(1)] * len(z)))
+
+
+def _cross_entropy(z: list[Any], y: tuple[Any, ...]) -> Column:
+    """log sum exp u - <y, u> with u = z - z_true: the target of the true class never enters."""
+    top = y.index(max(y))
+    u = [x - z[top] for x in z]
+    odds = [x.exp() for x in u]
+    total = sum(odds[:top] + odds[top + 1 :], flint().arb(1))
+    p = [x / total for x in odds]
+    value = total.log() - sum(t * x for k, (t, x) in enumerate(zip(y, u, strict=True)) if k != top)
+    g = [x - t for x, t in zip(p, y, strict=True)]
+    g[top] = -sum(g[:top] + g[top + 1 :])
+    hessian = [[-x * other for other in p] for x in p]
+    for k, x in enumerate(p):
+        hessian[k][k] = x * sum((other for j, other in enumerate(p) if j != k), flint().arb(0))
+    return Column(value, g, hessian)
+
+
+def _logistic(z: list[Any], y: tuple[Any, ...]) -> Column:
+    """sum_k log(1 + exp(z_k)) - y_k z_k."""
+    p = [1 / (1 + (-x).exp()) for x in z]
+    value = sum((1 + x.exp()).log() - t * x for x, t in zip(z, y, strict=True))
+    return Column(value, [x - t for x, t in zip(p, y, strict=True)], _diagonal([x * (1 - x) for x in p]))
+
+
+def _squared_hinge(z: list[Any], y: tuple[Any, ...]) -> Column:
+    """sum over the wrong classes of max(0, v_k)^2/2, v_k = 1 + z_k - z_true, where no v_k may be zero."""
+    arb, K, top = flint().arb, len(z), y.index(max(y))
+    v = [1 + x - z[top] for x in z]
+    wrong = [k for k in range(K) if k != top]
+    if not all(v[k] > 0 or v[k] < 0 for k in wrong):
+        raise Kink
+    active = [k for k in wrong if v[k] > 0]
+    g, hessian = [arb(0)] * K, [[arb(0)] * K for _ in range(K)]
+    for k in active:
+        g[k], hessian[k][k] = v[k], arb(1)
+        hessian[k][top] = hessian[top][k] = arb(-1)
+    g[top], hessian[top][top] = -sum((v[k] for k in active), arb(0)), arb(len(active))
+    return Column(sum((v[k] ** 2 for k in active), arb(0)) / 2, g, hessian)
+
+
+LOSSES: dict[str, Callable[[list[Any], tuple[Any, ...]], Column]] = {
+    "mse": _squared_error, "ce": _cross_entropy, "logistic": _logistic, "squared hinge": _squared_hinge,
+}  # fmt: skip
+
+_KINDS = (("mse", MSE), ("ce", CE), ("logistic", LOGISTIC), ("squared hinge", SQUARED_HINGE))
+
+
+def out_of_reach(problem: Problem) -> str:
+    """Why the curvature of a problem is not written down here; empty where it is."""
+    if not any(is_loss(problem.loss, kind) for _, kind in _KINDS):
+        return f"the curvature of the loss {problem.loss.name!r} is not among those of mse, ce, logistic and squared hinge"
+    if problem.features != "free":
+        return f"features are {problem.features}, and the curvature here is that of free ones"
+    if problem.H0 is not None and np.any(np.asarray(problem.beta) != 0):
+        return "a proximity term is not among what the curvature is written down for"
+    return ""
+
+
+def objective_of(problem: Problem) -> Objective:
+    """A problem in exact numbers, every float the rational that it is; the ce target of a true class is 1 minus the others.
+
+    Raises:
+      ValueError: for a problem that is `out_of_reach`.
+    """
+    if reason := out_of_reach(problem):
+        refuse("problem", problem, f"one whose curvature is known: {reason}")
+    name = next(name for name, kind in _KINDS if is_loss(problem.loss, kind))
+    targets = rationals(problem.targets)
+    if name == "ce":
+        for c in range(problem.columns):
+            column = [row[c] for row in targets]
+            top = column.index(max(column))
+            targets[top][c] = 1 - sum(column[:top] + column[top + 1 :])
+    m, w, N = (np.asarray(x, float) for x in (problem.multiplicity, problem.weight, problem.samples))
+    m, w, scale, l2_H = [rational(x) for x in m], [rational(x) for x in w], rational(problem.scale), rational(problem.l2_H)
+    rho = [rational(np.sqrt(float(x))) for x in np.asarray(problem.multiplicity)]
+    K, (*_, last) = problem.classes, problem.widths
+    outputs = (*problem.widths[1:], K if problem.classifier is None else last)
+    shapes = ((problem.widths[0], problem.columns), *zip(outputs, problem.widths, strict=True))[: problem.factors]
+    return Objective(
+        loss=name,
+        targets=targets,
+        shares=[x * y / rational(N) for x, y in zip(m, w, strict=True)],
+        rho=rho,
+        reach=[scale / x for x in rho],
+        pull=[l2_H * x / y**2 for x, y in zip(m, rho, strict=True)],
+        ridges=[rational(x) for x in np.asarray(problem.l2_W)],
+        classifier=None if problem.classifier is None else rationals(problem.classifier),
+        intercept=None if problem.bias == "none" else [rational(x) for x in np.asarray(problem.intercept)],
+        l2_b=rational(problem.l2_b),
+        shapes=shapes,
+    )
+
+
+def coordinates(params: Params) -> list[Any]:
+    """Params as a point of an `Objective`, entry by entry: H is A_0, to the rounding of rho."""
+    arrays = (params.H, *params.weights, *(() if params.b is None else (params.b,)))
+    return [flint().arb(float(x)) for array in arrays for x in np.asarray(array).ravel()]
