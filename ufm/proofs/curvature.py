@@ -11,8 +11,10 @@ logits by L_i E_i r_i, which gives the Hessian as products of small matrices:
 with G the gradient and B_c the Hessians of the data term in the logits.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,27 +34,47 @@ class Kink(Exception):
 class Objective:
     """A problem in exact numbers. Points are lists of balls: the entries of A_0, W_1, ..., W_T and b, row by row.
 
-    loss: "mse", "ce", "logistic" or "squared hinge". targets: K x C. shares: om_c = w_c m_c / N. rho, reach, pull: lists over the
-    columns, near sqrt(m_c), scale/rho_c and l_H m_c/rho_c^2. ridges: of W_1, ..., W_T. classifier: K x d_M or None. intercept: the
-    a_c, or None without a bias. l2_b: 0 where the bias is free. shapes: of A_0, W_1, ..., W_T.
+    loss: "mse", "ce", "logistic" or "squared hinge". targets: K x C. multiplicity, weight, intercept: over the columns. samples: N.
+    bias: "none", "free" or "ridge". l2: of H, W_1, ..., W_T. classifier: K x d_M or None. shapes: of A_0, W_1, ..., W_T.
     """
 
     loss: str
+    bias: str
     targets: list[list[Any]]
-    shares: list[Any]
-    rho: list[Any]
-    reach: list[Any]
-    pull: list[Any]
-    ridges: list[Any]
-    classifier: list[list[Any]] | None
-    intercept: list[Any] | None
+    multiplicity: list[Any]
+    weight: list[Any]
+    intercept: list[Any]
+    samples: Any
+    scale: Any
+    l2: list[Any]
     l2_b: Any
+    classifier: list[list[Any]] | None
     shapes: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def shares(self) -> list[Any]:
+        """om_c = w_c m_c / N."""
+        return [w * m / self.samples for w, m in zip(self.weight, self.multiplicity, strict=True)]
+
+    @cached_property
+    def rho(self) -> list[Any]:
+        """The floats next to sqrt(m_c)."""
+        return [rational(math.sqrt(int(m.p) / int(m.q))) for m in self.multiplicity]
+
+    @cached_property
+    def reach(self) -> list[Any]:
+        """scale/rho_c: the logits of a column per unit of W_M ... W_1 A_0."""
+        return [self.scale / rho for rho in self.rho]
+
+    @cached_property
+    def pull(self) -> list[Any]:
+        """l_H m_c/rho_c^2: the ridge of a column of A_0."""
+        return [self.l2[0] * m / rho**2 for m, rho in zip(self.multiplicity, self.rho, strict=True)]
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """Shapes of what a point is made of, K x 1 for the bias."""
-        return self.shapes if self.intercept is None else (*self.shapes, (len(self.targets), 1))
+        return self.shapes if self.bias == "none" else (*self.shapes, (len(self.targets), 1))
 
     @property
     def size(self) -> int:
@@ -99,10 +121,11 @@ class Objective:
         """The ridge of every parameter."""
         d, _ = self.shapes[0]
         of_each = self.pull * d
-        for l2, (rows, columns) in zip(self.ridges, self.shapes[1:], strict=True):
+        for l2, (rows, columns) in zip(self.l2[1:], self.shapes[1:], strict=True):
             of_each = of_each + [l2] * (rows * columns)
-        ridges = of_each if self.intercept is None else of_each + [self.l2_b] * len(self.targets)
-        return [flint().arb(l2) for l2 in ridges]
+        if self.bias != "none":
+            of_each = of_each + [self.l2_b] * len(self.targets)
+        return [flint().arb(l2) for l2 in of_each]
 
 
 class _At:
@@ -125,7 +148,7 @@ class _At:
             rights.append(A * rights[-1])
         self.moves = list(zip(reversed(lefts), rights, strict=True))
         z = lefts[-1] * self.factors[0] * rights[0]
-        if objective.intercept is not None:
+        if objective.bias != "none":
             a = arb_mat(1, C, [arb(entry) for entry in objective.intercept])
             self.moves.append((identity, a))
             z += b * a
@@ -251,24 +274,17 @@ def objective_of(problem: Problem) -> Objective:
             column = [row[c] for row in targets]
             top = column.index(max(column))
             targets[top][c] = 1 - sum(column[:top] + column[top + 1 :])
-    m, w, N = (np.asarray(x, float) for x in (problem.multiplicity, problem.weight, problem.samples))
-    m, w, scale, l2_H = [rational(x) for x in m], [rational(x) for x in w], rational(problem.scale), rational(problem.l2_H)
-    rho = [rational(np.sqrt(float(x))) for x in np.asarray(problem.multiplicity)]
     K, (*_, last) = problem.classes, problem.widths
     outputs = (*problem.widths[1:], K if problem.classifier is None else last)
-    shapes = ((problem.widths[0], problem.columns), *zip(outputs, problem.widths, strict=True))[: problem.factors]
     return Objective(
         loss=name,
+        bias=problem.bias,
         targets=targets,
-        shares=[x * y / rational(N) for x, y in zip(m, w, strict=True)],
-        rho=rho,
-        reach=[scale / x for x in rho],
-        pull=[l2_H * x / y**2 for x, y in zip(m, rho, strict=True)],
-        ridges=[rational(x) for x in np.asarray(problem.l2_W)],
+        **{key: [rational(x) for x in np.asarray(getattr(problem, key))] for key in ("multiplicity", "weight", "intercept")},
+        **{key: rational(getattr(problem, key)) for key in ("samples", "scale", "l2_b")},
+        l2=[rational(x) for x in np.asarray(problem.ridges)],
         classifier=None if problem.classifier is None else rationals(problem.classifier),
-        intercept=None if problem.bias == "none" else [rational(x) for x in np.asarray(problem.intercept)],
-        l2_b=rational(problem.l2_b),
-        shapes=shapes,
+        shapes=((problem.widths[0], problem.columns), *zip(outputs, problem.widths, strict=True))[: problem.factors],
     )
 
 
