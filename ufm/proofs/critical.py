@@ -74,23 +74,23 @@ def critical(problem: Problem, params: Params, *, digits: int = 30) -> Proof:
 
 @dataclass(frozen=True)
 class Slice:
-    """Across the symmetries at x0 (P balls without radius). T0: (P, g) floats; V: (G, g), the combinations of tangents that they
-    come from; stretch: (g,) their lengths; tau: a power of two; Q: (P, P) floats; signs: (P,) of the eigenvalues.
+    """Across the symmetries at x0 (P balls without radius). T0: (P, g); V: (G, g), the combinations of tangents that are near to T0;
+    tau: a power of two; Q: (P, P); signs: (P,) of the eigenvalues; spans: (P,) row sums of |Q|, from above. Matrices are of floats.
     """
 
     x0: list[Any]
-    T0: np.ndarray
-    V: np.ndarray
-    stretch: np.ndarray
+    T0: Any
+    V: Any
     tau: float
-    Q: np.ndarray
-    signs: np.ndarray
+    Q: Any
+    signs: list[float]
+    spans: list[float]
 
     @property
     def inertia(self) -> tuple[int, int, int]:
         """Numbers of positive, zero and negative eigenvalues of the Hessian."""
-        g = self.T0.shape[1]
-        return int(np.sum(self.signs > 0)) - g, g, int(np.sum(self.signs < 0))
+        g = self.T0.ncols()
+        return self.signs.count(1.0) - g, g, self.signs.count(-1.0)
 
 
 class _Found(NamedTuple):
@@ -132,7 +132,8 @@ def _refine(objective: Objective, x: list[Any], bits: int) -> _Found | str:
 
 
 def _matrix(x: np.ndarray) -> Any:
-    return flint().arb_mat(*x.shape, [flint().arb(float(entry)) for entry in x.ravel()])
+    arb = flint().arb
+    return flint().arb_mat(*x.shape, [arb(entry) for entry in x.ravel().tolist()])
 
 
 def _floats(x: Any) -> np.ndarray:
@@ -161,20 +162,20 @@ def _slice(objective: Objective, x: list[Any]) -> Slice | str:
     flat = int(np.sum(size <= 1e-13 * np.max(size)))
     if flat or not np.all(np.isfinite(size)):
         return f"{flat} directions beyond the {U.shape[1]} of its symmetries have curvature 0 to rounding: the point is not isolated"
-    return Slice(x, U, Vt.T, stretch, tau, Q / np.sqrt(size), np.sign(eigenvalues))
+    Q, spans = Q / np.sqrt(size), (np.sum(np.abs(Q / np.sqrt(size)), axis=1) * (1 + 1e-9)).tolist()
+    return Slice(x, _matrix(U), _matrix(Vt.T / stretch), tau, _matrix(Q), np.sign(eigenvalues).tolist(), spans)
 
 
 def _residual(objective: Objective, across: Slice, x: list[Any]) -> tuple[list[Any], Any]:
     """(Q S Q' F(x), max |Q' F(x)| from above)."""
     arb_mat, P = flint().arb_mat, objective.size
     F = arb_mat(P, 1, objective.gradient(x))
-    if across.T0.size:
-        T0 = _matrix(across.T0)
+    if across.T0.ncols():
+        T0 = across.T0
         away = arb_mat(P, 1, [a - b for a, b in zip(x, across.x0, strict=True)])
         F += T0 * (T0.transpose() * away) * across.tau
-    Q = _matrix(across.Q)
-    u = (Q.transpose() * F).entries()
-    move = Q * arb_mat(P, 1, [sign * entry for sign, entry in zip(across.signs.tolist(), u, strict=True)])
+    u = (across.Q.transpose() * F).entries()
+    move = across.Q * arb_mat(P, 1, [sign * entry for sign, entry in zip(across.signs, u, strict=True)])
     return move.entries(), _largest(u)
 
 
@@ -201,23 +202,22 @@ def _isolate(objective: Objective, found: _Found) -> _Box | str:
             q = _spread(objective, across, [arb(x, r) for x in found.x])
         if q is not None:
             eta = found.residual / (1 - q)
-            within = [(eta * float(entry)).upper() for entry in np.sum(np.abs(across.Q), axis=1) * (1 + 1e-12)]
+            within = [(eta * span).upper() for span in across.spans]
             return _Box(r, within) if _largest(within) < r else "Newton's residual is larger than the box"
     return "curvature is too flat for its signs to be told on any box"
 
 
 def _spread(objective: Objective, across: Slice, X: list[Any]) -> Any:
     """q < 1/2 on a box, or None where it is larger or T(x)' T_0 might be singular."""
-    Q, half = _matrix(across.Q), flint().arb(0.5)
+    Q, T0, half = across.Q, across.T0, flint().arb(0.5)
     N = Q.transpose() * (objective.hessian(X) * Q)
-    if across.T0.size:
-        T0 = _matrix(across.T0)
+    if T0.ncols():
         seen = Q.transpose() * T0
         N += seen * seen.transpose() * across.tau
-        turned = (_tangents(objective, X) * _matrix(across.V / across.stretch)).transpose() * T0
-        if not _contraction(turned, [1.0] * across.T0.shape[1]) < half:
+        turned = (_tangents(objective, X) * across.V).transpose() * T0
+        if not _contraction(turned, [1.0] * T0.ncols()) < half:
             return None
-    q = _contraction(N, across.signs.tolist())
+    q = _contraction(N, across.signs)
     return q if q < half else None
 
 

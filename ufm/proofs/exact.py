@@ -7,6 +7,7 @@ what is not rational: a ball holds the exact result of every operation on anythi
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ufm.base.checks import optional, refuse
 
 
+@cache
 def flint() -> Any:
     """The module of python-flint.
 
