@@ -67,7 +67,7 @@ def critical(problem: Problem, params: Params, *, digits: int = 30) -> Proof:
                 return unproved(box)
             ends = [flint().arb(x, delta) for x, delta in zip(found.x, box.within, strict=True)]
             value = objective.value(ends)
-            return _proof(objective, found, box, below(value), above(value))
+            return _proof(problem, objective, found, box, below(value), above(value))
     except Kink:
         return unproved("a squared hinge has its kink within the box: the objective has no Hessian there")
 
@@ -194,34 +194,44 @@ def _contraction(N: Any, signs: list[float]) -> Any:
 
 
 def _isolate(objective: Objective, found: _Found) -> _Box | str:
-    """The widest box of a few on which F is one-to-one for certain, and how near to x its zero is; or that there is none."""
-    arb, across = flint().arb, found.slice
-    for power in (24, 36, 48, 72, 100):
+    """A wide box on which F is one-to-one for certain, and how near to x its zero is; or that there is none.
+
+    What a box adds to q is in proportion to r, and told beforehand by the radii of the Hessian on it.
+    """
+    arb, across, power = flint().arb, found.slice, 24
+    spread = np.abs(_floats(across.Q))
+    while power < 120:
         with precision(COARSE):
             r = arb(2) ** -power
-            q = _spread(objective, across, [arb(x, r) for x in found.x])
+            X = [arb(x, r) for x in found.x]
+            H = objective.hessian(X)
+            blur = np.array([float(entry.rad()) for entry in H.entries()]).reshape(H.nrows(), -1)
+            guess = np.max(spread.T @ (blur @ np.sum(spread, axis=1)))
+            q = _contraction_on(objective, across, X, H) if guess < 0.25 else None
         if q is not None:
             eta = found.residual / (1 - q)
             within = [(eta * span).upper() for span in across.spans]
             return _Box(r, within) if _largest(within) < r else "Newton's residual is larger than the box"
+        power += max(6, ceil(log2(4 * guess)))
     return "curvature is too flat for its signs to be told on any box"
 
 
-def _spread(objective: Objective, across: Slice, X: list[Any]) -> Any:
-    """q < 1/2 on a box, or None where it is larger or T(x)' T_0 might be singular."""
+def _contraction_on(objective: Objective, across: Slice, X: list[Any], H: Any) -> Any:
+    """q < 1/2 on a box with the Hessian H, or None where it is larger or T(x)' T_0 might be singular."""
     Q, T0, half = across.Q, across.T0, flint().arb(0.5)
-    N = Q.transpose() * (objective.hessian(X) * Q)
     if T0.ncols():
-        seen = Q.transpose() * T0
-        N += seen * seen.transpose() * across.tau
         turned = (_tangents(objective, X) * across.V).transpose() * T0
         if not _contraction(turned, [1.0] * T0.ncols()) < half:
             return None
+    N = Q.transpose() * (H * Q)
+    if T0.ncols():
+        seen = Q.transpose() * T0
+        N += seen * seen.transpose() * across.tau
     q = _contraction(N, across.signs)
     return q if q < half else None
 
 
-def _proof(objective: Objective, found: _Found, box: _Box, lower: Any, upper: Any) -> Proof:
+def _proof(problem: Problem, objective: Objective, found: _Found, box: _Box, lower: Any, upper: Any) -> Proof:
     """What was proved, in words and as a document."""
     positive, zero, negative = inertia = found.slice.inertia
     radius, names = _largest(box.within), _named(objective, found.x, zero)
@@ -232,7 +242,7 @@ def _proof(objective: Objective, found: _Found, box: _Box, lower: Any, upper: An
         kind = "a strict local minimum" + (" modulo these symmetries" if zero else "") + f" within the widths ({widths})"
     ends = decimals(fraction(lower), fraction(upper))
     statement = (
-        f"f has a critical point within {float(radius):.1e} of the given one in every coordinate, and within "
+        f"f of {problem!r} has a critical point within {float(radius):.1e} of the given one in every coordinate, and within "
         f"{float(box.alone):.1e} no other on the slice across its symmetries ({names}); its value lies in [{', '.join(ends)}], and its "
         f"Hessian has {positive} positive, {zero} zero and {negative} negative eigenvalues: {kind}"
     )
@@ -260,9 +270,9 @@ def _proof(objective: Objective, found: _Found, box: _Box, lower: Any, upper: An
 def _named(objective: Objective, x: list[Any], independent: int) -> str:
     """The symmetries in words, and how many of their directions move the point."""
     found = symmetries(objective, x)
-    names = [f"{symmetry.dimension} {symmetry.name}" for symmetry in found]
+    names = [f"{symmetry.name}: {symmetry.dimension}" for symmetry in found]
     every = sum(symmetry.dimension for symmetry in found)
-    return (", ".join(names) + ("" if independent == every else f", of which {independent} move the point")) if names else "none"
+    return ("; ".join(names) + ("" if independent == every else f"; {independent} of these {every} move it")) if names else "none"
 
 
 def _document(objective: Objective) -> dict[str, Any]:

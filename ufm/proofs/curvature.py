@@ -131,7 +131,8 @@ class Objective:
 class _At:
     """What the derivatives of an objective on a box share.
 
-    moves: (L, R) of every block, a change E of which moves the logits by L E R. columns: the loss of every column. G: (K, C).
+    moves: (L, R) of every block, a change E of which moves the logits by L E R. columns: the loss of every column. G, B: its gradients
+    (K, C) and Hessians in the logits, times the shares.
     """
 
     def __init__(self, objective: Objective, x: list[Any]) -> None:
@@ -154,16 +155,16 @@ class _At:
             z += b * a
         logits, targets = z.transpose().tolist(), zip(*objective.targets, strict=True)
         self.columns = [LOSSES[objective.loss](column, y) for column, y in zip(logits, targets, strict=True)]
-        self.shares = [arb(om) for om in objective.shares]
-        scaled = [[om * g for g in column.gradient] for om, column in zip(self.shares, self.columns, strict=True)]
-        self.G = arb_mat(scaled).transpose()
+        shares = [arb(om) for om in objective.shares]
+        self.G = arb_mat([[om * g for g in column.gradient] for om, column in zip(shares, self.columns, strict=True)]).transpose()
+        self.B = [arb_mat(column.hessian) * om for om, column in zip(shares, self.columns, strict=True)]
 
     def second(self, i: int, j: int) -> list[list[Any]]:
         """The block (i, j) of the Hessian, i >= j, without ridges: rows pq, columns rs."""
         (L, R), (K, S) = self.moves[i], self.moves[j]
         p, q, r, s = L.ncols(), R.nrows(), K.ncols(), S.nrows()
         arb_mat, across = flint().arb_mat, L.transpose()
-        inner = [(across * arb_mat(c.hessian) * K * om).entries() for c, om in zip(self.columns, self.shares, strict=True)]
+        inner = [(across * B * K).entries() for B in self.B]
         Rt, St = R.transpose().tolist(), S.transpose().tolist()
         outer = [[x * y for x in row for y in other] for row, other in zip(Rt, St, strict=True)]
         e = (arb_mat(inner).transpose() * arb_mat(outer)).entries()  # (pr, qs)
