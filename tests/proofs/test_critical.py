@@ -130,9 +130,10 @@ def test_the_best_known_codes_are_strict_local_minima(code):
 
 
 def test_widths_beyond_the_rank_change_nothing_but_the_rotations_that_move_the_point():
-    problem, widths = Problem.balanced(4, 1, (2, 2), loss="ce", l2_W=0.05, l2_H=0.05), ((0, 2), (0, 2))
+    problem = Problem.balanced(4, 1, (2, 2), loss="ce", l2_W=0.05, l2_H=0.05)
     narrow = descend(problem)
-    wide = Params(tuple(np.pad(W, ((0, 2 * (W.shape[0] == 2)), (0, 2))) for W in narrow.weights), np.pad(narrow.H, widths), None)
+    first, last = narrow.weights
+    wide = Params((np.pad(first, (0, 2)), np.pad(last, ((0, 0), (0, 2)))), np.pad(narrow.H, ((0, 2), (0, 0))), None)
     padded = critical(Problem.balanced(4, 1, (4, 4), loss="ce", l2_W=0.05, l2_H=0.05), wide)
     assert inertia(padded) == (38, 10, 0)  # of the 12 rotations two turn zeros alone
     assert "10 of these 12 move it" in padded.statement

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from math import ceil, log2
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from ufm.base.checks import check_count, refuse_traced
+from ufm.base.checks import check_count, check_finite, refuse_traced
 from ufm.problem import Params, Problem
 from ufm.problem.params import check_params
 from ufm.proofs.curvature import Kink, Objective, coordinates, objective_of, out_of_reach
@@ -40,15 +41,17 @@ def critical(problem: Problem, params: Params, *, digits: int = 30) -> Proof:
       digits: how many digits of the value are wanted.
 
     Returns:
-      A proof of the kind "critical point". Its `document` has the point "W", "h", "b" (features per sample), the "radius" around every
-      coordinate (rho_c h_c for the features) that holds the critical point, "alone", the radius of the box that holds no other of
-      the slice, and "inertia", the numbers of positive, zero and negative eigenvalues. Or none, with the reason.
+      A proof of the kind "critical point". Its `document` has the point "W", "h", "b" (features per sample), the "radius" around
+      every coordinate (rho_c h_c for the features) that holds the critical point, "alone", the radius of the box that holds no
+      other of the slice, and "inertia", the numbers of positive, zero and negative eigenvalues. Or none, with the reason.
 
     Raises:
       ValueError: for params that are none of the problem, or digits below 1.
     """
-    refuse_traced("problem and params", problem, params)
+    refuse_traced("problem and params", *jax.tree.leaves((problem, params)))
     check_params(problem, params)
+    for array in jax.tree.leaves(params):
+        check_finite("params", array)
     check_count("digits", digits, 1)
     if reason := out_of_reach(problem):
         return unproved(reason)
@@ -74,8 +77,8 @@ def critical(problem: Problem, params: Params, *, digits: int = 30) -> Proof:
 
 @dataclass(frozen=True)
 class Slice:
-    """Across the symmetries at x0 (P balls without radius). T0: (P, g); V: (G, g), the combinations of tangents that are near to T0;
-    tau: a power of two; Q: (P, P); signs: (P,) of the eigenvalues; spans: (P,) row sums of |Q|, from above. Matrices are of floats.
+    """Across the symmetries at x0 (P balls without radius). T0: (P, g); V: (G, g), combinations of tangents that are near to T0; tau: a
+    power of two; Q: (P, P); signs: (P,) of the eigenvalues; spans: (P,) row sums of |Q|, from above. Matrices are of floats.
     """
 
     x0: list[Any]
@@ -156,12 +159,12 @@ def _slice(objective: Objective, x: list[Any]) -> Slice | str:
         U, stretch, Vt = np.linalg.svd(_floats(tangents), full_matrices=False)
         U, Vt, stretch = (a[: int(np.sum(stretch > 1e-6 * stretch[0] + 1e-9))] for a in (U.T, Vt, stretch))
         U = U.T
-    tau = 2.0 ** round(np.log2(np.linalg.norm(H) / np.sqrt(P)))
+    tau = 2.0 ** ceil(log2(np.linalg.norm(H) / np.sqrt(P) or 1.0))
     eigenvalues, Q = np.linalg.eigh(H + tau * U @ U.T)
     size = np.abs(eigenvalues)
     flat = int(np.sum(size <= 1e-13 * np.max(size)))
     if flat or not np.all(np.isfinite(size)):
-        return f"{flat} directions beyond the {U.shape[1]} of its symmetries have curvature 0 to rounding: the point is not isolated"
+        return f"{flat} directions beyond the {U.shape[1]} of symmetries have curvature 0 to rounding: the point may not be isolated"
     Q, spans = Q / np.sqrt(size), (np.sum(np.abs(Q / np.sqrt(size)), axis=1) * (1 + 1e-9)).tolist()
     return Slice(x, _matrix(U), _matrix(Vt.T / stretch), tau, _matrix(Q), np.sign(eigenvalues).tolist(), spans)
 
@@ -204,15 +207,19 @@ def _isolate(objective: Objective, found: _Found) -> _Box | str:
         with precision(COARSE):
             r = arb(2) ** -power
             X = [arb(x, r) for x in found.x]
-            H = objective.hessian(X)
+            try:
+                H = objective.hessian(X)
+            except Kink:  # perhaps not on a smaller box
+                power += 12
+                continue
             blur = np.array([float(entry.rad()) for entry in H.entries()]).reshape(H.nrows(), -1)
-            guess = np.max(spread.T @ (blur @ np.sum(spread, axis=1)))
+            guess = float(np.max(spread.T @ (blur @ np.sum(spread, axis=1))))
             q = _contraction_on(objective, across, X, H) if guess < 0.25 else None
         if q is not None:
             eta = found.residual / (1 - q)
             within = [(eta * span).upper() for span in across.spans]
             return _Box(r, within) if _largest(within) < r else "Newton's residual is larger than the box"
-        power += max(6, ceil(log2(4 * guess)))
+        power += 6 if guess < 0.25 else ceil(log2(min(8 * guess, 1e9)))
     return "curvature is too flat for its signs to be told on any box"
 
 
@@ -235,16 +242,15 @@ def _proof(problem: Problem, objective: Objective, found: _Found, box: _Box, low
     """What was proved, in words and as a document."""
     positive, zero, negative = inertia = found.slice.inertia
     radius, names = _largest(box.within), _named(objective, found.x, zero)
-    widths = ", ".join(str(rows) for rows, _ in objective.shapes)
     if negative:
         kind = f"a strict saddle with {negative} negative direction{'s' if negative > 1 else ''}"
     else:
-        kind = "a strict local minimum" + (" modulo these symmetries" if zero else "") + f" within the widths ({widths})"
+        kind = "a strict local minimum" + (" modulo these symmetries" if zero else "") + f" within the widths {problem.widths}"
     ends = decimals(fraction(lower), fraction(upper))
     statement = (
         f"f of {problem!r} has a critical point within {float(radius):.1e} of the given one in every coordinate, and within "
-        f"{float(box.alone):.1e} no other on the slice across its symmetries ({names}); its value lies in [{', '.join(ends)}], and its "
-        f"Hessian has {positive} positive, {zero} zero and {negative} negative eigenvalues: {kind}"
+        f"{float(box.alone):.1e} no other on the slice across its symmetries ({names}); its value lies in [{ends[0]}, {ends[1]}], "
+        f"and its Hessian has {positive} positive, {zero} zero and {negative} negative eigenvalues: {kind}"
     )
     blocks = [block.tolist() for block in objective.split(found.x)]
     H, weights = blocks[0], blocks[1 : len(objective.shapes)]
@@ -263,6 +269,7 @@ def _proof(problem: Problem, objective: Objective, found: _Found, box: _Box, low
         "inertia": [str(n) for n in inertia],
         "lower": text(lower),
         "upper": text(upper),
+        "made_by": {"python-flint": flint().__version__, "bits": str(flint().ctx.prec)},
     }
     return Proof("critical point", statement, fraction(lower), fraction(upper), document=document)
 

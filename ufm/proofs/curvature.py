@@ -1,10 +1,10 @@
 """The objective in balls: value, gradient and Hessian of f on a box of points, from formulas written by hand.
 
-    f(x) = sum_c om_c loss(L_i A_i r_ic + a_c b, y_c) + sum_i l_i/2 |A_i|^2 + l_b/2 |b|^2      for every factor i, L_i = A_T ... A_{i+1}
+    f(x) = sum_c om_c loss(L_i A_i r_ic + a_c b, y_c) + sum_i l_i/2 |A_i|^2 + l_b/2 |b|^2      for every factor i
 
-The factors are A_0 = (rho_1 h_1, ..., rho_C h_C) and A_i = W_i; r_i = A_{i-1} ... A_0 diag(scale/rho), and rho_c is the float next to
-sqrt(m_c), so that every number is rational and coordinates are those of the problem to the last bit. Changes E_i of a factor move the
-logits by L_i E_i r_i, which gives the Hessian as products of small matrices:
+The factors are A_0 = (rho_1 h_1, ..., rho_C h_C) and A_i = W_i, L_i = A_T ... A_{i+1} and r_i = A_{i-1} ... A_0 diag(scale/rho), and
+rho_c is the float next to sqrt(m_c), so that every number is rational and coordinates are those of the problem but for a rounding.
+Changes E_i of a factor move the logits by L_i E_i r_i, which gives the Hessian as products of small matrices:
 
     H[(i,pq), (j,rs)] = sum_c (L_i' B_c L_j)_pr (r_i)_qc (r_j)_sc + (L_i' G r_j')_ps (A_{i-1} ... A_{j+1})_qr [i > j] + ridge,
 
@@ -131,8 +131,8 @@ class Objective:
 class _At:
     """What the derivatives of an objective on a box share.
 
-    moves: (L, R) of every block, a change E of which moves the logits by L E R. columns: the loss of every column. G, B: its gradients
-    (K, C) and Hessians in the logits, times the shares.
+    moves: (L, R) of every block, a change E of which moves the logits by L E R. columns: the loss of every column. G, B: its
+    gradients (K, C) and Hessians in the logits, times the shares.
     """
 
     def __init__(self, objective: Objective, x: list[Any]) -> None:
