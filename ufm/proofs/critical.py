@@ -24,10 +24,11 @@ import numpy as np
 from ufm.base.checks import check_count, check_finite, refuse_traced
 from ufm.problem import Params, Problem
 from ufm.problem.params import check_params
-from ufm.proofs.curvature import Kink, Objective, coordinates, objective_of, out_of_reach
+from ufm.proofs.column_losses import Kink
+from ufm.proofs.curvature import Objective, coordinates, objective_of, out_of_reach
 from ufm.proofs.exact import above, below, flint, fraction, precision, text, texts
 from ufm.proofs.proof import FORMAT, Proof, decimals, unproved
-from ufm.proofs.symmetries import symmetries
+from ufm.proofs.symmetries import in_words, symmetries
 
 COARSE = 64  # bits in which curvature is enclosed: what is missing is a tenth, not a digit
 
@@ -77,7 +78,7 @@ def critical(problem: Problem, params: Params, *, digits: int = 30) -> Proof:
 
 @dataclass(frozen=True)
 class Slice:
-    """Across the symmetries at x0 (P balls without radius). T0: (P, g); V: (G, g), combinations of tangents that are near to T0; tau: a
+    """Across the symmetries at x0 (P balls without radius). T0: (P, g); V: (G, g), combinations of tangents near to T0; tau: a
     power of two; Q: (P, P); signs: (P,) of the eigenvalues; spans: (P,) row sums of |Q|, from above. Matrices are of floats.
     """
 
@@ -164,7 +165,7 @@ def _slice(objective: Objective, x: list[Any]) -> Slice | str:
     size = np.abs(eigenvalues)
     flat = int(np.sum(size <= 1e-13 * np.max(size)))
     if flat or not np.all(np.isfinite(size)):
-        return f"{flat} directions beyond the {U.shape[1]} of symmetries have curvature 0 to rounding: the point may not be isolated"
+        return f"{flat} directions beyond the {U.shape[1]} of symmetries have curvature 0 to rounding: the point may be one of many"
     Q, spans = Q / np.sqrt(size), (np.sum(np.abs(Q / np.sqrt(size)), axis=1) * (1 + 1e-9)).tolist()
     return Slice(x, _matrix(U), _matrix(Vt.T / stretch), tau, _matrix(Q), np.sign(eigenvalues).tolist(), spans)
 
@@ -241,7 +242,7 @@ def _contraction_on(objective: Objective, across: Slice, X: list[Any], H: Any) -
 def _proof(problem: Problem, objective: Objective, found: _Found, box: _Box, lower: Any, upper: Any) -> Proof:
     """What was proved, in words and as a document."""
     positive, zero, negative = inertia = found.slice.inertia
-    radius, names = _largest(box.within), _named(objective, found.x, zero)
+    radius, names = _largest(box.within), in_words(objective, found.x, zero)
     if negative:
         kind = f"a strict saddle with {negative} negative direction{'s' if negative > 1 else ''}"
     else:
@@ -259,7 +260,7 @@ def _proof(problem: Problem, objective: Objective, found: _Found, box: _Box, low
         "format": FORMAT,
         "kind": "critical point",
         "statement": statement,
-        "problem": _document(objective),
+        "problem": objective.document(),
         "W": [texts([[below(x) for x in row] for row in W]) for W in weights],
         "h": texts([[x / rho for x, rho in zip(row, objective.rho, strict=True)] for row in exact]),
         "b": None if objective.bias == "none" else [text(below(row[0])) for row in blocks[-1]],
@@ -272,33 +273,3 @@ def _proof(problem: Problem, objective: Objective, found: _Found, box: _Box, low
         "made_by": {"python-flint": flint().__version__, "bits": str(flint().ctx.prec)},
     }
     return Proof("critical point", statement, fraction(lower), fraction(upper), document=document)
-
-
-def _named(objective: Objective, x: list[Any], independent: int) -> str:
-    """The symmetries in words, and how many of their directions move the point."""
-    found = symmetries(objective, x)
-    names = [f"{symmetry.name}: {symmetry.dimension}" for symmetry in found]
-    every = sum(symmetry.dimension for symmetry in found)
-    return ("; ".join(names) + ("" if independent == every else f"; {independent} of these {every} move it")) if names else "none"
-
-
-def _document(objective: Objective) -> dict[str, Any]:
-    """The problem of a proof."""
-    part = {
-        "atom": objective.loss, "weight": "1", "temperature": "1", "first": "0", "shift": None, "divergence": False,
-        "log_classes": "0", "Y": {"kind": "rational", "rows": texts(objective.targets)},
-    }  # fmt: skip
-    return {
-        "parts": [part],
-        "K": str(len(objective.targets)),
-        "bias": objective.bias,
-        "features": "free",
-        "m": [text(x) for x in objective.multiplicity],
-        "a": [text(x) for x in objective.intercept],
-        "w": [text(x) for x in objective.weight],
-        "N": text(objective.samples),
-        "scale": text(objective.scale),
-        "l": [text(x) for x in objective.l2],
-        "lb": text(objective.l2_b),
-        "classifier": None if objective.classifier is None else texts(objective.classifier),
-    }

@@ -2,7 +2,7 @@
 
     f(x) = sum_c om_c loss(L_i A_i r_ic + a_c b, y_c) + sum_i l_i/2 |A_i|^2 + l_b/2 |b|^2      for every factor i
 
-The factors are A_0 = (rho_1 h_1, ..., rho_C h_C) and A_i = W_i, L_i = A_T ... A_{i+1} and r_i = A_{i-1} ... A_0 diag(scale/rho), and
+The factors are A_0 = (rho_1 h_1, ..., rho_C h_C) and A_i = W_i; L_i = A_T ... A_{i+1} and r_i = A_{i-1} ... A_0 diag(scale/rho).
 rho_c is the float next to sqrt(m_c), so that every number is rational and coordinates are those of the problem but for a rounding.
 Changes E_i of a factor move the logits by L_i E_i r_i, which gives the Hessian as products of small matrices:
 
@@ -12,7 +12,6 @@ with G the gradient and B_c the Hessians of the data term in the logits.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,11 +22,8 @@ from ufm.base.checks import refuse
 from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE
 from ufm.losses.loss import is_loss
 from ufm.problem import Params, Problem
-from ufm.proofs.exact import flint, rational, rationals
-
-
-class Kink(Exception):
-    """A box on which a squared hinge is not smooth: 1 + z_k - z_true may be zero."""
+from ufm.proofs.column_losses import LOSSES
+from ufm.proofs.exact import flint, rational, rationals, text, texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +107,32 @@ class Objective:
                 rows = at.second(i, j)
                 for row, entries in enumerate(rows, starts[i]):
                     H[row][starts[j] : starts[j + 1]] = entries
-                for row, entries in enumerate(zip(*rows, strict=True), starts[j]):
-                    H[row][starts[i] : starts[i + 1]] = entries
+                for row, column in enumerate(zip(*rows, strict=True), starts[j]):
+                    H[row][starts[i] : starts[i + 1]] = column
         for k, l2 in enumerate(self._ridge_of_each()):
             H[k][k] += l2
         return flint().arb_mat(P, P, [entry for row in H for entry in row])
+
+    def document(self) -> dict[str, Any]:
+        """The problem as a proof writes it."""
+        part = {
+            "atom": self.loss, "weight": "1", "temperature": "1", "first": "0", "shift": None, "divergence": False,
+            "log_classes": "0", "Y": {"kind": "rational", "rows": texts(self.targets)},
+        }  # fmt: skip
+        return {
+            "parts": [part],
+            "K": str(len(self.targets)),
+            "bias": self.bias,
+            "features": "free",
+            "m": [text(x) for x in self.multiplicity],
+            "a": [text(x) for x in self.intercept],
+            "w": [text(x) for x in self.weight],
+            "N": text(self.samples),
+            "scale": text(self.scale),
+            "l": [text(x) for x in self.l2],
+            "lb": text(self.l2_b),
+            "classifier": None if self.classifier is None else texts(self.classifier),
+        }
 
     def _ridge_of_each(self) -> list[Any]:
         """The ridge of every parameter."""
@@ -183,68 +200,6 @@ class _At:
                             rows[k * q + n][m] = [x + t * y for x, y in zip(rows[k * q + n][m], pair[k], strict=True)]
         return [[entry for part in row for entry in part] for row in rows]
 
-
-@dataclass(frozen=True)
-class Column:
-    """The loss of one column: a ball, K balls and K x K balls."""
-
-    value: Any
-    gradient: list[Any]
-    hessian: list[list[Any]]
-
-
-def _diagonal(entries: list[Any]) -> list[list[Any]]:
-    zero = flint().arb(0)
-    return [[x if k == j else zero for j in range(len(entries))] for k, x in enumerate(entries)]
-
-
-def _squared_error(z: list[Any], y: tuple[Any, ...]) -> Column:
-    g = [x - t for x, t in zip(z, y, strict=True)]
-    return Column(sum(x**2 for x in g) / 2, g, _diagonal([flint().arb(1)] * len(z)))
-
-
-def _cross_entropy(z: list[Any], y: tuple[Any, ...]) -> Column:
-    """log sum exp u - <y, u> with u = z - z_true: the target of the true class never enters."""
-    top = y.index(max(y))
-    u = [x - z[top] for x in z]
-    odds = [x.exp() for x in u]
-    total = sum(odds[:top] + odds[top + 1 :], flint().arb(1))
-    p = [x / total for x in odds]
-    value = total.log() - sum(t * x for k, (t, x) in enumerate(zip(y, u, strict=True)) if k != top)
-    g = [x - t for x, t in zip(p, y, strict=True)]
-    g[top] = -sum(g[:top] + g[top + 1 :])
-    hessian = [[-x * other for other in p] for x in p]
-    for k, x in enumerate(p):
-        hessian[k][k] = x * sum((other for j, other in enumerate(p) if j != k), flint().arb(0))
-    return Column(value, g, hessian)
-
-
-def _logistic(z: list[Any], y: tuple[Any, ...]) -> Column:
-    """sum_k log(1 + exp(z_k)) - y_k z_k."""
-    p = [1 / (1 + (-x).exp()) for x in z]
-    value = sum((1 + x.exp()).log() - t * x for x, t in zip(z, y, strict=True))
-    return Column(value, [x - t for x, t in zip(p, y, strict=True)], _diagonal([x * (1 - x) for x in p]))
-
-
-def _squared_hinge(z: list[Any], y: tuple[Any, ...]) -> Column:
-    """sum over the wrong classes of max(0, v_k)^2/2, v_k = 1 + z_k - z_true, where no v_k may be zero."""
-    arb, K, top = flint().arb, len(z), y.index(max(y))
-    v = [1 + x - z[top] for x in z]
-    wrong = [k for k in range(K) if k != top]
-    if not all(v[k] > 0 or v[k] < 0 for k in wrong):
-        raise Kink
-    active = [k for k in wrong if v[k] > 0]
-    g, hessian = [arb(0)] * K, [[arb(0)] * K for _ in range(K)]
-    for k in active:
-        g[k], hessian[k][k] = v[k], arb(1)
-        hessian[k][top] = hessian[top][k] = arb(-1)
-    g[top], hessian[top][top] = -sum((v[k] for k in active), arb(0)), arb(len(active))
-    return Column(sum((v[k] ** 2 for k in active), arb(0)) / 2, g, hessian)
-
-
-LOSSES: dict[str, Callable[[list[Any], tuple[Any, ...]], Column]] = {
-    "mse": _squared_error, "ce": _cross_entropy, "logistic": _logistic, "squared hinge": _squared_hinge,
-}  # fmt: skip
 
 _KINDS = (("mse", MSE), ("ce", CE), ("logistic", LOGISTIC), ("squared hinge", SQUARED_HINGE))
 

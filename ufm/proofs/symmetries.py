@@ -31,6 +31,14 @@ def symmetries(objective: Objective, x: list[Any]) -> list[Symmetry]:
     return [symmetry for symmetry in found if symmetry.dimension]
 
 
+def in_words(objective: Objective, x: list[Any], independent: int) -> str:
+    """The symmetries in words, and how many of their directions move the point."""
+    found = symmetries(objective, x)
+    names = [f"{symmetry.name}: {symmetry.dimension}" for symmetry in found]
+    every = sum(symmetry.dimension for symmetry in found)
+    return ("; ".join(names) + ("" if independent == every else f"; {independent} of these {every} move it")) if names else "none"
+
+
 def factor_name(i: int) -> str:
     """H, W_1, W_2, ..."""
     return f"W_{i}" if i else "H"
