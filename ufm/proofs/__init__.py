@@ -4,7 +4,7 @@
 
 Ball arithmetic is that of python-flint (Arb), the extra `proof`. A proof of an instance says nothing of other instances.
 
-Imports base.
+Imports base, losses, problem.
 """
 
 from ufm.proofs import cards  # noqa: F401  (registers the card of a proof)
