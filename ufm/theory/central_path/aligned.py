@@ -37,24 +37,15 @@ class AlignedStart(NamedTuple):
     D: jax.Array
 
 
-class Modes(NamedTuple):
-    """g, b: (T, K) squared sizes of means and noise. rest: (T, d, N) all else. charge: (T, K) of g + b + lW ln b."""
-
-    g: jax.Array
-    b: jax.Array
-    rest: jax.Array
-    charge: jax.Array
-
-
-def predict(case: AlignedStart) -> Modes:
+def predict(case: AlignedStart) -> dict[str, jax.Array]:
     """The central path from noise aligned with the class means keeps all singular vectors, and each mode is two scalars; without a
     ridge on H the sum g + b + lW ln b of a mode is conserved.
 
-    Two equations a mode, with the integral of 2 lH x that the charge loses.
+    g and b, (T, K) squared sizes of means and noise; charge, (T, K) of g + b + lW ln b, by the integral of 2 lH x that it loses;
+    rest, (T, d, N) of all else.
     """
-    problem, _, ts = case.start
-    N = problem.samples
-    lW, lH, tau = problem.classes * problem.l2_W[0], N * problem.l2_H, ts / N
+    problem, N = case.start.problem, case.start.problem.samples
+    lW, lH, tau = problem.classes * problem.l2_W[0], N * problem.l2_H, case.start.ts / N
 
     def velocity(y: jax.Array) -> jax.Array:
         g, b, _ = y
@@ -63,25 +54,24 @@ def predict(case: AlignedStart) -> Modes:
 
     g, b, lost = jnp.moveaxis(integrate(velocity, jnp.stack([case.m**2, case.sigma**2, 0 * case.m]), tau), 1, 0)
     charge = g[:1] + b[:1] + lW * jnp.log(b[:1]) - lost
-    return Modes(g, b, jnp.exp(-lH * tau)[:, None, None] * case.D[None], charge)
+    return {"g": g, "b": b, "rest": jnp.exp(-lH * tau)[:, None, None] * case.D[None], "charge": charge}
 
 
-def observe(case: AlignedStart, H: jax.Array) -> Modes:
+def observe(case: AlignedStart, H: jax.Array) -> dict[str, jax.Array]:
     """The modes of features, by the frames of the start."""
     problem = case.start.problem
     n, lW = problem.groups[0], problem.classes * problem.l2_W[0]
     m = jnp.einsum("dj,dk,kj->j", case.U, problem.group_sum(H) / n, case.V)
     sigma = jnp.einsum("dj,di,ji->j", case.U, H, case.Z) / jnp.sqrt(n)
-    means, noise = (case.U * m[None, :]) @ case.V.T, jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z
-    return Modes(m**2, sigma**2, H - means[:, problem.labels] - noise, m**2 + sigma**2 + lW * jnp.log(sigma**2))
+    rest = H - ((case.U * m[None, :]) @ case.V.T)[:, problem.labels] - jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z
+    return {"g": m**2, "b": sigma**2, "rest": rest, "charge": m**2 + sigma**2 + lW * jnp.log(sigma**2)}
 
 
 def aligned_start(lW, lH, means, noise, last: float, rng: np.random.Generator, rest: float = 0.3) -> AlignedStart:
     """Modes of sizes `means` and `noise`, `rest` times a random D, times up to tau = `last`."""
     K, n, d = _CLASSES, _PER_CLASS, _DIM
     R, V, rows = frame(rng, d, d), frame(rng, K, K), within_rows(rng, K, n, 2 * K)
-    U, Z = R[:, :K], rows[:K]
-    D = rest * R[:, K:] @ rng.normal(size=(d - K, K)) @ rows[K:]
+    U, Z, D = R[:, :K], rows[:K], rest * R[:, K:] @ rng.normal(size=(d - K, K)) @ rows[K:]
     H = np.repeat(U * means @ V.T, n, axis=1) + np.sqrt(n) * (U * noise) @ Z + D
     start = FeatureStart(ridged(K, n, d, lW, lH), jnp.asarray(H), jnp.linspace(0, last * K * n, 7))
     return AlignedStart(start, *(jnp.asarray(x) for x in (U, V, Z, means, noise, D)))
@@ -110,19 +100,16 @@ def draw(rng: np.random.Generator) -> AlignedStart:
 def _is_aligned(case: AlignedStart) -> bool:
     (problem, H, _), U, V, Z, m, sigma, D = jax.tree.map(np.asarray, case)
     built = (U * m @ V.T)[:, case.start.problem.labels] + np.sqrt(problem.groups[0]) * (U * sigma) @ Z + D
-    overlaps = (U.T @ U - np.eye(len(m)), V.T @ V - np.eye(len(m)), Z @ Z.T - np.eye(len(m)), U.T @ D, D @ Z.T, H - built)
-    within = np.concatenate([np.add.reduceat(x, np.flatnonzero(np.diff(problem.labels, prepend=-1)), axis=1) for x in (Z, D)])
-    return all(np.max(np.abs(x)) < 1e-13 * (1 + np.sum(H**2)) for x in (*overlaps, within))
+    frames = [X.T @ X - np.eye(len(m)) for X in (U, V, Z.T)]
+    sums = [case.start.problem.group_sum(x) for x in (Z, D)]
+    return all(np.max(np.abs(x)) < 1e-13 * (1 + np.sum(H**2)) for x in (*frames, *sums, U.T @ D, D @ Z.T, H - built))
 
 
+_BALANCED = Assumption(BALANCED.text, lambda c: BALANCED.test(c.start))
+_ALIGNED = Assumption("noise aligned with the means, or orthogonal to their modes", _is_aligned)
 THEOREMS = (
     statements.trajectory(
         "aligned-central-path", "derived; central path of [han2022]",
-        predict, observe, cases, draw,
-        (
-            Assumption(BALANCED.text, lambda c: BALANCED.test(c.start)),
-            Assumption("noise aligned with the means, or orthogonal to their modes", _is_aligned),
-        ),
-        path=lambda case: features(case.start),
+        predict, observe, cases, draw, (_BALANCED, _ALIGNED), path=lambda case: features(case.start),
     ),
 )  # fmt: skip

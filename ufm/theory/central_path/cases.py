@@ -2,16 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.losses import MSE, is_loss
+from ufm.losses import MSE
 from ufm.motion.central_path import within_part
-from ufm.problem import Problem, is_balanced
+from ufm.problem import Problem
 from ufm.search.roots import increasing_root
+from ufm.theory import assumptions
 from ufm.theory.kit.integrate import central_path
 from ufm.theory.theorem import Assumption
 
@@ -63,16 +64,14 @@ def frame(rng: np.random.Generator, dim: int, count: int) -> np.ndarray:
 def within_rows(rng: np.random.Generator, classes: int, per_class: int, count: int) -> np.ndarray:
     """`count` orthonormal rows over the samples, each of mean zero in every class; count <= K (n - 1)."""
     raw = rng.normal(size=(classes, per_class, count))
-    centred = (raw - raw.mean(axis=1, keepdims=True)).reshape(classes * per_class, count)
-    return np.linalg.qr(centred)[0].T
+    return np.linalg.qr((raw - raw.mean(axis=1, keepdims=True)).reshape(-1, count))[0].T
 
 
 def renormalised_features(classes: int, per_class: int, omega: np.ndarray, dim: int, rng) -> tuple[Problem, np.ndarray]:
     """A free problem, and (d, N) of Sigma_W = I and mean zero whose class means have the K - 1 (or d) singular values omega."""
     noise = np.sqrt(classes * per_class) * within_rows(rng, classes, per_class, dim)
-    # columns orthogonal to the vector of ones
-    basis = np.linalg.qr(np.concatenate([np.ones((classes, 1)), rng.normal(size=(classes, classes - 1))], axis=1))[0][:, 1:]
-    V = basis @ frame(rng, classes - 1, len(omega))
+    basis = np.linalg.qr(np.concatenate([np.ones((classes, 1)), rng.normal(size=(classes, classes - 1))], axis=1))[0]
+    V = basis[:, 1:] @ frame(rng, classes - 1, len(omega))  # columns orthogonal to the vector of ones
     H = np.repeat(frame(rng, dim, len(omega)) * omega @ V.T, per_class, axis=1) + noise
     return Problem.balanced(classes, per_class, dim, bias="free"), H
 
@@ -85,25 +84,20 @@ def renormalised_start(omega: np.ndarray, ts: np.ndarray, rng: np.random.Generat
 
 def is_mse(problem: Problem, bias: str) -> bool:
     """Whether a problem is balanced one-hot squared error of one layer, with that bias."""
-    balanced = is_balanced(problem.design) and problem.bias == bias
-    return balanced and is_loss(problem.loss, MSE) and len(problem.widths) == 1
+    needed = (assumptions.BALANCED, assumptions.ONE_LAYER, assumptions.has_loss(MSE), assumptions.has_bias(bias))
+    return all(assumption.test(problem) for assumption in needed)
 
 
-def has_no_ridges(problem: Problem) -> bool:
-    """Whether neither features nor the classifier are penalised."""
-    return float(problem.l2_H) == 0 and bool(np.all(np.asarray(problem.l2_W) == 0))
-
-
-def is_renormalised(problem: Problem, H: jax.Array) -> bool:
-    """Whether features have Sigma_W = I and global mean zero, to 1e-10."""
-    X, D = np.asarray(H), np.asarray(within_part(problem, H))
+def _is_renormalised(case: Any) -> bool:
+    X, D = np.asarray(case.H), np.asarray(within_part(case.problem, case.H))
     off = np.max(np.abs(D @ D.T / X.shape[1] - np.eye(len(X))))
     return bool(max(off, np.max(np.abs(X.mean(axis=1)))) < 1e-10)
 
 
 BALANCED = Assumption("balanced one-hot MSE without bias, one layer", lambda c: is_mse(c.problem, "none"))
+UNREGULARISED = Assumption("no ridges", lambda c: not np.any(c.problem.ridges))
 FREE = Assumption(
     "equal one-hot classes, one layer of squared error, free bias, no ridges",
-    lambda c: is_mse(c.problem, "free") and has_no_ridges(c.problem),
+    lambda c: is_mse(c.problem, "free") and UNREGULARISED.test(c),
 )
-RENORMALISED = Assumption("Sigma_W = I and global mean 0", lambda c: is_renormalised(c.problem, c.H))
+RENORMALISED = Assumption("Sigma_W = I and global mean 0", _is_renormalised)

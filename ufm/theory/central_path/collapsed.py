@@ -23,9 +23,7 @@ from ufm.theory import statements
 from ufm.theory.central_path.cases import BALANCED, FeatureStart, evolved, features, frame, ridged
 from ufm.theory.theorem import Assumption
 
-_CLASSES, _PER_CLASS, _DIM = 3, 2, 5
-_CRITICAL = 1e-12  # |e - lW| / lW below which c counts as 1
-_HALVINGS = 64
+_CRITICAL, _HALVINGS = 1e-12, 64  # |e - lW| / lW below which c counts as 1; of the bracket of ln q
 
 
 class Path(NamedTuple):
@@ -62,8 +60,7 @@ def squared_size(q0: jax.Array, lW: jax.Array, lH: jax.Array, tau: jax.Array) ->
     def halve(_: int, bracket: tuple) -> tuple:
         a, b = bracket
         middle = 0.5 * (a + b)
-        early = clock(middle, lW, lH) - clock(u0, lW, lH) < tau
-        up = early == grows
+        up = (clock(middle, lW, lH) - clock(u0, lW, lH) < tau) == grows
         return jnp.where(up, middle, a), jnp.where(up, b, middle)
 
     a, b = lax.fori_loop(0, _HALVINGS, halve, (low, high))
@@ -74,12 +71,11 @@ def predict(case: FeatureStart) -> Path:
     """The central path from class means that no within-class noise overlaps: singular vectors stay, each singular value obeys one
     implicit equation with rest at sqrt(rho), and noise decays as e^(-l2_H t).
     """
-    problem = case.problem
-    K, N = problem.classes, problem.samples
-    lW, lH = K * problem.l2_W[0], N * problem.l2_H
+    K, N = case.problem.classes, case.problem.samples
+    lW, lH = K * case.problem.l2_W[0], N * case.problem.l2_H
     _, means, D = evolved(case, lambda m, t: jnp.sqrt(squared_size(m**2, lW, lH, t / N)))
     decay = jnp.exp(-lH * case.ts / N)
-    between = jnp.sum((means - jnp.mean(means, axis=2, keepdims=True)) ** 2, axis=(1, 2)) / K
+    between = jnp.sum(jnp.var(means, axis=2), axis=1)
     return Path(means, decay[:, None, None] * D[None], decay**2 * jnp.sum(D**2) / N / between)
 
 
@@ -87,19 +83,16 @@ def observe(case: FeatureStart, H: jax.Array) -> Path:
     """Class means, what is left of the samples, and the metric of the samples."""
     problem = case.problem
     means = problem.group_sum(H) / problem.groups[0]
-    ratio = nc1_trace_ratio(H, problem.labels, problem.classes, samples_axis=1)
-    return Path(means, H - means[:, problem.labels], ratio)
+    return Path(means, H - means[:, problem.labels], nc1_trace_ratio(H, problem.labels, problem.classes, samples_axis=1))
 
 
 def start(lW: float, lH: float, sizes: np.ndarray, noise: float, last: float, rng: np.random.Generator) -> FeatureStart:
     """Class means of singular values `sizes`, noise of that size orthogonal to them, times up to tau = `last`."""
-    R = frame(rng, _DIM, _DIM)
-    U, V = R[:, :_CLASSES], frame(rng, _CLASSES, _CLASSES)
-    raw = rng.normal(size=(_DIM - _CLASSES, _CLASSES, _PER_CLASS))
-    D = noise * R[:, _CLASSES:] @ (raw - raw.mean(axis=2, keepdims=True)).reshape(_DIM - _CLASSES, _CLASSES * _PER_CLASS)
-    H = np.repeat(U * sizes @ V.T, _PER_CLASS, axis=1) + D
-    ts = jnp.linspace(0, last * _CLASSES * _PER_CLASS, 7)
-    return FeatureStart(ridged(_CLASSES, _PER_CLASS, _DIM, lW, lH), jnp.asarray(H), ts)
+    K, n, d = 3, 2, 5
+    R, V, raw = frame(rng, d, d), frame(rng, K, K), rng.normal(size=(d - K, K, n))
+    D = noise * R[:, K:] @ (raw - raw.mean(axis=2, keepdims=True)).reshape(d - K, K * n)
+    H = np.repeat(R[:, :K] * sizes @ V.T, n, axis=1) + D
+    return FeatureStart(ridged(K, n, d, lW, lH), jnp.asarray(H), jnp.linspace(0, last * K * n, 7))
 
 
 def cases() -> dict[str, FeatureStart]:
@@ -128,9 +121,8 @@ def draw(rng: np.random.Generator) -> FeatureStart:
 
 
 def _noise_is_orthogonal(case: FeatureStart) -> bool:
-    M = np.asarray(case.problem.group_sum(case.H)) / case.problem.groups[0]
-    D = np.asarray(case.H) - M[:, case.problem.labels]
-    return bool(np.max(np.abs(M.T @ D)) < 1e-13 * (1 + np.sum(np.asarray(case.H) ** 2)))
+    M = case.problem.group_sum(case.H) / case.problem.groups[0]
+    return bool(jnp.max(jnp.abs(M.T @ (case.H - M[:, case.problem.labels]))) < 1e-13 * (1 + jnp.sum(case.H**2)))
 
 
 THEOREMS = (

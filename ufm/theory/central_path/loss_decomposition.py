@@ -8,7 +8,6 @@ Balanced classes, bias as the last entry of h~ = [h; 1] and W~ = [W, b], one rid
     L_LSperp = Tr[(W~ - W~_LS) (T + l I) (W~ - W~_LS)^T] / 2 >= 0, zero on the central path alone
 """
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,34 +20,30 @@ from ufm.theory.central_path.cases import is_mse
 from ufm.theory.statements.identities import Point
 from ufm.theory.theorem import Assumption
 
-_CLASSES, _PER_CLASS, _DIM = 4, 3, 3
-
 
 def predict(case: Point) -> dict[str, jax.Array]:
     """Squared error is a sum of three losses that are not negative but for the ridge on features: within-class variability,
     geometry of the class means, and distance of the classifier from least squares.
     """
-    problem, params = case
-    (weights, H, _), b = params, bias_of(params)
-    K, n, ridge = problem.classes, problem.groups[0], problem.l2_b
+    problem, ((W,), H, _), K, ridge = case.problem, case.params, case.problem.classes, case.problem.l2_b
     H1 = jnp.concatenate([H, jnp.ones_like(H[:1])])
-    M = problem.group_sum(H1) / n
+    M = problem.group_sum(H1) / problem.groups[0]
     D = H1 - M[:, problem.labels]
     total = H1 @ H1.T / problem.samples + ridge * jnp.eye(len(H1))
     best = jnp.linalg.solve(total, M).T / K
-    excess = jnp.concatenate([weights[0], b[:, None]], axis=1) - best
-    variability = 0.5 * jnp.sum((best @ D) ** 2) / problem.samples + 0.5 * ridge * jnp.sum(best**2)
-    geometry = jnp.sum((best @ M - jnp.eye(K)) ** 2) / (2 * K)
-    off_path = 0.5 * jnp.sum(excess * (excess @ total))
-    value = variability + geometry + off_path + 0.5 * problem.l2_H * jnp.sum(H**2)
-    return {"variability": variability, "geometry": geometry, "off path": off_path, "value": value, "classifier": best}
+    excess = jnp.concatenate([W, bias_of(case.params)[:, None]], axis=1) - best
+    losses = {
+        "variability": jnp.sum((best @ D) ** 2) / (2 * problem.samples) + 0.5 * ridge * jnp.sum(best**2),
+        "geometry": jnp.sum((best @ M - jnp.eye(K)) ** 2) / (2 * K),
+        "off path": 0.5 * jnp.sum(excess * (excess @ total)),
+    }
+    return losses | {"value": sum(losses.values()) + 0.5 * problem.l2_H * jnp.sum(H**2), "classifier": best}
 
 
 @jax.jit
 def direct(case: Point) -> dict[str, jax.Array]:
     """f at the point and at its minimiser over (W, b), found by a Newton step; logits split into class means and the rest."""
-    problem, point = case
-    K = problem.classes
+    (problem, point), K = case, case.problem.classes
 
     def at(x: jax.Array) -> Params:
         table = x.reshape(K, -1)
@@ -57,9 +52,8 @@ def direct(case: Point) -> dict[str, jax.Array]:
     x = jnp.ravel(jnp.concatenate([point.weights[0], bias_of(point)[:, None]], axis=1))
     gradient = jax.grad(lambda v: objective(problem, at(v)))
     x = x - jnp.linalg.solve(jax.jacfwd(gradient)(x), gradient(x))
-    z = logits(problem, at(x))
+    value, z = objective(problem, point), logits(problem, at(x))
     means = problem.group_sum(z) / problem.groups[0]
-    value = objective(problem, point)
     return {
         "variability": jnp.sum((z - means[:, problem.labels]) ** 2) / (2 * problem.samples) + 0.5 * problem.l2_b * jnp.sum(x**2),
         "geometry": jnp.sum((means - problem.targets[:, :: problem.groups[0]]) ** 2) / (2 * K),
@@ -71,7 +65,7 @@ def direct(case: Point) -> dict[str, jax.Array]:
 
 def random_point(ridge: float, noise: float, rng: np.random.Generator) -> Point:
     """A problem with the ridge on W and b, and random parameters whose features have that much noise."""
-    K, n, d = _CLASSES, _PER_CLASS, _DIM
+    K, n, d = 4, 3, 3
     problem = Problem.balanced(K, n, d, bias="ridge", l2_W=ridge, l2_b=ridge, l2_H=0.1)
     H = np.repeat(rng.normal(size=(d, K)), n, axis=1) + noise * rng.normal(size=(d, K * n)) + rng.normal(size=(d, 1))
     return Point(problem, Params((jnp.asarray(rng.normal(size=(K, d))),), jnp.asarray(H), jnp.asarray(rng.normal(size=K))))
@@ -83,19 +77,12 @@ def cases() -> dict[str, Point]:
     return {f"ridge={r} noise={s}": random_point(r, s, rng) for r in (1e-3, 0.1, 3.0) for s in (0.0, 1.0)}
 
 
-def draw(rng: np.random.Generator) -> Point:
-    """A random ridge and point."""
-    return random_point(np.exp(rng.uniform(-7, 1)), rng.uniform(0, 2), rng)
-
-
+_SQUARED = Assumption("equal one-hot classes, one layer of squared error", lambda c: is_mse(c.problem, "ridge"))
+_ONE_RIDGE = Assumption("the same ridge on W and b", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_b))
 THEOREMS = (
     statements.identity(
         "mse-loss-decomposition", "[han2022]",
-        predict, direct, cases, draw,
-        (
-            Assumption("equal one-hot classes, one layer of squared error", lambda c: is_mse(c.problem, "ridge")),
-            Assumption("the same ridge on W and b", lambda c: bool(c.problem.l2_W[0] == c.problem.l2_b)),
-        ),
-        tolerance=1e-10,
+        predict, direct, cases, lambda rng: random_point(np.exp(rng.uniform(-7, 1)), rng.uniform(0, 2), rng),
+        (_SQUARED, _ONE_RIDGE), tolerance=1e-10,
     ),
 )  # fmt: skip

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.metrics import mean_gram, nc1, simplex_distance
-from ufm.motion.central_path import reduced_objective, renormalised_velocity
+from ufm.motion.central_path import reduced_objective, renormalise, renormalised_velocity
 from ufm.theory import statements
 from ufm.theory.central_path.cases import FREE, RENORMALISED, FeatureStart, evolved, grown, renormalised_start
 from ufm.theory.kit.integrate import integrate
@@ -77,9 +77,8 @@ def predict_limits(case: FeatureStart) -> Limits:
     """On the renormalised central path signal to noise grows like (4 t/n)^(1/4), NC1 decays like t^(-1/2), the gaps of the singular
     values and NC2 like 1/t: collapse is algebraic, not exponential.
     """
-    problem, H, _ = case
-    K, n = problem.classes, problem.groups[0]
-    a = elapsed(jnp.log(jnp.linalg.svd(problem.group_sum(H) / n, compute_uv=False)[: K - 1]), K, n)
+    K, n = case.problem.classes, case.problem.groups[0]
+    a = elapsed(jnp.log(jnp.linalg.svd(case.problem.group_sum(case.H) / n, compute_uv=False)[: K - 1]), K, n)
     orders = {"omega": jnp.full(K - 1, 0.25), "NC1": jnp.asarray(-0.5), "NC2": jnp.asarray(-1.0), "gap": jnp.asarray(-1.0)}
     sizes = {"omega": jnp.full(K - 1, (4 / n) ** 0.25), "NC1": jnp.asarray((K - 1) * np.sqrt(n / 4)), "gap": (a[0] - a[1]) / 4}
     return orders, sizes
@@ -90,27 +89,27 @@ def measure_limits(case: FeatureStart, key: jax.Array) -> Limits:
     """Slopes between late times of the flow of all entries, with corrections of order t^-1/2 extrapolated away."""
     problem, ts, H = case.problem, case.ts, projected(case)[-3:]
     labels, K = problem.labels, problem.classes
-    omega = jax.vmap(lambda x: jnp.linalg.svd(problem.group_sum(x) / problem.groups[0], compute_uv=False)[: K - 1])(H)
-    variability = jax.vmap(lambda x: nc1(x, labels, K, samples_axis=1))(H)
-    geometry = jax.vmap(lambda x: simplex_distance(mean_gram(x, labels, K, samples_axis=1)))(H)
-    seen = {"omega": omega, "NC1": variability, "NC2": geometry, "gap": omega[:, 0] / omega[:, 1] - 1}
+
+    @jax.vmap
+    def look(x: jax.Array) -> dict[str, jax.Array]:
+        omega = jnp.linalg.svd(problem.group_sum(x) / problem.groups[0], compute_uv=False)[: K - 1]
+        geometry = simplex_distance(mean_gram(x, labels, K, samples_axis=1))
+        return {"omega": omega, "NC1": nc1(x, labels, K, samples_axis=1), "NC2": geometry, "gap": omega[0] / omega[1] - 1}
 
     def limit(x: jax.Array) -> jax.Array:
         ratio = jnp.sqrt(ts[-1] / ts[-2])
         return (ratio * x[-1] - x[-2]) / (ratio - 1)
 
-    def size(x: jax.Array, exponent: float) -> jax.Array:
-        return limit(x * (ts[-3:] ** -exponent).reshape(-1, *(1,) * (x.ndim - 1)))
-
+    seen = look(H)
     orders = {name: limit(jnp.diff(jnp.log(x), axis=0) / jnp.log(ts[-1] / ts[-2])) for name, x in seen.items()}
-    return orders, {name: size(seen[name], exponent) for name, exponent in (("omega", 0.25), ("NC1", -0.5), ("gap", -1.0))}
+    late = {"omega": ts[-3:, None] ** -0.25, "NC1": ts[-3:] ** 0.5, "gap": ts[-3:]}
+    return orders, {name: limit(seen[name] * scale) for name, scale in late.items()}
 
 
 def quadratic(omega0: jax.Array, t: jax.Array, K: int, n: int) -> jax.Array:
     """omega(t) of re-whitened descent; omega^2 grows by at most 2 t/(K n)."""
-    return grown(
-        omega0, t, lambda u: K * n * (K * u + jnp.exp(2 * u) / 2), lambda u0: jnp.log(jnp.exp(2 * u0) + 2 * t / (K * n)) / 2
-    )
+    N = K * n
+    return grown(omega0, t, lambda u: N * (K * u + jnp.exp(2 * u) / 2), lambda u0: jnp.log(jnp.exp(2 * u0) + 2 * t / N) / 2)
 
 
 def predict_rewhitened(case: FeatureStart) -> jax.Array:
@@ -125,19 +124,11 @@ def predict_rewhitened(case: FeatureStart) -> jax.Array:
 def small_steps(case: FeatureStart) -> jax.Array:
     """(T, d, N) by the steps themselves, at three step sizes, extrapolated to none."""
     problem, start, ts = case
-
-    def whitened(X: jax.Array) -> jax.Array:
-        M = problem.group_sum(X) / problem.groups[0]
-        D = X - M[:, problem.labels]
-        sizes, Q = jnp.linalg.eigh(D @ D.T / problem.samples)
-        return (Q / jnp.sqrt(sizes)[None, :]) @ Q.T @ (X - jnp.mean(X, axis=1, keepdims=True))
+    slope = jax.grad(lambda x: reduced_objective(problem, x))
 
     def run(count: jax.Array) -> jax.Array:
         def stretch(X: jax.Array, span: jax.Array) -> tuple[jax.Array, jax.Array]:
-            def step(_: int, X: jax.Array) -> jax.Array:
-                return whitened(X - span / count * jax.grad(lambda x: reduced_objective(problem, x))(X))
-
-            X = jax.lax.fori_loop(0, count, step, X)
+            X = jax.lax.fori_loop(0, count, lambda _, x: renormalise(problem, x - span / count * slope(x)), X)
             return X, X
 
         return jnp.concatenate([start[None], jax.lax.scan(stretch, start, jnp.diff(ts))[1]])

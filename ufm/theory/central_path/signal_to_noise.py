@@ -28,8 +28,7 @@ from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import FREE, RENORMALISED, renormalised_features
 from ufm.theory.theorem import Assumption, Check, agreement
 
-_CLASSES, _PER_CLASS = 4, 3
-_INPUTS = 200
+_CLASSES, _PER_CLASS, _INPUTS = 4, 3, 200
 
 
 class Features(NamedTuple):
@@ -55,8 +54,7 @@ def predict_seen(case: Features) -> dict[str, jax.Array]:
     """On the central path without ridges the loss is sum 1/(K + omega^2)/2 over the singular values of the signal-to-noise matrix,
     and NC1 is sum 1/omega^2.
     """
-    K = case.problem.classes
-    M, noise = _scatter(case)
+    K, (M, noise) = case.problem.classes, _scatter(case)
     sizes, Q = jnp.linalg.eigh(noise)
     omega = jnp.linalg.svd((Q / jnp.sqrt(sizes)[None, :]).T @ M, compute_uv=False)[: K - 1]
     padded = jnp.zeros(K - 1, omega.dtype).at[: omega.size].set(omega)
@@ -75,8 +73,7 @@ def predict_collapse(case: Features) -> Collapse:
     at equal omega, and nearest class mean and argmax then agree everywhere.
     """
     K = case.problem.classes
-    M, _ = _scatter(case)
-    U, omega, Vt = jnp.linalg.svd(M, full_matrices=False)
+    U, omega, Vt = jnp.linalg.svd(_scatter(case)[0], full_matrices=False)
     U, omega, Vt = U[:, : K - 1], omega[: K - 1], Vt[: K - 1]
     h = omega / (K + omega**2)
     nc2 = jnp.linalg.norm(omega**2 / jnp.linalg.norm(omega**2) - 1 / jnp.sqrt(K - 1.0))
@@ -87,12 +84,10 @@ def predict_collapse(case: Features) -> Collapse:
 @jax.jit
 def measure_collapse(case: Features, key: jax.Array) -> tuple[Collapse, jax.Array]:
     """Least squares of the samples, the metrics, and the share of random inputs where argmax and nearest mean differ."""
-    problem, H = case
-    labels, K = problem.labels, problem.classes
+    (problem, H), labels, K = case, case.problem.labels, case.problem.classes
     point = least_squares_point(problem, H)
     W, b = point.weights[0], bias_of(point)
-    nc2 = simplex_distance(mean_gram(H, labels, K, samples_axis=1))
-    nc3 = nc3_alignment(W, H, labels, K, samples_axis=1)
+    nc2, nc3 = simplex_distance(mean_gram(H, labels, K, samples_axis=1)), nc3_alignment(W, H, labels, K, samples_axis=1)
     M = problem.group_sum(H) / problem.groups[0]
     inputs = 3 * jax.random.normal(key, (H.shape[0], _INPUTS))
     nearest = jnp.argmin(jnp.sum((inputs[:, None] - M[:, :, None]) ** 2, axis=0), axis=0)
@@ -139,11 +134,6 @@ def cases_collapse() -> dict[str, Features]:
     return {name: random_features(np.array(omega), 5, rng, True) for name, omega in sizes.items()}
 
 
-def draw_collapse(rng: np.random.Generator) -> Features:
-    """Random singular values on Sigma_W = I."""
-    return random_features(np.exp(rng.uniform(-2, 3, size=_CLASSES - 1)), 5, rng, True)
-
-
 THEOREMS = (
     statements.identity(
         "loss-sees-signal-to-noise", "derived; signal-to-noise matrix of [han2022]",
@@ -154,6 +144,8 @@ THEOREMS = (
     # other: nearest means and the classifier are compared at random inputs
     statements.other(
         "renormalised-neural-collapse", "derived; [han2022]",
-        predict_collapse, measure_collapse, cases_collapse, draw_collapse, (FREE, RENORMALISED), evidence=evidence_collapse,
+        predict_collapse, measure_collapse, cases_collapse,
+        lambda rng: random_features(np.exp(rng.uniform(-2, 3, size=_CLASSES - 1)), 5, rng, True),
+        (FREE, RENORMALISED), evidence=evidence_collapse,
     ),
 )  # fmt: skip

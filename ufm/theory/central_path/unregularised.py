@@ -19,7 +19,7 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.theory import statements
-from ufm.theory.central_path.cases import BALANCED, FeatureStart, features, frame, has_no_ridges, within_rows
+from ufm.theory.central_path.cases import BALANCED, UNREGULARISED, FeatureStart, features, frame, within_rows
 from ufm.theory.theorem import Assumption
 
 _CLASSES, _PER_CLASS = 3, 3
@@ -49,10 +49,8 @@ def predict(case: FeatureStart) -> Rotation:
     reached = jnp.where(p0 > 0, share, 0)  # a direction that sees no class has no mean to grow
     means = jnp.einsum("dj,tj,jk->tdk", U, jnp.sqrt(reached), U.T @ M)
     D = jnp.einsum("dj,tj,jk->tdk", U, jnp.sqrt(share * inverse), U.T @ (H - M[:, problem.labels]))
-    p = p0 * reached
-    within = kappa * (d - jnp.sum(p, axis=1)) / N
-    gram = jnp.broadcast_to(kappa * jnp.eye(d), (ts.size, d, d))
-    return Rotation(p[:, : m.size], means[:, :, problem.labels] + D, within, gram)
+    p, gram = p0 * reached, jnp.broadcast_to(kappa * jnp.eye(d), (ts.size, d, d))
+    return Rotation(p[:, : m.size], means[:, :, problem.labels] + D, kappa * (d - jnp.sum(p, axis=1)) / N, gram)
 
 
 def observe(case: FeatureStart, H: jax.Array) -> Rotation:
@@ -65,15 +63,12 @@ def observe(case: FeatureStart, H: jax.Array) -> Rotation:
 
 def rotation_start(p: np.ndarray, dim: int, kappa: float, last: float, rng: np.random.Generator) -> FeatureStart:
     """Features of H H^T = kappa I with squared cosines p, min(d, K) of them, and times up to 2 n tau = `last` kappa."""
-    K, n = _CLASSES, _PER_CLASS
-    seen = len(p)
+    K, n, seen = _CLASSES, _PER_CLASS, len(p)
     indicators = np.repeat(frame(rng, K, K), n, axis=1)[:seen] / np.sqrt(n)
-    rows = within_rows(rng, K, n, dim)
-    Q = rows.copy()
-    Q[:seen] = np.sqrt(p)[:, None] * indicators + np.sqrt(1 - p)[:, None] * rows[:seen]
+    Q = within_rows(rng, K, n, dim)
+    Q[:seen] = np.sqrt(p)[:, None] * indicators + np.sqrt(1 - p)[:, None] * Q[:seen]
     H = np.sqrt(kappa) * frame(rng, dim, dim) @ Q
-    ts = jnp.linspace(0, last * kappa / (2 * n) * K * n, 7)
-    return FeatureStart(Problem.balanced(K, n, dim), jnp.asarray(H), ts)
+    return FeatureStart(Problem.balanced(K, n, dim), jnp.asarray(H), jnp.linspace(0, last * kappa / (2 * n) * K * n, 7))
 
 
 def cases() -> dict[str, FeatureStart]:
@@ -104,10 +99,6 @@ THEOREMS = (
     statements.trajectory(
         "unregularised-central-path", "derived; central path of [han2022]; flow of [oja1982]",
         predict, observe, cases, draw,
-        (
-            BALANCED, Assumption("no ridges", lambda c: has_no_ridges(c.problem)),
-            Assumption("H H^T a multiple of I", _is_isotropic),
-        ),
-        path=features,
+        (BALANCED, UNREGULARISED, Assumption("H H^T a multiple of I", _is_isotropic)), path=features,
     ),
 )  # fmt: skip

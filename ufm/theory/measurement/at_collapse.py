@@ -44,9 +44,7 @@ def predict(case: Cloud) -> dict[str, jax.Array]:
     """
     a, t, s, r, _ = case
     e, last = 2 * t - t**2, (1 - t) ** 2
-    traces = K * s**2 / ((K - 1) * a**2)
-    mu = K * s**2 / (DIM * a**2)
-    cosine = jnp.sqrt((K - 1) / (K - e))
+    traces, mu, cosine = K * s**2 / ((K - 1) * a**2), K * s**2 / (DIM * a**2), jnp.sqrt((K - 1) / (K - e))
     return {
         "nc1": (K - 1) * s**2 / (DIM * a**2),
         "trace ratio": traces,
@@ -77,14 +75,11 @@ def measure(case: Cloud, key: jax.Array) -> tuple[dict[str, jax.Array], np.ndarr
 def _shapes(case: Cloud, first: jax.Array, second: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The samples, moved by the offset, and the metrics of the shape of those that are not."""
     frame, basis = jnp.linalg.qr(first)[0], jnp.linalg.qr(second)[0]
-    corners = case.amplitude * (jnp.eye(DIM, K) - case.tilt / K * (jnp.arange(DIM) < K)[:, None])
-    M = jnp.matmul(frame, corners)
+    M = jnp.matmul(frame, case.amplitude * (jnp.eye(DIM, K) - case.tilt / K * (jnp.arange(DIM) < K)[:, None]))
     noise = case.spread * jnp.concatenate([basis, -basis], axis=1)
     X = (M[:, :, None] + noise[:, None, :]).reshape(DIM, -1)
-    C, means = (mean(X, _LABELS, K, samples_axis=1) for mean in (metrics.centred_means, metrics.class_means))
-    cosine, kernel, ranks = jax.vmap(lambda x: (metrics.cosines(x).mean, metrics.gnc2(x).mean, metrics.nuclear_rank(x)))(
-        jnp.stack([C, means])
-    )
+    C, means = both = jnp.stack([mean(X, _LABELS, K, samples_axis=1) for mean in (metrics.centred_means, metrics.class_means)])
+    cosine, kernel, ranks = jax.vmap(lambda x: (metrics.cosines(x).mean, metrics.gnc2(x).mean, metrics.nuclear_rank(x)))(both)
     found = {
         "centred": (metrics.simplex_distance(C.T @ C), metrics.equinorm(C), cosine[0], kernel[0], ranks[0]),
         "orthogonal": metrics.orthogonal_distance(means.T @ means),
@@ -112,9 +107,8 @@ def evidence(case: Cloud, predicted: dict, measured: tuple) -> list[Check]:
         relative = name in RATIOS and case.spread > 0
         tolerance = 1e-11 + 10 * lost if relative else 1e-7 if name == "orthogonal" else 1e-12
         checks.append(Check("agreement", name, relative_error(p, found[name], None if relative else 1.0), tolerance))
-    checks.append(Check("agreement", "float32", float(np.max(np.abs(rough - exact) / np.where(exact > 0, exact, 1))), 1e-4))
-    checks.append(below("agreement", "not negative", np.max(-rough), 0.0))
-    return checks
+    single = float(np.max(np.abs(rough - exact) / np.where(exact > 0, exact, 1)))
+    return [*checks, Check("agreement", "float32", single, 1e-4), below("agreement", "not negative", np.max(-rough), 0.0)]
 
 
 def cases() -> dict[str, Cloud]:

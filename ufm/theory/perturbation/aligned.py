@@ -24,13 +24,12 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.theory import statements
-from ufm.theory.perturbation.model import Minimum, is_convex, proximity, units
+from ufm.theory.perturbation.model import Minimum, proximity, strength, units
 from ufm.theory.perturbation.newton import lowest, random_starts
 from ufm.theory.statements.refutations import Claim, Refutation
 from ufm.theory.theorem import Assumption, agreement
 
-_GRID = 4001
-_NEWTON_STEPS = 12
+_GRID, _NEWTON_STEPS = 4001, 12
 
 
 class Aligned(NamedTuple):
@@ -56,47 +55,36 @@ def mode(m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.
     """
     p, b, e = B + lH, B * m0, B * sigma0
     coefficients = jnp.stack([lW, 0 * p, 2 * lW * p, b, b**2 + e**2 + lW * p**2 - p, -b * p])
-    slopes = coefficients[:-1] * jnp.arange(5, 0, -1)
-
-    def value(w: jax.Array) -> jax.Array:
-        m, sigma = (b + w) / (p + w**2), e / (p + w**2)
-        return _mode_value(w, m, sigma, m0, sigma0, lW, lH, B)
-
-    reach = jnp.sqrt(2 * value(jnp.zeros_like(p)) / lW)
+    slopes = jnp.polyder(coefficients)
+    reach = jnp.sqrt(2 * _best(jnp.zeros_like(p), m0, sigma0, lW, lH, B)[2] / lW)
     grid = reach * jnp.linspace(-1, 1, _GRID)
-
-    def polish(_: int, w: jax.Array) -> jax.Array:
-        return w - jnp.polyval(coefficients, w) / jnp.polyval(slopes, w)
-
-    return jax.lax.fori_loop(0, _NEWTON_STEPS, polish, grid[jnp.argmin(jax.vmap(value)(grid))])
+    w = grid[jnp.argmin(_best(grid, m0, sigma0, lW, lH, B)[2])]
+    return jax.lax.fori_loop(0, _NEWTON_STEPS, lambda _, w: w - jnp.polyval(coefficients, w) / jnp.polyval(slopes, w), w)
 
 
-def _mode_value(
-    w: jax.Array, m: jax.Array, sigma: jax.Array, m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.Array
-) -> jax.Array:
-    """A mode's part of the objective, over n/N."""
+def _best(w: jax.Array, m0: jax.Array, sigma0: jax.Array, lW: jax.Array, lH: jax.Array, B: jax.Array) -> tuple[jax.Array, ...]:
+    """The best m and sigma for a given w, and a mode's part of the objective there, over n/N."""
+    m, sigma = (B * m0 + w) / (B + lH + w**2), B * sigma0 / (B + lH + w**2)
     fit = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
-    return (fit + B * ((m - m0) ** 2 + (sigma - sigma0) ** 2)) / 2
+    return m, sigma, (fit + B * ((m - m0) ** 2 + (sigma - sigma0) ** 2)) / 2
 
 
 def predict(case: Aligned) -> Minimum:
     """The minimiser mode by mode, and its value summed over modes and D_perp."""
     problem = case.problem
     lW, lH, B, n, *_ = units(problem)
-    p = B + lH
+    shrunk = B / (B + lH)
     w = jax.vmap(lambda m0, sigma0: mode(m0, sigma0, lW, lH, B))(case.m0, case.sigma0)
-    m, sigma = (B * case.m0 + w) / (p + w**2), B * case.sigma0 / (p + w**2)
+    m, sigma, modes = _best(w, case.m0, case.sigma0, lW, lH, B)
     means = (case.U * m[None, :]) @ case.V.T
-    H = means[:, problem.labels] + jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z.T + B / p * case.D_perp
-    modes = jnp.sum(_mode_value(w, m, sigma, case.m0, case.sigma0, lW, lH, B))
-    value = (n * modes + B * lH / (2 * p) * jnp.sum(case.D_perp**2)) / problem.samples
+    H = means[:, problem.labels] + jnp.sqrt(n) * (case.U * sigma[None, :]) @ case.Z.T + shrunk * case.D_perp
+    value = (n * jnp.sum(modes) + lH / 2 * shrunk * jnp.sum(case.D_perp**2)) / problem.samples
     return Minimum((case.V * w[None, :]) @ case.U.T, H, value)
 
 
 def measure(case: Aligned, key: jax.Array) -> Minimum:
     """The lowest of Newton minimisations of the joint objective from random starts around zero and around H0."""
-    starts = random_starts(case.problem, key, (0.1, 0.5, 1.0, 2.0, 0.1, 0.5), near=(0, 0, 0, 0, 1, 1))
-    return lowest(case.problem, starts)
+    return lowest(case.problem, random_starts(case.problem, key, (0.1, 0.5, 1.0, 2.0, 0.1, 0.5), near=(0, 0, 0, 0, 1, 1)))
 
 
 def predict_value(case: Aligned) -> Claim:
@@ -130,11 +118,10 @@ def _best_aligned_value(case: Aligned) -> float:
         m, sigma = (b + w) / (p + w**2), e / (p + w**2)
         fit = (1 - w * m) ** 2 + (w * sigma) ** 2 + lW * w**2 + lH * (m**2 + sigma**2)
         total += np.min(fit + B * ((m - m0) ** 2 + (sigma - sigma0) ** 2))
-    unseen = B * lH / p * np.sum(np.asarray(case.D_perp) ** 2)
-    return float((n * total + unseen) / (2 * case.problem.samples))
+    return float((n * total + B * lH / p * np.sum(np.asarray(case.D_perp) ** 2)) / (2 * case.problem.samples))
 
 
-def aligned(rng: np.random.Generator, lW: float, lH: float, B: float, m0: tuple, sigma0: tuple, unseen: float = 0.5) -> Aligned:
+def aligned(rng: np.random.Generator, lW: float, lH: float, B: float, m0, sigma0=(0.0, 0.0), unseen: float = 0.0) -> Aligned:
     """Random frames for K = 3 classes of 2 samples in 5 dimensions; sigma0 of two modes, D_perp in the third direction of Z."""
     K, n, d = 3, 2, 5
     U, V, Q = (np.linalg.qr(rng.normal(size=shape))[0] for shape in ((d, d), (K, K), (K, K)))
@@ -149,13 +136,13 @@ def aligned(rng: np.random.Generator, lW: float, lH: float, B: float, m0: tuple,
 def cases_above() -> dict[str, Aligned]:
     """B + lH from 5 % above 1/lW to ten times it, either side of sqrt(lH lW) = 1, without variability, and lH = 0."""
     rng = np.random.default_rng(0)
-    m0, sigma0 = (1.3, 0.6, 0.2), (0.5, 1.0)
+    m0, noise = (1.3, 0.6, 0.2), ((0.5, 1.0), 0.5)
     return {
-        "B+lH=1.05/lW": aligned(rng, 0.5, 0.2, 1.9, m0, sigma0),
-        "B+lH=10/lW": aligned(rng, 0.5, 0.2, 19.8, m0, sigma0),
-        "c=1.5": aligned(rng, 1.0, 2.25, 1.0, m0, sigma0),
-        "collapsed classes": aligned(rng, 0.5, 0.2, 3.0, m0, (0.0, 0.0), 0.0),
-        "a negative mode, lH=0": aligned(rng, 0.7, 0.0, 2.0, (1.3, -0.6, 0.2), sigma0),
+        "B+lH=1.05/lW": aligned(rng, 0.5, 0.2, 1.9, m0, *noise),
+        "B+lH=10/lW": aligned(rng, 0.5, 0.2, 19.8, m0, *noise),
+        "c=1.5": aligned(rng, 1.0, 2.25, 1.0, m0, *noise),
+        "collapsed classes": aligned(rng, 0.5, 0.2, 3.0, m0),
+        "a negative mode, lH=0": aligned(rng, 0.7, 0.0, 2.0, (1.3, -0.6, 0.2), *noise),
     }
 
 
@@ -163,28 +150,26 @@ def cases_collapsed() -> dict[str, Aligned]:
     """B + lH from a hundredth of 1/lW to twice it, sqrt(lH lW) either side of one, and a negative mode."""
     rng = np.random.default_rng(0)
     grid = ((0.1, 0.05, 0.05), (0.5, 0.2, 0.1), (0.5, 0.2, 1.6), (0.5, 0.2, 3.8), (1.0, 1.5, 0.1))
-    m0, none = (1.3, -0.6, 0.2), (0.0, 0.0)
-    return {f"lW={lW} lH={lH} B={B}": aligned(rng, lW, lH, B, m0, none, 0.0) for lW, lH, B in grid}
+    return {f"lW={lW} lH={lH} B={B}": aligned(rng, lW, lH, B, (1.3, -0.6, 0.2)) for lW, lH, B in grid}
 
 
 def cases_turning() -> dict[str, Aligned]:
     """Variability of a mode several times its mean, B + lH from 0.15/lW to 0.95/lW, with and without D_perp."""
     rng = np.random.default_rng(0)
     return {
-        "(B+lH) lW=0.15": aligned(rng, 0.5, 0.2, 0.1, (0.1, 0.5, 0.6), (2.0, 0.0), 0.0),
-        "(B+lH) lW=0.2": aligned(rng, 0.2, 0.2, 0.8, (0.3, 1.0, 0.6), (1.2, 1.0)),
-        "(B+lH) lW=0.35": aligned(rng, 0.5, 0.2, 0.5, (0.5, 0.7, 1.0), (1.5, 1.0)),
-        "(B+lH) lW=0.5": aligned(rng, 0.5, 0.2, 0.8, (0.3, 1.0, 0.6), (1.5, 0.0)),
-        "(B+lH) lW=0.95": aligned(rng, 0.5, 0.2, 1.7, (0.1, 0.5, 0.6), (2.0, 0.0)),
+        "(B+lH) lW=0.15": aligned(rng, 0.5, 0.2, 0.1, (0.1, 0.5, 0.6), (2.0, 0.0)),
+        "(B+lH) lW=0.2": aligned(rng, 0.2, 0.2, 0.8, (0.3, 1.0, 0.6), (1.2, 1.0), 0.5),
+        "(B+lH) lW=0.35": aligned(rng, 0.5, 0.2, 0.5, (0.5, 0.7, 1.0), (1.5, 1.0), 0.5),
+        "(B+lH) lW=0.5": aligned(rng, 0.5, 0.2, 0.8, (0.3, 1.0, 0.6), (1.5, 0.0), 0.5),
+        "(B+lH) lW=0.95": aligned(rng, 0.5, 0.2, 1.7, (0.1, 0.5, 0.6), (2.0, 0.0), 0.5),
     }
 
 
 def draw_above(rng: np.random.Generator) -> Aligned:
     """Random ridges and modes, at least 5 % above the threshold."""
     lW = rng.uniform(0.2, 1.2)
-    p = rng.uniform(1.05, 6) / lW
-    lH = rng.uniform(0, 1) / lW
-    return aligned(rng, lW, lH, p - lH, _modes(rng, 3), _modes(rng, 2))
+    p, lH = rng.uniform(1.05, 6) / lW, rng.uniform(0, 1) / lW
+    return aligned(rng, lW, lH, p - lH, rng.uniform(0.2, 1.5, size=3), rng.uniform(0.2, 1.5, size=2), 0.5)
 
 
 def draw_collapsed(rng: np.random.Generator) -> Aligned:
@@ -192,44 +177,32 @@ def draw_collapsed(rng: np.random.Generator) -> Aligned:
     lW = rng.uniform(0.1, 1.0)
     p = rng.uniform(0.05, 2) / lW
     lH = rng.uniform(0.1, 0.8) * p
-    return aligned(rng, lW, lH, p - lH, _modes(rng, 3), (0.0, 0.0), 0.0)
+    return aligned(rng, lW, lH, p - lH, rng.uniform(0.2, 1.5, size=3))
 
 
-def _modes(rng: np.random.Generator, count: int) -> tuple:
-    return tuple(rng.uniform(0.2, 1.5, size=count))
-
-
-def _is_weak(case: Aligned) -> bool:
-    return not is_convex(case.problem)
-
-
-def _is_collapsed(case: Aligned) -> bool:
-    return not (np.any(case.sigma0) or np.any(case.D_perp))
-
-
+_STRONG = Assumption("B + lH > 1/lW", lambda case: strength(case.problem) > 1)
+_WEAK = Assumption("B + lH <= 1/lW", lambda case: strength(case.problem) <= 1)
+_COLLAPSED = Assumption("no variability within classes", lambda case: not (np.any(case.sigma0) or np.any(case.D_perp)))
 _SOURCE = "derived, for the model of [tirer2023]"
 
 THEOREMS = (
     # other: minima, refuted ones too, of a model that `ufm.predict` does not serve, from cases made mode by mode
     statements.other(
         "proximity-aligned", _SOURCE,
-        predict, measure, cases_above, draw_above, (Assumption("B + lH > 1/lW", lambda case: is_convex(case.problem)),),
+        predict, measure, cases_above, draw_above, (_STRONG,), evidence=agreement(1e-9),
         claim="From aligned features, B + lH > 1/lW, the proximity model keeps their singular vectors: each mode is the "
         "real root of a quintic.",
-        evidence=agreement(1e-9),
     ),
     # other: as above
     statements.other(
         "proximity-aligned-collapsed", _SOURCE,
-        predict, measure, cases_collapsed, draw_collapsed, (Assumption("no variability within classes", _is_collapsed),),
+        predict, measure, cases_collapsed, draw_collapsed, (_COLLAPSED,), evidence=agreement(1e-8),
         claim="From collapsed classes, at any beta, the minimiser keeps the singular vectors of the class means: each mode "
         "is the root of least objective.",
-        evidence=agreement(1e-8),
     ),
     statements.refutation(
         "proximity-aligned-weak", _SOURCE,
-        predict_value, measure_value, cases_turning, (Assumption("B + lH <= 1/lW", _is_weak),),
-        tolerance=1e-6, where_it_holds=1e-8,
+        predict_value, measure_value, cases_turning, (_WEAK,), tolerance=1e-6, where_it_holds=1e-8,
         notes="Where variability is several times the mean along a mode, a minimum with other singular vectors is lower.",
     ),
 )  # fmt: skip

@@ -19,13 +19,12 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import is_convex, parts, proximity, random_features, units
-from ufm.theory.perturbation.newton import minima, random_starts, reduced_hessian
-from ufm.theory.perturbation.reduced import best_classifier
+from ufm.theory.perturbation.model import parts, proximity, random_features, strength, units
+from ufm.theory.perturbation.newton import minima, random_starts
+from ufm.theory.perturbation.reduced import best_classifier, direct_hessian
 from ufm.theory.theorem import Assumption, Check, agreement, below, relative_error
 
-_STARTS = 6
-_ALTERNATIONS = 3000
+_STARTS, _ALTERNATIONS = 6, 3000
 
 
 class Landscape(NamedTuple):
@@ -40,21 +39,15 @@ def predict_curvature(case: Landscape) -> dict[str, jax.Array]:
 
     The spectrum at zero: lH - 1/lW K d times, lH the other d (N - K) times.
     """
-    lW, lH, *_ = units(case.problem)
-    (_, d, N), K = case.H.shape, case.problem.classes
+    (lW, lH, *_), (_, d, N), K = units(case.problem), case.H.shape, case.problem.classes
     floor = lH - 1 / lW
     return {"lowest": floor, "at_zero": jnp.concatenate([jnp.full((K * d,), floor), jnp.full((d * (N - K),), lH)])}
 
 
 def measure_curvature(case: Landscape, key: jax.Array) -> dict[str, np.ndarray]:
     """Least eigenvalues (J,), and all at zero, of the Schur complement of the joint Hessian, by automatic differentiation."""
-    spectra = np.linalg.eigvalsh(np.asarray(_hessians(case)))
+    spectra = np.linalg.eigvalsh([direct_hessian(case.problem.replace(H0=H)) for H in case.H])
     return {"lowest": spectra[:, 0], "at_zero": spectra[0]}
-
-
-@jax.jit
-def _hessians(case: Landscape) -> jax.Array:
-    return case.problem.samples * jax.lax.map(lambda H: reduced_hessian(case.problem, H), case.H)
 
 
 def evidence_of_curvature(case: Landscape, predicted: dict[str, jax.Array], measured: dict[str, np.ndarray]) -> list[Check]:
@@ -72,16 +65,15 @@ def predict_stationary(case: Problem) -> dict[str, jax.Array]:
 
     The alternation starts at H0. H and W, for all starts the same.
     """
-    _, lH, B, *_ = units(case)
-    M0, D0 = parts(case, proximity_features(case))
-    identity = jnp.eye(case.widths[0])
+    (_, lH, B, *_), H0 = units(case), proximity_features(case)
+    M0, D0 = parts(case, H0)
 
     def alternate(_: int, H: jax.Array) -> jax.Array:
         W = best_classifier(case, H)
-        G = W.T @ W + (lH + B) * identity
+        G = W.T @ W + (lH + B) * jnp.eye(len(H))
         return jnp.linalg.solve(G, B * M0 + W.T)[:, case.labels] + B * jnp.linalg.solve(G, D0)
 
-    H = jax.lax.fori_loop(0, _ALTERNATIONS, alternate, proximity_features(case))
+    H = jax.lax.fori_loop(0, _ALTERNATIONS, alternate, H0)
     return {"H": jnp.stack([H] * _STARTS), "W": jnp.stack([best_classifier(case, H)] * _STARTS)}
 
 
@@ -95,11 +87,6 @@ def curvature_cases() -> dict[str, Landscape]:
     """sqrt(lH lW) below, at and above one, and lH = 0; features of sizes 1e-3 to 30."""
     rng = np.random.default_rng(0)
     return {f"lW={lW} lH={lH}": _landscape(rng, lW, lH) for lW, lH in ((0.5, 0.2), (0.5, 2.0), (1.0, 2.25), (0.7, 0.0))}
-
-
-def draw_curvature(rng: np.random.Generator) -> Landscape:
-    """Random ridges."""
-    return _landscape(rng, *np.exp(rng.uniform(-2, 1, size=2)))
 
 
 def _landscape(rng: np.random.Generator, lW: float, lH: float) -> Landscape:
@@ -129,13 +116,14 @@ THEOREMS = (
     # other: a floor at all points, and the whole spectrum at the point where it is met
     statements.other(
         "central-path-curvature", "derived, for the model of [tirer2023]",
-        predict_curvature, measure_curvature, curvature_cases, draw_curvature, evidence=evidence_of_curvature,
+        predict_curvature, measure_curvature, curvature_cases, lambda rng: _landscape(rng, *np.exp(rng.uniform(-2, 1, size=2))),
+        evidence=evidence_of_curvature,
     ),
     # other: one point, which searches from random ones all have to end at
     statements.other(
         "proximity-uniqueness", "derived, for the model of [tirer2023]",
-        predict_stationary, measure_stationary, stationary_cases, draw_stationary, (Assumption("B + lH > 1/lW", is_convex),),
-        evidence=agreement(1e-8),
+        predict_stationary, measure_stationary, stationary_cases, draw_stationary,
+        (Assumption("B + lH > 1/lW", lambda case: strength(case) > 1),), evidence=agreement(1e-8),
         notes="Below the threshold there can be several local minima: a solver started at H0 need not find the lowest.",
     ),
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
     min over W, H of 1/(2N) |W H - Y|^2 + lW/(2K) |W|^2 + lH/(2N) |H|^2 + B/(2N) |H - H0|^2,    N = K n,
 
-so that lW = K l2_W, lH = N l2_H and B = N beta. "N-units" below are values, gradients and Hessians times N. Where a theorem
-speaks of the plain model at given features, these are the H0 of its case.
+so that lW = K l2_W, lH = N l2_H and B = N beta. Where a theorem speaks of the plain model at given features, these are the H0
+of its case.
 """
 
 from typing import NamedTuple
@@ -55,15 +55,10 @@ def parts(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
     return M, H - M[:, problem.labels]
 
 
-def centring(classes: int) -> jax.Array:
-    """C = I - 11^T/K, which takes the mean of the class means away."""
-    return jnp.eye(classes) - 1 / classes
-
-
-def is_convex(problem: Problem) -> bool:
-    """Whether B + lH > 1/lW, so that the proximity model has one stationary point."""
+def strength(problem: Problem) -> float:
+    """(B + lH) lW: above 1 the proximity model has one stationary point, and from 1/2 on NC1 falls at all that it has."""
     lW, lH, B, *_ = units(problem)
-    return bool(B + lH > 1 / lW)
+    return float((B + lH) * lW)
 
 
 def is_alive(problem: Problem) -> bool:
@@ -74,8 +69,7 @@ def is_alive(problem: Problem) -> bool:
 def proximity(lW: float, lH: float, B: float, H0: np.ndarray, n: int = 2) -> Problem:
     """The proximity model around H0 (d, K n) at ridges and proximity in Tirer's numbers."""
     d, N = H0.shape
-    K = N // n
-    return Problem.balanced(K, n, d, l2_W=lW * n / N, l2_H=lH / N, beta=B / N, H0=jnp.asarray(H0))
+    return Problem.balanced(N // n, n, d, l2_W=lW * n / N, l2_H=lH / N, beta=B / N, H0=jnp.asarray(H0))
 
 
 def random_features(rng: np.random.Generator, means: float = 1.0, noise: float = 1.0, K: int = 3, n: int = 2, d: int = 5):
@@ -83,3 +77,14 @@ def random_features(rng: np.random.Generator, means: float = 1.0, noise: float =
     D = rng.normal(size=(d, K, n))
     D -= D.mean(axis=2, keepdims=True)
     return (means * rng.normal(size=(d, K, 1)) + noise * D).reshape(d, K * n)
+
+
+def around_random(rng: np.random.Generator, lW: float, lH: float, means=1.0, noise=1.0, B=1.0, n: int = 2, d: int = 5) -> Problem:
+    """The proximity model around `random_features` of K = 3 classes."""
+    return proximity(lW, lH, B, random_features(rng, means, noise, n=n, d=d), n)
+
+
+def draw(rng: np.random.Generator, n: int = 2, d: int = 5) -> Problem:
+    """Random ridges and features."""
+    lW, lH, means, noise = np.exp(rng.uniform(-2, 1, size=4))
+    return around_random(rng, lW, lH, means, noise, n=n, d=d)

@@ -14,6 +14,7 @@ on the other side of zero: "crossed". At B + lH = 1/(2 lW) and m -> 0 they make 
 minimisers; that NC1 falls at global ones for every B is a conjecture.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import proximity, random_features, units
+from ufm.theory.perturbation.model import around_random, proximity, random_features, strength, units
 from ufm.theory.perturbation.newton import Points, minima, random_starts, scatters, stationary_points
 from ufm.theory.theorem import Assumption, Check, below
 
@@ -58,13 +59,6 @@ def measure(case: Search, key: jax.Array) -> dict[str, jax.Array]:
     return _traces(problem, jax.tree.map(lambda *pair: jnp.concatenate(pair), *lists))
 
 
-def measure_lowest(case: Search, key: jax.Array) -> jax.Array:
-    """NC1 at the lowest of Newton minima, from random starts and such near H0, over that of H0."""
-    problem = case.problem
-    found = minima(problem, random_starts(problem, key, (0.1, 0.1, 0.3, 1.0, 1.0, 3.0), near=(1, 0, 1, 1, 0, 0)))
-    return _traces(problem, found)["nc1"][jnp.argmin(found.value)]
-
-
 @jax.jit
 def _traces(problem: Problem, found: Points) -> dict[str, jax.Array]:
     """tr S_W, tr S_B and NC1 of J points over those of H0; NaN where one is not stationary, or its class means have all met."""
@@ -80,10 +74,8 @@ def evidence_of_bounds(case: Search, predicted: dict[str, jax.Array], measured: 
     within, between, nc1 = (np.asarray(measured[name]) / float(predicted[name]) for name in ("within", "between", "nc1"))
     excess = {"tr S_W above": within - 1, "tr S_B below": 1 - between, "NC1 rises": nc1 - 1}
     checks = [below("certificate", name, np.nanmax(x), 1e-9) for name, x in excess.items()]
-    if case.sharp:
-        checks.append(Check("agreement", "tr S_W attained", float(abs(within[0] - 1)), 1e-8))
-        checks.append(Check("agreement", "tr S_B attained", float(abs(between[0] - 1)), 1e-4))
-    return checks
+    attained = (("tr S_W attained", within, 1e-8), ("tr S_B attained", between, 1e-4)) if case.sharp else ()
+    return checks + [Check("agreement", name, float(abs(x[0] - 1)), tolerance) for name, x, tolerance in attained]
 
 
 def predict_decrease(case: Search) -> jax.Array:
@@ -96,9 +88,14 @@ def measure_crossed(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]
     return measure(case, key)["nc1"][0], measure(_strong(case), key)["nc1"][0]
 
 
-def measure_lowest_decrease(case: Search, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """NC1 at the lowest minimum found, and at that of strong proximity."""
-    return measure_lowest(case, key), measure_lowest(_strong(case), key)
+def measure_lowest(case: Search, key: jax.Array) -> tuple[jax.Array, ...]:
+    """NC1 at the lowest of Newton minima from random starts and such near H0, over that of H0, and so under strong proximity."""
+
+    def at_lowest(problem: Problem) -> jax.Array:
+        found = minima(problem, random_starts(problem, key, (0.1, 0.1, 0.3, 1.0, 1.0, 3.0), near=(1, 0, 1, 1, 0, 0)))
+        return _traces(problem, found)["nc1"][jnp.argmin(found.value)]
+
+    return at_lowest(case.problem), at_lowest(_strong(case).problem)
 
 
 def _strong(case: Search) -> Search:
@@ -108,41 +105,33 @@ def _strong(case: Search) -> Search:
     return case._replace(problem=strong, params=case.params._replace(H=proximity_features(problem)))
 
 
-def evidence_of_decrease(case: Search, predicted: jax.Array, measured: tuple) -> list[Check]:
-    """How far NC1 rises above its bound, and how near it comes to it under strong proximity."""
+def evidence_of_decrease(case: Search, predicted: jax.Array, measured: tuple, refutes: bool = False) -> list[Check]:
+    """How far NC1 rises above its bound, which `refutes` the claim or not, and how near it comes to it under strong proximity."""
     nc1, strong = map(float, measured)
     return [
-        below("agreement", "NC1 rises", nc1 - float(predicted), 1e-6),
+        below("agreement", "NC1 rises", nc1 - float(predicted), 1e-6)._replace(refutes=refutes),
         Check("agreement", "NC1 under strong proximity", abs(strong - float(predicted)), 1e-4),
     ]
-
-
-def evidence_of_increase(case: Search, predicted: jax.Array, measured: tuple) -> list[Check]:
-    """The same, of a claim that the crossed points refute."""
-    rises, strong = evidence_of_decrease(case, predicted, measured)
-    return [rises._replace(refutes=True), strong]
 
 
 def crossed(rng: np.random.Generator, lW: float, lH: float, ratio: float, m: float, noise: float = 0.5) -> Search:
     """The crossed point of size m sqrt(lW) at B + lH = ratio/(2 lW), with random u and D."""
     p, m = ratio / (2 * lW), m * np.sqrt(lW)
-    B = p - lH
+    B, sharp = p - lH, ratio == 1 and m < 2e-3
     u, v = np.linalg.qr(rng.normal(size=(5, 1)))[0], np.array([[1.0], [-1.0], [0.0]]) / np.sqrt(2)
     D = random_features(rng, 0.0, noise)
     D -= u @ (u.T @ D)
     m0 = -(lW * m / (m**2 + lW) ** 2 - p * m) / B
-    H0 = np.repeat(m0 * u @ v.T, 2, axis=1) + p / B * D
-    H = np.repeat(m * u @ v.T, 2, axis=1) + D
-    sharp = ratio == 1 and m < 2e-3
+    H0, H = (np.repeat(size * u @ v.T, 2, axis=1) + noise for size, noise in ((m0, p / B * D), (m, D)))
     params = Params((jnp.asarray(m / (m**2 + lW) * v @ u.T),), jnp.asarray(H), None)
     return Search(proximity(lW, lH, B, H0), params, jnp.asarray(sharp))
 
 
 def anywhere(rng: np.random.Generator, lW: float, lH: float, ratio: float, means: float, noise: float) -> Search:
     """Random H0 at B + lH = ratio/(2 lW), looked at from H0 itself."""
-    H0 = random_features(rng, means, noise)
-    params = Params((jnp.asarray(H0[:, ::2].T),), jnp.asarray(H0), None)
-    return Search(proximity(lW, lH, ratio / (2 * lW) - lH, H0), params, jnp.asarray(False))
+    problem = around_random(rng, lW, lH, means, noise, ratio / (2 * lW) - lH)
+    H0 = proximity_features(problem)
+    return Search(problem, Params((H0[:, ::2].T,), H0, None), jnp.asarray(False))
 
 
 def cases_above() -> dict[str, Search]:
@@ -168,34 +157,21 @@ def cases_crossed() -> dict[str, Search]:
 def cases_below() -> dict[str, Search]:
     """Random H0 for B + lH below 1/(2 lW), much and little variability, sqrt(lH lW) up to 1.2, and a crossed H0."""
     rng = np.random.default_rng(0)
-    return {
-        "2 lW (B+lH)=0.9": anywhere(rng, 0.5, 0.2, 0.9, 1.0, 1.0),
-        "2 lW (B+lH)=0.3": anywhere(rng, 0.5, 0.2, 0.3, 1.0, 1.0),
-        "2 lW (B+lH)=0.05": anywhere(rng, 0.2, 0.05, 0.05, 1.0, 1.0),
-        "much variability": anywhere(rng, 0.5, 0.2, 0.5, 0.2, 2.0),
-        "little variability": anywhere(rng, 0.5, 0.2, 0.5, 1.0, 0.05),
-        "crossed H0": crossed(rng, 0.5, 0.2, 0.5, 0.3),
-    }
+    grid = ((0.5, 0.2, 0.9), (0.5, 0.2, 0.3), (0.2, 0.05, 0.05))
+    even = {f"2 lW (B+lH)={ratio}": anywhere(rng, lW, lH, ratio, 1.0, 1.0) for lW, lH, ratio in grid}
+    spreads = {"much variability": (0.2, 2.0), "little variability": (1.0, 0.05)}
+    uneven = {label: anywhere(rng, 0.5, 0.2, 0.5, *spread) for label, spread in spreads.items()}
+    return even | uneven | {"crossed H0": crossed(rng, 0.5, 0.2, 0.5, 0.3)}
 
 
-def draw_above(rng: np.random.Generator) -> Search:
-    """Random ridges and H0, B + lH at 1.02/(2 lW) or more."""
-    return _drawn(rng, rng.uniform(1.02, 6), 0.0)
-
-
-def draw_below(rng: np.random.Generator) -> Search:
-    """Random ridges and H0, B + lH at 0.98/(2 lW) or less."""
-    return _drawn(rng, rng.uniform(0.02, 0.98), 0.05)
-
-
-def _drawn(rng: np.random.Generator, ratio: float, least: float) -> Search:
+def draw(rng: np.random.Generator, low: float, high: float, least: float) -> Search:
+    """Random ridges and H0, 2 lW (B + lH) between `low` and `high`, of which lH has a share of `least` to 0.9."""
+    ratio = rng.uniform(low, high)
     lW, means, noise = np.exp(rng.uniform(-1.5, 0.7, size=3))
     return anywhere(rng, lW, rng.uniform(least, 0.9) * ratio / (2 * lW), ratio, means, noise)
 
 
-def _is_above(case: Search) -> bool:
-    lW, lH, B, *_ = units(case.problem)
-    return bool(B + lH >= (1 - 1e-12) / (2 * lW))
+_IS_ABOVE = Assumption("B + lH >= 1/(2 lW)", lambda case: strength(case.problem) >= 0.5 * (1 - 1e-12))
 
 
 _SOURCE = "[tirer2023] (some bound, which depends on H0)"
@@ -204,23 +180,21 @@ THEOREMS = (
     # other: bounds on two traces and their ratio at all stationary points, two of them met
     statements.other(
         "proximity-nc1-threshold", _SOURCE + "; the threshold derived",
-        predict, measure, cases_above, draw_above, (Assumption("B + lH >= 1/(2 lW)", _is_above),), evidence=evidence_of_bounds,
+        predict, measure, cases_above, lambda rng: draw(rng, 1.02, 6, 0.0), (_IS_ABOVE,), evidence=evidence_of_bounds,
     ),
     # other: a refuted bound, which strong proximity pins
     statements.other(
         "proximity-nc1-stationary", "[tirer2023], read without the condition on beta; counterexample derived",
-        predict_decrease, measure_crossed, cases_crossed,
-        claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.", status="refuted",
-        evidence=evidence_of_increase,
-        notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone "
-        "(proximity-nc1-threshold).",
+        predict_decrease, measure_crossed, cases_crossed, evidence=partial(evidence_of_decrease, refutes=True), status="refuted",
+        claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.",
+        notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone (proximity-nc1-threshold).",
     ),
     # other: a bound at one point, the lowest found, and met in a limit
     statements.other(
         "proximity-nc1-global", "conjecture from numerical search; " + _SOURCE,
-        predict_decrease, measure_lowest_decrease, cases_below, draw_below,
-        claim="NC1 is lower than at H0 at the global minimiser of the proximity model, for every beta.", status="numerical",
-        evidence=evidence_of_decrease,
+        predict_decrease, measure_lowest, cases_below, lambda rng: draw(rng, 0.02, 0.98, 0.05),
+        evidence=evidence_of_decrease, status="numerical",
+        claim="NC1 is lower than at H0 at the global minimiser of the proximity model, for every beta.",
         notes="Proved for B + lH >= 1/(2 lW) (proximity-nc1-threshold). The global minimum is the lowest of six descents.",
     ),
 )  # fmt: skip

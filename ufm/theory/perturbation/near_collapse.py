@@ -19,18 +19,19 @@ q is the share of the variability that the classifier sees: 1 for d = K, and K/d
 on the features attenuates it more, a larger one on the classifier less.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ufm.losses import MSE, is_loss
-from ufm.problem import Problem, is_balanced
+from ufm.losses import MSE
+from ufm.problem import Problem
 from ufm.problem.params import Params
 from ufm.search.solution import solve
 from ufm.theory import statements
-from ufm.theory.assumptions import proximity_features
+from ufm.theory.assumptions import BALANCED, ONE_LAYER, has_bias, has_loss, is_wide, proximity_features
 from ufm.theory.perturbation.model import is_alive, parts, proximity, units
 from ufm.theory.perturbation.newton import Points, copies, minima, scatters
 from ufm.theory.theorem import Assumption, Check, relative_error
@@ -50,17 +51,12 @@ class Perturbation(NamedTuple):
 def predict(case: Perturbation) -> jax.Array:
     """Near collapse the minimiser of the proximity model answers a change of the initial features by an explicit linear map:
     within-class parts shrink by B/(B + s) and B/(B + lH), symmetric motions of the means by B/(B + 4 lH (1 - c)), rotations stay.
-
-    F is applied through within-class parts, R A and the rest, never built.
     """
-    problem, direction = case.problem, case.direction
-    lW, lH, B, _, c, s = units(problem)
-    alive = c < 1
+    problem = case.problem
+    (lW, lH, B, _, c, s), (dM, D) = units(problem), parts(problem, case.direction)
+    alive, soft = c < 1, 4 * lH * (1 - c)
     R = parts(problem, case.params.H)[0] / jnp.sqrt(jnp.where(alive, (1 - c) / s, 1))
-    dM, D = parts(problem, direction)
-    seen = R @ (R.T @ D)
-    A = R.T @ dM
-    soft = 4 * lH * (1 - c)
+    A, seen = R.T @ dM, R @ (R.T @ D)
     means = jnp.where(alive, dM - soft / (B + soft) * R @ (A + A.T) / 2, B / jnp.where(alive, 1, B + lH - 1 / lW) * dM)
     return means[:, problem.labels] + B / (B + s) * seen + B / (B + lH) * (D - seen)
 
@@ -84,9 +80,8 @@ def predict_response(case: Perturbation) -> dict[str, jax.Array]:
 
     dW/dt and d^2 f/dt^2 of the minimum f at H0 = H* + t direction.
     """
-    problem = case.problem
+    problem, moved = case.problem, predict(case)
     _, _, B, _, c, s = units(problem)
-    moved = predict(case)
     R, dM = parts(problem, case.params.H)[0] / jnp.sqrt((1 - c) / s), parts(problem, moved)[0]
     A = R.T @ dM
     curvature = B / problem.samples * jnp.sum(case.direction * (case.direction - moved))
@@ -97,10 +92,9 @@ def direct_response(case: Perturbation) -> dict[str, np.ndarray]:
     """Differences of Newton minimisers and minima at six steps, odd and even polynomials through them."""
     _, found = _moved(case)
     W, value = np.asarray(found.W), np.asarray(found.value)
-    odd, even = (W[:3] - W[3:]) / 2, (value[:3] + value[3:]) / 2
-    t = _NEWTON_STEP * _MULTIPLES[:3]
-    slope = np.linalg.solve(t[:, None] ** np.array([1, 3, 5]), odd.reshape(3, -1))[0].reshape(W.shape[1:])
-    return {"dW": slope, "curvature": 2 * np.linalg.solve(t[:, None] ** np.array([0, 2, 4]), even)[1]}
+    odd, even, t = (W[:3] - W[3:]) / 2, (value[:3] + value[3:]) / 2, _NEWTON_STEP * _MULTIPLES[:3, None]
+    slope = np.linalg.solve(t ** np.array([1, 3, 5]), odd.reshape(3, -1))[0].reshape(W.shape[1:])
+    return {"dW": slope, "curvature": 2 * np.linalg.solve(t ** np.array([0, 2, 4]), even)[1]}
 
 
 def predict_attenuation(case: Perturbation) -> jax.Array:
@@ -109,9 +103,8 @@ def predict_attenuation(case: Perturbation) -> jax.Array:
 
     The direction must have a part within classes.
     """
-    _, lH, B, _, c, s = units(case.problem)
+    (_, lH, B, _, c, s), (_, D) = units(case.problem), parts(case.problem, case.direction)
     R = parts(case.problem, case.params.H)[0] / jnp.sqrt((1 - c) / s)
-    _, D = parts(case.problem, case.direction)
     q = jnp.sum((R.T @ D) ** 2) / jnp.sum(D**2)
     return q * (B / (B + s)) ** 2 + (1 - q) * (B / (B + lH)) ** 2
 
@@ -142,8 +135,7 @@ def _moved(case: Perturbation) -> tuple[jax.Array, Points]:
 
 def perturbation(c: float, s: float, B: float, rng: np.random.Generator, dim: int = 5, n: int = 2) -> Perturbation:
     """A random direction at a random frame, for K = 3 classes of n samples."""
-    R = np.linalg.qr(rng.normal(size=(dim, 3)))[0]
-    M = np.sqrt(max(1 - c, 0) / s) * R
+    M = np.sqrt(max(1 - c, 0) / s) * np.linalg.qr(rng.normal(size=(dim, 3)))[0]
     H = np.repeat(M, n, axis=1)
     params = Params((jnp.asarray(s * M.T),), jnp.asarray(H), None)
     return Perturbation(proximity(c / s, c * s, B, H, n), params, jnp.asarray(rng.normal(size=H.shape)))
@@ -152,14 +144,13 @@ def perturbation(c: float, s: float, B: float, rng: np.random.Generator, dim: in
 def cases() -> dict[str, Perturbation]:
     """Weak and strong proximity, either side of c = 3/4 (where 4 lH (1 - c) = lH) and of c = 1."""
     rng = np.random.default_rng(0)
-    wide = {f"beta={B} c={c}": perturbation(c, 0.7, B, rng) for c in (0.3, 0.9) for B in (0.1, 1.0, 10.0, 100.0)}
-    zero = {f"beta={B} c={c}": perturbation(c, 0.7, B, rng) for c, B in ((1.2, 1.0), (1.2, 10.0))}
-    return wide | zero
+    grid = [(c, B) for c in (0.3, 0.9) for B in (0.1, 1.0, 10.0, 100.0)] + [(1.2, 1.0), (1.2, 10.0)]
+    return {f"beta={B} c={c}": perturbation(c, 0.7, B, rng) for c, B in grid}
 
 
-def draw(rng: np.random.Generator) -> Perturbation:
-    """Random ridges, proximity and direction."""
-    return perturbation(rng.uniform(0.1, 0.9), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(-2, 4)), rng)
+def draw(rng: np.random.Generator, high: float = 0.9, weak: float = -2, strong: float = 4) -> Perturbation:
+    """Random ridges (c up to `high`), proximity (ln B from `weak` to `strong`) and direction."""
+    return perturbation(rng.uniform(0.1, high), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(weak, strong)), rng)
 
 
 def response_cases() -> dict[str, Perturbation]:
@@ -174,41 +165,30 @@ def response_cases() -> dict[str, Perturbation]:
     return grid | {label: case._replace(direction=direction) for label, direction in variability.items()}
 
 
-def draw_response(rng: np.random.Generator) -> Perturbation:
-    """Random ridges, proximity and direction; the means keep a size well above the steps."""
-    return perturbation(rng.uniform(0.1, 0.8), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(0, 4)), rng)
-
-
 def _is_collapsed(case: Perturbation) -> bool:
     problem, H = case.problem, np.asarray(case.params.H)
     means = np.asarray(parts(problem, case.params.H)[0])[:, problem.labels]
     return np.allclose(H, means, rtol=1e-12, atol=1e-13) and np.array_equal(H, proximity_features(problem))
 
 
-def _is_one_layer_mse(case: Perturbation) -> bool:
-    p = case.problem
-    return is_loss(p.loss, MSE) and p.bias == "none" and len(p.widths) == 1 and p.widths[0] >= p.classes
-
-
+_draw_response = partial(draw, high=0.8, weak=0)  # the means keep a size well above the steps
+_IS_WIDE_MSE = (ONE_LAYER, has_loss(MSE), has_bias("none"), is_wide(0))
+_WIDE = Assumption("one layer of balanced MSE without bias, d >= K", lambda c: all(a.test(c.problem) for a in _IS_WIDE_MSE))
+_EQUAL = Assumption("equal one-hot classes", lambda case: BALANCED.test(case.problem))
+_COLLAPSED = Assumption("H0 equal to the collapsed minimiser", _is_collapsed)
 _ALIVE = Assumption("c < 1 and d >= K, around the collapsed minimiser", lambda case: is_alive(case.problem))
 
 THEOREMS = (
     statements.identity(
         "near-collapse-map", "[tirer2023]; closed spectrum for every beta derived",
-        predict, direct, cases, draw,
-        (
-            Assumption("one layer of balanced MSE without bias, d >= K", _is_one_layer_mse),
-            Assumption("equal one-hot classes", lambda case: is_balanced(case.problem.design)),
-            Assumption("H0 equal to the collapsed minimiser", _is_collapsed),
-        ),
-        tolerance=1e-6,
+        predict, direct, cases, draw, (_WIDE, _EQUAL, _COLLAPSED), tolerance=1e-6,
     ),
     statements.identity(
         "near-collapse-response", "derived, for the model of [tirer2023]",
-        predict_response, direct_response, response_cases, draw_response, (_ALIVE,), evidence=evidence_of_response,
+        predict_response, direct_response, response_cases, _draw_response, (_ALIVE,), evidence=evidence_of_response,
     ),
     statements.identity(
         "near-collapse-nc1", "derived, for the model of [tirer2023]",
-        predict_attenuation, direct_attenuation, response_cases, draw_response, (_ALIVE,), tolerance=1e-6,
+        predict_attenuation, direct_attenuation, response_cases, _draw_response, (_ALIVE,), tolerance=1e-6,
     ),
 )  # fmt: skip

@@ -19,7 +19,6 @@ the one singular value g/2. To first order in 1/B these are Tirer et al.'s 1, 1 
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,8 +27,8 @@ from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import is_alive, parts, units
-from ufm.theory.perturbation.near_collapse import perturbation
-from ufm.theory.perturbation.newton import reduced_hessian
+from ufm.theory.perturbation.near_collapse import draw, perturbation
+from ufm.theory.perturbation.reduced import direct_hessian
 from ufm.theory.statements.spectra import Spectrum
 from ufm.theory.theorem import Assumption
 
@@ -57,26 +56,18 @@ def predict_spectrum(case: Problem) -> Spectrum:
     return Spectrum(jnp.where(c < 1, jnp.stack(alive), jnp.stack(dead)), jnp.asarray(counts))
 
 
-@jax.jit
-def hessian(case: Problem) -> jax.Array:
-    """N Hess L, (d N, d N): the Schur complement of W in the joint Hessian, taken by automatic differentiation."""
-    return case.samples * reduced_hessian(case, proximity_features(case))
-
-
 def predict_blocks(case: Problem) -> Blocks:
     """Near collapse a class answers changes of its own features by a block of five singular values, and those of another class by a
     block of rank one, -(g/2) r_l r_k^T with g = 4 lH (1 - c)/(B + 4 lH (1 - c)).
     """
     _, lH, B, _, c, s = units(case)
-    H, K = proximity_features(case), case.classes
-    d, n = H.shape[0], H.shape[1] // K
-    g = 4 * lH * (1 - c) / (B + 4 * lH * (1 - c))
+    H, K, soft = proximity_features(case), case.classes, 4 * lH * (1 - c)
+    d, n, g = H.shape[0], H.shape[1] // K, soft / (B + soft)
     R = parts(case, H)[0] / jnp.sqrt((1 - c) / s)
     P, J, identity = R @ R.T, jnp.full((n, n), 1 / n), jnp.eye(d)
     within = identity - s / (B + s) * P - lH / (B + lH) * (identity - P)
     crossed = jnp.einsum("al,bk->kalb", R, R)  # r_l r_k^T
-    same = jnp.eye(K)[:, None, :, None] * (identity - g / 2 * P)[None, :, None, :]
-    means = same - g / 2 * crossed
+    means = jnp.einsum("kl,ab->kalb", jnp.eye(K), identity - g / 2 * P) - g / 2 * crossed
     F = jnp.einsum("kl,ij,ab->kialjb", jnp.eye(K), jnp.eye(n) - J, within) + jnp.einsum("ij,kalb->kialjb", J, means)
     counts = np.array([K * (n - 1), (d - K) * (n - 1), d - K, K - 1, 1])
     values = jnp.stack([B / (B + s), B / (B + lH), jnp.ones_like(g), 1 - g / 2, 1 - g])
@@ -86,7 +77,7 @@ def predict_blocks(case: Problem) -> Blocks:
 
 def direct_blocks(case: Problem) -> Blocks:
     """B (N Hess L + B)^-1 from the automatic Hessian, and singular values of two of its blocks."""
-    A, B, K, d = np.asarray(hessian(case)), float(case.samples * case.beta), case.classes, case.widths[0]
+    A, B, K, d = np.asarray(direct_hessian(case)), float(case.samples * case.beta), case.classes, case.widths[0]
     F = B * np.linalg.inv(A + B * np.eye(len(A))).reshape(K, -1, d, K, len(A) // (K * d), d)
     return Blocks(F, *(np.linalg.svd(F[0, :, :, k].reshape(len(A) // K, -1), compute_uv=False) for k in (0, 1)))
 
@@ -103,17 +94,15 @@ def blocks_cases() -> dict[str, Problem]:
     return {f"c={c} B={B}": perturbation(c, 0.7, B, rng).problem for c in (0.3, 0.9) for B in (0.1, 1.0, 30.0)}
 
 
-def draw(rng: np.random.Generator) -> Problem:
-    """Random ridges, proximity and frame."""
-    return perturbation(rng.uniform(0.1, 0.9), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(-2, 4)), rng).problem
-
-
 _SOURCE = "[tirer2023] (operator, first order in 1/beta); closed form for every beta derived"
 
 THEOREMS = (
-    statements.spectrum("near-collapse-spectrum", _SOURCE, predict_spectrum, spectrum_cases, draw, matrix=hessian),
+    statements.spectrum(
+        "near-collapse-spectrum", _SOURCE, predict_spectrum, spectrum_cases, lambda rng: draw(rng).problem, matrix=direct_hessian
+    ),
     statements.identity(
         "near-collapse-blocks", _SOURCE,
-        predict_blocks, direct_blocks, blocks_cases, draw, (Assumption("c < 1 and d >= K", is_alive),), tolerance=1e-10,
+        predict_blocks, direct_blocks, blocks_cases, lambda rng: draw(rng).problem,
+        (Assumption("c < 1 and d >= K", is_alive),), tolerance=1e-10,
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ Coordinates are x = [vec W (rows), vec H (columns stacked)]; nothing here knows 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,9 +18,8 @@ from ufm.problem.params import Params, objective
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.perturbation.model import Minimum
 
-_STEPS = 100
+_STEPS, _HALVINGS = 100, 16
 _ZERO, _STIFF = 1e-14, 1e3  # gradient norm and damping at which a search for stationary points ends
-_HALVINGS = 16
 
 
 class Points(NamedTuple):
@@ -45,15 +44,15 @@ def best_weights(problem: Problem, H: jax.Array) -> jax.Array:
 
 def reduced(problem: Problem, H: jax.Array) -> jax.Array:
     """L(H) = min over W of f(W, H) without the proximity term."""
-    plain = _without_proximity(problem)
+    plain = dataclasses.replace(problem, beta=0 * problem.beta)
     return objective(plain, Params((best_weights(plain, H),), H, None))
 
 
 def reduced_hessian(problem: Problem, H: jax.Array) -> jax.Array:
     """Hessian of L in vec H, (d N, d N): what is left of the joint Hessian when W follows H (its Schur complement)."""
-    plain = _without_proximity(problem)
-    f, x = _flat(plain), _join(best_weights(plain, H), H)
-    joint, k = jax.hessian(f)(x), problem.classes * problem.widths[0]
+    plain = dataclasses.replace(problem, beta=0 * problem.beta)
+    W = best_weights(plain, H)
+    joint, k = jax.hessian(partial(_joint, plain))(_join(W, H)), W.size
     return joint[k:, k:] - joint[k:, :k] @ jnp.linalg.solve(joint[:k, :k], joint[:k, k:])
 
 
@@ -64,15 +63,13 @@ def velocity(problem: Problem, H: jax.Array) -> jax.Array:
 
 def scatters(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
     """tr S_W and tr S_B of features (..., d, N), each (...)."""
-    by_class, means = _by_class(problem, H)
-    within = ((by_class - means) ** 2).mean(axis=(-2, -1)).sum(axis=-1)
-    return within, ((means - means.mean(axis=-2, keepdims=True)) ** 2).mean(axis=(-2, -1)).sum(axis=-1)
+    D, means = _by_class(problem, H)
+    return jnp.mean(D**2, axis=(-2, -1)).sum(axis=-1), jnp.var(means, axis=-1).sum(axis=-1)
 
 
 def size_and_volume(problem: Problem, H: jax.Array) -> jax.Array:
     """|H|^2 + n lW log det D D^T of features (d, N), a scalar."""
-    by_class, means = _by_class(problem, H)
-    D = (by_class - means).reshape(H.shape)
+    D = _by_class(problem, H)[0].reshape(H.shape)
     return jnp.sum(H**2) + problem.samples * problem.l2_W[0] * jnp.linalg.slogdet(D @ D.T)[1]
 
 
@@ -81,13 +78,7 @@ def copies(tree: Any, count: int) -> Any:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), tree)
 
 
-def random_starts(
-    problem: Problem,
-    key: jax.Array,
-    sizes: np.ndarray | Sequence[float],
-    near: float | Sequence[float] = 0.0,
-    point: Params | None = None,
-) -> Params:
+def random_starts(problem: Problem, key: jax.Array, sizes: Any, near: Any = 0.0, point: Params | None = None) -> Params:
     """J starts: `near` (J,) times a point, W = 0 and H = H0 by default, and Gaussian numbers of `sizes` (J,) on every entry."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     size, share = (np.reshape(x, (-1, 1, 1)) for x in (sizes, near))
@@ -108,14 +99,10 @@ def lowest(problem: Problem, starts: Params) -> Minimum:
 
 
 def minima(problem: Problem, starts: Params, **changes: Any) -> Points:
-    """A local minimum of the joint objective for each of J starts.
+    """A local minimum of the joint objective for each of J starts: Params with a leading axis J.
 
-    Args:
-      problem: what the J problems share. starts: Params with a leading axis J.
-      **changes: H0 (J, d, N) or beta (J,), in the problem's own units, where they differ.
-
-    Returns:
-      Points. Newton steps with |Hessian| as metric and the best of halved lengths until rounding stops them.
+    Newton steps with |Hessian| as metric and the best of halved lengths until rounding stops them. Where the J problems differ,
+    `changes` are H0 (J, d, N) or beta (J,), in the problem's own units.
     """
     shared = copies({"H0": proximity_features(problem), "beta": problem.beta}, len(starts.H))
     return _minima(problem, starts, shared | {name: jnp.asarray(x) for name, x in changes.items()})
@@ -125,7 +112,7 @@ def minima(problem: Problem, starts: Params, **changes: Any) -> Points:
 def _minima(problem: Problem, starts: Params, changes: dict[str, jax.Array]) -> Points:
     def find(job: tuple) -> Points:
         start, change = job
-        f = _flat(dataclasses.replace(problem, **change))
+        f = partial(_joint, dataclasses.replace(problem, **change))
         gradient, hessian = jax.grad(f), jax.hessian(f)
 
         def advance(state: tuple) -> tuple:
@@ -153,7 +140,7 @@ def stationary_points(problem: Problem, starts: Params) -> Points:
 
     A start from which it ends elsewhere shows in gradient_norm.
     """
-    f = _flat(problem)
+    f = partial(_joint, problem)
     gradient, hessian = jax.grad(f), jax.hessian(f)
 
     def advance(state: tuple) -> tuple:
@@ -165,27 +152,20 @@ def stationary_points(problem: Problem, starts: Params) -> Points:
         x, norm = jnp.where(better, trial, x), jnp.where(better, trial_norm, norm)
         return x, norm, damping * jnp.where(better, 0.1, 10), steps + 1
 
-    def unfinished(state: tuple) -> jax.Array:
-        _, norm, damping, steps = state
-        return (norm > _ZERO) & (damping < _STIFF) & (steps < _STEPS)
-
     def find(start: Params) -> Points:
         x = _join(start.weights[0], start.H)
         first = (x, jnp.linalg.norm(gradient(x)), jnp.asarray(1e-3, problem.dtype), 0)
-        x, norm, _, _ = lax.while_loop(unfinished, advance, first)
+        x, norm, _, _ = lax.while_loop(lambda s: (s[1] > _ZERO) & (s[2] < _STIFF) & (s[3] < _STEPS), advance, first)
         return Points(*_split(problem, x), f(x), norm)
 
     return lax.map(find, starts)
 
 
-def _without_proximity(problem: Problem) -> Problem:
-    return dataclasses.replace(problem, beta=jnp.zeros_like(problem.beta))
-
-
 def _by_class(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """H as (..., d, K, n), and its means over the last axis, which stays."""
+    """Deviations of H within classes, (..., d, K, n), and class means, (..., d, K)."""
     by_class = jnp.reshape(H, (*H.shape[:-1], problem.classes, -1))
-    return by_class, by_class.mean(axis=-1, keepdims=True)
+    means = by_class.mean(axis=-1)
+    return by_class - means[..., None], means
 
 
 def _join(W: jax.Array, H: jax.Array) -> jax.Array:
@@ -197,9 +177,6 @@ def _split(problem: Problem, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return x[: K * d].reshape(K, d), x[K * d :].reshape(-1, d).T
 
 
-def _flat(problem: Problem):
-    def f(x: jax.Array) -> jax.Array:
-        W, H = _split(problem, x)
-        return objective(problem, Params((W,), H, None))
-
-    return f
+def _joint(problem: Problem, x: jax.Array) -> jax.Array:
+    W, H = _split(problem, x)
+    return objective(problem, Params((W,), H, None))

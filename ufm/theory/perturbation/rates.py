@@ -25,7 +25,7 @@ from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.kit.integrate import integrate
-from ufm.theory.perturbation.model import Times, centring, parts, proximity, random_features, units
+from ufm.theory.perturbation.model import Times, around_random, draw, parts, proximity, random_features, units
 from ufm.theory.perturbation.newton import scatters, size_and_volume, velocity
 from ufm.theory.perturbation.reduced import best_classifier
 from ufm.theory.theorem import Assumption, Check, below, relative_error
@@ -38,13 +38,12 @@ def predict_rates(case: Problem) -> dict[str, jax.Array]:
     d/dt of log tr S_W ("within"), tr S_B ("between") and tr S_B/tr S_W; some deviation within classes must be left.
     """
     H, lH, K = proximity_features(case), units(case).lH, case.classes
-    M, D = parts(case, H)
-    W, C = best_classifier(case, H), centring(K)
+    (M, D), W, C = parts(case, H), best_classifier(case, H), jnp.eye(K) - 1 / K
     S = W @ M
     seen = 2 * jnp.sum((W @ D) ** 2) / jnp.sum(D**2)
     growth = 2 / K * jnp.trace(C @ S @ (jnp.eye(K) - S))
     within, between = jnp.sum(D**2) / case.samples, jnp.sum((M @ C) ** 2) / K
-    ratio = between / within * seen + growth / within
+    ratio = (between * seen + growth) / within
     return {"within": -2 * lH - seen, "between": -2 * lH * between + growth, "ratio": ratio}
 
 
@@ -69,19 +68,14 @@ def predict_balance(case: Problem) -> dict[str, jax.Array]:
     lW, lH, _, n, *_ = units(case)
     H = proximity_features(case)
     W = best_classifier(case, H)
-    conserved = -2 * lH * jnp.sum(H**2) - 2 * n * lW * lH * H.shape[0]
-    return {"gram": 2 * n * lW * W.T @ W - 2 * lH * H @ H.T, "conserved": conserved}
+    return {"gram": 2 * n * lW * W.T @ W - 2 * lH * H @ H.T, "conserved": -2 * lH * (jnp.sum(H**2) + n * lW * H.shape[0])}
 
 
 @jax.jit
 def direct_balance(case: Problem) -> dict[str, jax.Array]:
     """Derivatives of the two quantities along the negative gradient, all of them automatic."""
     H = proximity_features(case)
-
-    def quantities(x: jax.Array) -> dict[str, jax.Array]:
-        return {"gram": x @ x.T, "conserved": size_and_volume(case, x)}
-
-    return jax.jvp(quantities, (H,), (velocity(case, H),))[1]
+    return jax.jvp(lambda x: {"gram": x @ x.T, "conserved": size_and_volume(case, x)}, (H,), (velocity(case, H),))[1]
 
 
 def evidence(case: Problem, predicted: dict[str, jax.Array], measured: dict[str, jax.Array]) -> list[Check]:
@@ -94,21 +88,15 @@ def predict_path(case: Times) -> jax.Array:
     """Along the central path NC1 and e^(2 lH t) tr S_W decrease and e^(2 lH t) tr S_B increases; without a ridge on the features
     |H|^2 + n lW log det D D^T is conserved.
     """
-    lW, _, _, n, *_ = units(case.problem)
-    H = proximity_features(case.problem)
+    (lW, _, _, n, *_), H = units(case.problem), proximity_features(case.problem)
     _, D = parts(case.problem, H)
     return jnp.sum(H**2) + n * lW * jnp.linalg.slogdet(D @ D.T)[1]
 
 
 def path(case: Times) -> tuple[jax.Array, jax.Array, jax.Array]:
     """H, int_0^t |H|^2 and t along the automatic gradient of min over W of f, from H0."""
-    problem, zero = case.problem, jnp.zeros(())
-
-    def slope(state: tuple) -> tuple:
-        H, _, t = state
-        return velocity(problem, H), jnp.sum(H**2), jnp.ones_like(t)
-
-    return integrate(slope, (proximity_features(problem), zero, zero), case.ts)
+    start = (proximity_features(case.problem), jnp.zeros(()), jnp.zeros(()))
+    return integrate(lambda y: (velocity(case.problem, y[0]), jnp.sum(y[0] ** 2), jnp.ones_like(y[2])), start, case.ts)
 
 
 def observe(case: Times, point: tuple) -> dict[str, jax.Array]:
@@ -124,12 +112,9 @@ def observe(case: Times, point: tuple) -> dict[str, jax.Array]:
 def evidence_of_path(case: Times, predicted: jax.Array, measured: dict[str, jax.Array]) -> list[Check]:
     """Q at all times, and the largest step that NC1 and the traces take the wrong way, relative to where they are."""
     Q, rise = np.asarray(measured["Q"]), {name: np.diff(np.log(np.asarray(x))) for name, x in measured.items() if name != "Q"}
-    return [
-        Check("agreement", "Q", relative_error(np.full_like(Q, predicted), Q, max(1.0, abs(float(predicted)))), 1e-8),
-        below("certificate", "NC1 increases", np.max(rise["NC1"])),
-        below("certificate", "tr S_W increases", np.max(rise["tr S_W"])),
-        below("certificate", "tr S_B decreases", np.max(-rise["tr S_B"])),
-    ]
+    wrong_way = {"NC1 increases": rise["NC1"], "tr S_W increases": rise["tr S_W"], "tr S_B decreases": -rise["tr S_B"]}
+    agrees = Check("agreement", "Q", relative_error(np.full_like(Q, predicted), Q, max(1.0, abs(float(predicted)))), 1e-8)
+    return [agrees, *(below("certificate", name, np.max(steps)) for name, steps in wrong_way.items())]
 
 
 def _unseen(rng: np.random.Generator) -> np.ndarray:
@@ -157,62 +142,40 @@ def rates_cases() -> dict[str, Problem]:
     }
 
 
-def draw_rates(rng: np.random.Generator) -> Problem:
-    """Random ridges and features."""
-    lW, lH, means, noise = np.exp(rng.uniform(-2, 1, size=4))
-    return proximity(lW, lH, 1.0, random_features(rng, means, noise))
-
-
 def balance_cases() -> dict[str, Problem]:
     """d = 4 <= K (n - 1) = 6: without and with a ridge on H, and above sqrt(lH lW) = 1."""
     rng = np.random.default_rng(0)
-    grid = ((0.5, 0.0), (0.5, 0.18), (1.0, 2.25))
-    return {f"lW={lW} lH={lH}": proximity(lW, lH, 1.0, random_features(rng, n=3, d=4), 3) for lW, lH in grid}
+    return {f"lW={lW} lH={lH}": around_random(rng, lW, lH, n=3, d=4) for lW, lH in ((0.5, 0.0), (0.5, 0.18), (1.0, 2.25))}
 
 
-def draw_balance(rng: np.random.Generator) -> Problem:
-    """Random ridges and features."""
-    lW, lH, means, noise = np.exp(rng.uniform(-2, 1, size=4))
-    return proximity(lW, lH, 1.0, random_features(rng, means, noise, n=3, d=4), 3)
-
-
-def _times(lW: float, lH: float, rng: np.random.Generator, last: float = 3.0, means: float = 1.0) -> Times:
-    return Times(proximity(lW, lH, 1.0, random_features(rng, means, 1.0, n=3, d=4), 3), jnp.linspace(0, last, 9))
+def _times(rng: np.random.Generator, lW: float, lH: float, last: float = 3.0, means: float = 1.0) -> Times:
+    return Times(around_random(rng, lW, lH, means, n=3, d=4), jnp.linspace(0, last, 9))
 
 
 def path_cases() -> dict[str, Times]:
     """Without and with a ridge on the features, sqrt(lH lW) either side of one, means that are almost equal."""
     rng = np.random.default_rng(0)
-    return {
-        "lH=0": _times(0.5, 0.0, rng),
-        "c=0.3": _times(0.5, 0.18, rng),
-        "c=1.5": _times(1.5, 1.5, rng, last=1.5),
-        "lH=0, almost equal means": _times(0.8, 0.0, rng, means=1e-3),
-    }
-
-
-def draw_path(rng: np.random.Generator) -> Times:
-    """Random ridges and features."""
-    return _times(rng.uniform(0.4, 1.5), rng.uniform(0, 1), rng)
+    numbers: dict[str, tuple] = {"lH=0": (0.5, 0.0), "c=0.3": (0.5, 0.18), "c=1.5": (1.5, 1.5, 1.5)}
+    numbers |= {"lH=0, almost equal means": (0.8, 0.0, 3.0, 1e-3)}
+    return {label: _times(rng, *these) for label, these in numbers.items()}
 
 
 def _is_invertible(case: Times) -> bool:
-    D = np.asarray(parts(case.problem, proximity_features(case.problem))[1])
-    return bool(np.linalg.matrix_rank(D) == D.shape[0])
+    return bool(np.linalg.matrix_rank(parts(case.problem, proximity_features(case.problem))[1]) == case.problem.widths[0])
 
 
 THEOREMS = (
     statements.identity(
         "central-path-rates", "[tirer2023] (monotone decrease); exact rates and cases of equality derived",
-        predict_rates, direct_rates, rates_cases, draw_rates, evidence=evidence,
+        predict_rates, direct_rates, rates_cases, draw, evidence=evidence,
     ),
     statements.identity(
         "central-path-balance", "derived, for the model of [tirer2023]",
-        predict_balance, direct_balance, balance_cases, draw_balance, evidence=evidence,
+        predict_balance, direct_balance, balance_cases, lambda rng: draw(rng, n=3, d=4), evidence=evidence,
     ),
     statements.trajectory(
         "central-path-collapse", "[tirer2023]; the conserved quantity derived",
-        predict_path, observe, path_cases, draw_path, (Assumption("D D^T invertible, which needs d <= K (n - 1)", _is_invertible),),
-        path=path, evidence=evidence_of_path,
+        predict_path, observe, path_cases, lambda rng: _times(rng, rng.uniform(0.4, 1.5), rng.uniform(0, 1)),
+        (Assumption("D D^T invertible, which needs d <= K (n - 1)", _is_invertible),), path=path, evidence=evidence_of_path,
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import parts, proximity, random_features, units
+from ufm.theory.perturbation.model import around_random, parts, units
 from ufm.theory.perturbation.newton import best_weights, reduced, reduced_hessian
 
 
@@ -50,9 +50,7 @@ def hessian(problem: Problem, H: jax.Array) -> jax.Array:
     lW, lH, _, n, *_ = units(problem)
     W = best_classifier(problem, H)
     (K, d), N = W.shape, H.shape[1]
-    residual = W @ H - problem.targets
-    E = jnp.einsum("ja,ki->jkia", jnp.eye(d), residual).reshape(d * K, N * d)
-    Q = E + jnp.kron(H, W)
+    Q = jnp.einsum("ja,ki->jkia", jnp.eye(d), W @ H - problem.targets).reshape(d * K, N * d) + jnp.kron(H, W)
     Z = Q.T @ jnp.linalg.solve(jnp.kron(H @ H.T, jnp.eye(K)) + n * lW * jnp.eye(d * K), Q)
     return lH * jnp.eye(N * d) + jnp.kron(jnp.eye(N), W.T @ W) - Z
 
@@ -62,9 +60,8 @@ def predict(case: Problem) -> Reduced:
     features alone, whose gradient is the partial one of f.
     """
     lW, lH, _, n, *_ = units(case)
-    H, Y = proximity_features(case), case.targets
-    N = H.shape[1]
-    fitted = jnp.trace(Y @ jnp.linalg.solve(n * lW * jnp.eye(N) + H.T @ H, Y.T))
+    H, Y, N = proximity_features(case), case.targets, case.samples
+    fitted = jnp.trace(Y @ jnp.linalg.solve(n * lW * jnp.eye(H.shape[1]) + H.T @ H, Y.T))
     value = lW / (2 * case.classes) * fitted + lH / (2 * N) * jnp.sum(H**2)
     return Reduced(value, gradient(case, H), best_classifier(case, H))
 
@@ -90,35 +87,22 @@ def direct_hessian(case: Problem) -> jax.Array:
     return case.samples * reduced_hessian(case, proximity_features(case))
 
 
-def features(rng: np.random.Generator, lW: float, lH: float, noise: float = 1.0, size: float = 1.0) -> Problem:
-    """Random features of K = 3 classes of 2 samples in 5 dimensions."""
-    return proximity(lW, lH, 1.0, random_features(rng, size, size * noise))
-
-
 def cases() -> dict[str, Problem]:
     """Below and above sqrt(lH lW) = 1, no ridge on H, collapsed classes, tiny and huge features, zero."""
     rng = np.random.default_rng(0)
-    return {
-        "c=0.3": features(rng, 0.5, 0.18),
-        "c=1.5": features(rng, 1.0, 2.25),
-        "lH=0": features(rng, 0.5, 0.0),
-        "collapsed": features(rng, 0.5, 0.3, noise=0.0),
-        "small": features(rng, 0.5, 0.3, size=1e-3),
-        "large": features(rng, 0.5, 0.3, size=30.0),
-        "zero": features(rng, 0.5, 0.3, size=0.0),
-    }
+    numbers: dict[str, tuple] = {"c=0.3": (0.5, 0.18), "c=1.5": (1.0, 2.25), "lH=0": (0.5, 0.0), "collapsed": (0.5, 0.3, 1.0, 0.0)}
+    numbers |= {label: (0.5, 0.3, size, size) for label, size in (("small", 1e-3), ("large", 30.0), ("zero", 0.0))}
+    return {label: around_random(rng, *these) for label, these in numbers.items()}
 
 
 def draw(rng: np.random.Generator) -> Problem:
     """Random ridges and features."""
     lW, lH, noise, size = np.exp(rng.uniform(-2, 1, size=4))
-    return features(rng, lW, lH, noise, size)
+    return around_random(rng, lW, lH, size, size * noise)
 
 
 THEOREMS = (
-    statements.identity(
-        "reduced-objective", "[tirer2023]; the trace form derived", predict, direct, cases, draw, tolerance=1e-10
-    ),
+    statements.identity("reduced-objective", "[tirer2023]; the trace form derived", predict, direct, cases, draw, tolerance=1e-10),
     statements.identity(
         "reduced-objective-hessian", "[tirer2023] (equation 5, at collapse); at any features derived",
         predict_hessian, direct_hessian, cases, draw, tolerance=1e-10,

@@ -21,14 +21,12 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import Minimum, Times, centring, parts, proximity, random_features, units
-from ufm.theory.perturbation.near_collapse import perturbation
+from ufm.theory.perturbation.model import Minimum, Times, around_random, parts, proximity, random_features, units
+from ufm.theory.perturbation.near_collapse import draw, perturbation
 from ufm.theory.perturbation.newton import lowest, minima, random_starts, scatters, starts_at_features
 from ufm.theory.perturbation.rates import predict_rates
 from ufm.theory.perturbation.reduced import gradient, hessian
 from ufm.theory.theorem import Assumption, Check, agreement, below
-
-_STRENGTHS = 6
 
 
 def predict_reproduced(case: Problem) -> Minimum:
@@ -48,16 +46,15 @@ def predict_limit(case: Problem) -> Minimum:
     of H0.
     """
     *_, c, s = units(case)
-    M0, _ = parts(case, proximity_features(case))
-    U, _, Vt = jnp.linalg.svd(M0, full_matrices=False)
+    U, _, Vt = jnp.linalg.svd(parts(case, proximity_features(case))[0], full_matrices=False)
     M = jnp.sqrt((1 - c) / s) * U @ Vt
     return Minimum(s * M.T, M[:, case.labels], c - c**2 / 2)
 
 
 def direct_limit(case: Problem) -> Minimum:
     """Newton minimisation from H0 at B, B/2, ..., B/32, extrapolated to B = 0 by a polynomial."""
-    betas = float(case.beta) * 0.5 ** np.arange(_STRENGTHS)
-    found = minima(case, starts_at_features(case, _STRENGTHS), beta=betas)
+    betas = float(case.beta) * 0.5 ** np.arange(6)
+    found = minima(case, starts_at_features(case, len(betas)), beta=betas)
     weights = np.array([np.prod([b / (b - a) for b in betas if b != a]) for a in betas])
     return Minimum(*(np.tensordot(weights, np.asarray(x), 1) for x in (found.W, found.H, found.value)))
 
@@ -65,16 +62,13 @@ def direct_limit(case: Problem) -> Minimum:
 def predict_strong(case: Times) -> dict[str, jax.Array]:
     """For strong proximity the minimiser is H0 - G/B + A G/B^2 + O(B^-3), G and A the gradient and Hessian of N L, and NC1 falls at
     its rate on the central path, by 1/B times it.
-
-    The expansions to second and to first order in tau.
     """
-    problem, taus = case
-    H0, tau = proximity_features(problem), taus[:, None, None]
+    (problem, taus), tau = case, case.ts[:, None, None]
+    H0 = proximity_features(problem)
     G = gradient(problem, H0)
     AG = (hessian(problem, H0) @ G.T.ravel()).reshape(G.T.shape).T
     M, D = parts(problem, H0)
-    spread = jnp.sum((M @ centring(problem.classes)) ** 2) / problem.classes
-    nc1 = jnp.sum(D**2) / problem.samples / spread
+    nc1 = jnp.mean(jnp.sum(D**2, axis=0)) / jnp.sum(jnp.var(M, axis=1))
     rate = -predict_rates(problem)["ratio"] * nc1  # log NC1 = -log(tr S_B/tr S_W)
     return {"H": H0[None] - tau * G[None] + tau**2 * AG[None], "nc1": nc1 * (1 + taus * rate)}
 
@@ -91,8 +85,7 @@ def evidence_of_orders(case: Times, predicted: dict[str, jax.Array], measured: d
     """The order at which either remainder vanishes, log2 of two sizes, extrapolated to tau = 0; and that NC1 falls as tau grows."""
     checks = []
     for name, order in (("H", 3), ("nc1", 2)):
-        remainders = np.abs(np.asarray(predicted[name]) - np.asarray(measured[name])).reshape(len(case.ts), -1)
-        sizes = np.max(remainders, axis=1)
+        sizes = np.max(np.abs(predicted[name] - measured[name]).reshape(len(case.ts), -1), axis=1)
         before, last = np.log2(sizes[-3:-1] / sizes[-2:])
         checks.append(Check("agreement", f"order of {name}", abs(float(2 * last - before) - order), 0.05))
     nc1 = np.asarray(measured["nc1"])
@@ -106,64 +99,38 @@ def reproduced_cases() -> dict[str, Problem]:
     return {f"c={c} B={B}": perturbation(c, 0.7, B, rng).problem for c, B in grid}
 
 
-def draw_reproduced(rng: np.random.Generator) -> Problem:
-    """Random ridges and proximity."""
-    return perturbation(rng.uniform(0.1, 0.9), np.exp(rng.uniform(-1, 1)), np.exp(rng.uniform(-3, 3)), rng).problem
-
-
 def limit_cases() -> dict[str, Problem]:
     """Means near and far from a frame, with and without variability within classes, c small and close to one."""
     rng = np.random.default_rng(0)
-    return {
-        "c=0.3": _weak(rng, 0.3, 0.7, 1.0),
-        "c=0.9": _weak(rng, 0.9, 0.7, 1.0),
-        "collapsed classes": _weak(rng, 0.3, 0.7, 0.0),
-        "s=2": _weak(rng, 0.5, 2.0, 0.5),
-    }
-
-
-def draw_limit(rng: np.random.Generator) -> Problem:
-    """Random ridges and features."""
-    return _weak(rng, rng.uniform(0.2, 0.85), np.exp(rng.uniform(-0.7, 0.7)), rng.uniform(0, 1))
+    grid = {"c=0.3": (0.3, 0.7, 1.0), "c=0.9": (0.9, 0.7, 1.0), "collapsed classes": (0.3, 0.7, 0.0), "s=2": (0.5, 2.0, 0.5)}
+    return {label: _weak(rng, *numbers) for label, numbers in grid.items()}
 
 
 def _weak(rng: np.random.Generator, c: float, s: float, noise: float) -> Problem:
     """Singular values of M0 between 0.6 and 1.6, and B a hundredth of the curvature 4 lH (1 - c)."""
     U, V = (np.linalg.qr(rng.normal(size=shape))[0] for shape in ((5, 3), (3, 3)))
-    M0 = U * rng.uniform(0.6, 1.6, size=3) @ V.T
-    H0 = np.repeat(M0, 2, axis=1) + random_features(rng, 0.0, noise)
+    H0 = np.repeat(U * rng.uniform(0.6, 1.6, size=3) @ V.T, 2, axis=1) + random_features(rng, 0.0, noise)
     return proximity(c / s, c * s, 0.01 * 4 * c * s * (1 - c), H0)
 
 
 def _steps(rng: np.random.Generator, lW: float, lH: float, means: float = 1.0, noise: float = 1.0) -> Times:
     """tau |A| from about 1/64 to 1/2048, halved from one to the next."""
     taus = 0.5 ** np.arange(6, 12) / (lH + 1 / lW)
-    return Times(proximity(lW, lH, 1.0, random_features(rng, means, noise)), jnp.asarray(taus))
+    return Times(around_random(rng, lW, lH, means, noise), jnp.asarray(taus))
 
 
 def strong_cases() -> dict[str, Times]:
     """Either side of sqrt(lH lW) = 1, no ridge on the features, small and large variability."""
     rng = np.random.default_rng(0)
-    return {
-        "c=0.3": _steps(rng, 0.5, 0.18),
-        "c=1.5": _steps(rng, 1.0, 2.25),
-        "lH=0": _steps(rng, 0.5, 0.0),
-        "little variability": _steps(rng, 0.5, 0.18, noise=0.1),
-        "much variability": _steps(rng, 0.5, 0.18, means=0.3),
-    }
-
-
-def draw_strong(rng: np.random.Generator) -> Times:
-    """Random ridges and features."""
-    lW, lH, means, noise = np.exp(rng.uniform(-1, 0.7, size=4))
-    return _steps(rng, lW, lH, means, noise)
+    numbers: dict[str, tuple] = {"c=0.3": (0.5, 0.18), "c=1.5": (1.0, 2.25), "lH=0": (0.5, 0.0)}
+    numbers |= {"little variability": (0.5, 0.18, 1.0, 0.1), "much variability": (0.5, 0.18, 0.3)}
+    return {label: _steps(rng, *these) for label, these in numbers.items()}
 
 
 def _is_collapsed(problem: Problem) -> bool:
-    *_, c, s = (float(x) for x in units(problem))
+    *_, c, s = map(float, units(problem))
     M, D = (np.asarray(x) for x in parts(problem, proximity_features(problem)))
-    frame = max(1 - c, 0) / s * np.eye(problem.classes)
-    return np.allclose(D, 0, atol=1e-12) and np.allclose(M.T @ M, frame, atol=1e-12)
+    return np.allclose(D, 0, atol=1e-12) and np.allclose(M.T @ M, max(1 - c, 0) / s * np.eye(problem.classes), atol=1e-12)
 
 
 def _has_nearest_frame(problem: Problem) -> bool:
@@ -175,16 +142,18 @@ THEOREMS = (
     # other: the minimum of a model that `ufm.predict` does not serve, searched for from random points
     statements.other(
         "proximity-at-collapse", "[tirer2023]",
-        predict_reproduced, measure_reproduced, reproduced_cases, draw_reproduced,
+        predict_reproduced, measure_reproduced, reproduced_cases, lambda rng: draw(rng, weak=-3, strong=3).problem,
         (Assumption("H0 the features of a minimiser of the plain model", _is_collapsed),), evidence=agreement(1e-8, scale=1.0),
     ),
     statements.identity(
         "proximity-small-beta", "derived, for the model of [tirer2023]",
-        predict_limit, direct_limit, limit_cases, draw_limit,
+        predict_limit, direct_limit, limit_cases,
+        lambda rng: _weak(rng, rng.uniform(0.2, 0.85), np.exp(rng.uniform(-0.7, 0.7)), rng.uniform(0, 1)),
         (Assumption("c < 1 and class means of H0 of full column rank", _has_nearest_frame),), tolerance=1e-8,
     ),
     statements.identity(
         "proximity-large-beta", "[tirer2023] (first order); second order derived",
-        predict_strong, direct_strong, strong_cases, draw_strong, evidence=evidence_of_orders,
+        predict_strong, direct_strong, strong_cases, lambda rng: _steps(rng, *np.exp(rng.uniform(-1, 0.7, size=4))),
+        evidence=evidence_of_orders,
     ),
 )  # fmt: skip

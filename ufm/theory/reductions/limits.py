@@ -45,17 +45,13 @@ def predict_limit(case: Isotropic) -> Params:
 
 def pooled_run(case: Isotropic) -> Params:
     """The run of the pooled problem at width d with d residual columns s I."""
-    problem, params, rate = case.run
-    d = problem.widths[0]
+    (problem, params, rate), d = case.run, case.run.problem.widths[0]
     H = jnp.concatenate([params.H, case.spread * jnp.eye(d)], axis=1)
     return in_full(Run(pooled_problem(problem, d), params._replace(H=H), rate), LINEAR)
 
 
 class GaussianStart(NamedTuple):
-    """Classes of Gaussian samples, one column each, with weights to start from; at least d + K samples.
-
-    problem: K columns. means: (d, K). sigma: scalar. weights: (K, d) start. rate: step of the weights; features take N times it.
-    """
+    """Gaussian classes, one column each, of d + K samples or more: means (d, K), sigma, W (K, d) to start from, the step of W."""
 
     problem: Problem
     means: jax.Array
@@ -65,11 +61,7 @@ class GaussianStart(NamedTuple):
 
 
 class Law(NamedTuple):
-    """Moments of the pooled start over many draws, and one run from it.
-
-    mean, variance: (d, d) of R R^T. mean_columns, variance_columns: (d, K) of X. weights: (K, d) after the run.
-    gram: (d, d) of H H^T / N after it.
-    """
+    """Moments over many pooled starts, of R R^T (d, d) and the columns X (d, K); W and H H^T / N after a run from one of them."""
 
     mean: jax.Array
     variance: jax.Array
@@ -87,8 +79,7 @@ def predict_law(case: GaussianStart) -> Law:
     """
     problem, means, sigma, W, rate = case
     K, d = problem.classes, problem.widths[0]
-    nu = jnp.sum(problem.multiplicity) - K
-    X = means * jnp.sqrt(problem.multiplicity)[None, :]
+    nu, X = jnp.sum(problem.multiplicity) - K, means * jnp.sqrt(problem.multiplicity)[None, :]
     reduced = isotropic_limit(problem, Params((W,), X, None), gaussian_spread(problem, sigma))
     left = jnp.stack([1 - problem.samples * rate * problem.l2_H, 1 - rate * problem.l2_W[0]]) ** _STEPS
     end = reduced.lift(_descend(reduced.problem, reduced.params, rate), left)
@@ -96,16 +87,13 @@ def predict_law(case: GaussianStart) -> Law:
     return Law(*moments, end.weights[0], end.H @ end.H.T / problem.samples)
 
 
+@jax.jit
 def measure_law(case: GaussianStart, key: jax.Array) -> Law:
     """Moments over 8,192 draws of the pooled start, and 60 steps of descent from one of them."""
-    # programs of this generator compile in a third of the time
-    return _draws(case, jax.random.wrap_key_data(jnp.asarray(np.tile(jax.random.key_data(key), 2)), impl="unsafe_rbg"))
-
-
-@jax.jit
-def _draws(case: GaussianStart, key: jax.Array) -> Law:
     problem, means, sigma, W, rate = case
     K, d = problem.classes, problem.widths[0]
+    # programs of this generator compile in a third of the time
+    key = jax.random.wrap_key_data(jnp.tile(jax.random.key_data(key), 2), impl="unsafe_rbg")
     H = jax.vmap(lambda key: draw_pooled(problem, key, means, sigma, residuals=d)[1])(jax.random.split(key, _DRAWS))
     X, gram = H[:, :, :K], jnp.einsum("bij,bkj->bik", H[:, :, K:], H[:, :, K:])
     end = _descend(pooled_problem(problem, d), Params((W,), H[0], None), rate)
@@ -130,19 +118,12 @@ def law_evidence(case: GaussianStart, predicted: Law, measured: Law) -> list[Che
     nu, d = float(np.sum(case.problem.multiplicity)) - case.problem.classes, case.problem.widths[0]
     # fourth central moments of Wishart entries: 3 nu^2 + 6 nu beside the diagonal, 12 nu^2 + 48 nu on it
     fourth = float(case.sigma) ** 8 * np.where(np.eye(d) == 1, 12 * nu**2 + 48 * nu, 3 * nu**2 + 6 * nu)
-    spreads = {
-        "mean": p["variance"],
-        "variance": fourth - p["variance"] ** 2,
-        "mean_columns": p["variance_columns"],
-        "variance_columns": 2 * p["variance_columns"] ** 2,
-    }
-    checks = []
-    for name, spread in spreads.items():
-        z = np.max(np.abs(m[name] - p[name]) / np.sqrt(spread / _DRAWS))
-        checks.append(Check("agreement", f"z of {name}", float(z), 6.0))
-    unit = np.sqrt(d / float(case.problem.samples))
+    spreads = {"mean": p["variance"], "variance": fourth - p["variance"] ** 2}
+    spreads |= {"mean_columns": p["variance_columns"], "variance_columns": 2 * p["variance_columns"] ** 2}
+    scores = {name: np.max(np.abs(m[name] - p[name]) / np.sqrt(spread / _DRAWS)) for name, spread in spreads.items()}
+    checks = [Check("agreement", f"z of {name}", float(z), 6.0) for name, z in scores.items()]
     for name in ("weights", "gram"):
-        error = relative_error(p[name], m[name]) / unit
+        error = relative_error(p[name], m[name]) / np.sqrt(d / float(case.problem.samples))
         checks.append(Check("agreement", f"{name} beside the limit, in sqrt(d/N)", error, 30.0))
     return checks
 
@@ -174,31 +155,18 @@ def law_cases() -> dict[str, GaussianStart]:
     return {f"N={N:g}": gaussian_start(N, rng) for N in (7.0, 100.0, 1e6, 1e12)}
 
 
-def draw_limit(rng: np.random.Generator) -> Isotropic:
-    """Random ridges, spread and start."""
-    return isotropic(rng.uniform(0.1, 10), rng)
-
-
-def draw_law(rng: np.random.Generator) -> GaussianStart:
-    """Any number of samples from 10 to 10^12."""
-    return gaussian_start(float(np.round(10 ** rng.uniform(1, 12))), rng)
-
-
+_SQUARED = Assumption("squared error with free features", lambda case: is_loss(case.run.problem.loss, MSE))
+_WITHOUT_H0 = Assumption("no proximity term", lambda case: case.run.problem.H0 is None)
 THEOREMS = (
     statements.trajectory(
-        "isotropic-limit", "derived",
-        predict_limit, as_it_is, limit_cases, draw_limit,
-        (
-            Assumption("squared error with free features", lambda case: is_loss(case.run.problem.loss, MSE)),
-            Assumption("no proximity term", lambda case: case.run.problem.H0 is None),
-        ),
-        path=pooled_run, tolerance=1e-11,
+        "isotropic-limit", "derived", predict_limit, as_it_is, limit_cases, lambda rng: isotropic(rng.uniform(0.1, 10), rng),
+        (_SQUARED, _WITHOUT_H0), path=pooled_run, tolerance=1e-11,
     ),
     # other: a law of random starts, held to the moments of draws
     statements.other(
         "bartlett-start", "[bartlett1933]; [srivastava2003]; pooled coordinates and the limit derived",
-        predict_law, measure_law, law_cases, draw_law,
-        (Assumption("one column a class", lambda case: len(case.problem.groups) == case.problem.columns),), evidence=law_evidence,
-        notes="Moments are compared in standard errors of 8,192 draws.",
+        predict_law, measure_law, law_cases, lambda rng: gaussian_start(float(np.round(10 ** rng.uniform(1, 12))), rng),
+        (Assumption("one column a class", lambda case: len(case.problem.groups) == case.problem.columns),),
+        evidence=law_evidence, notes="Moments are compared in standard errors of 8,192 draws.",
     ),
 )  # fmt: skip

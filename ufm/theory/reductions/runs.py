@@ -20,8 +20,7 @@ from ufm.problem import Problem, flattened
 from ufm.problem.params import Params, objective, weight_shapes
 
 METHODS = ("gd", "heavy ball", "nesterov", "normalised", "polar")
-LINEAR = 3
-STEPS, RECORDS = 1000, 4
+LINEAR, STEPS, RECORDS = 3, 1000, 4
 _MOMENTUM = (0.0, 0.9, 0.9, 0.0, 0.9)
 _AHEAD = (0.0, 0.0, 1.0, 0.0, 0.0)
 _RATE = (1.0, 0.1, 0.1, 0.1, 0.03)
@@ -99,11 +98,11 @@ def decays(run: Run, methods: int) -> jax.Array:
         def step(carry: tuple, _: None) -> tuple[tuple, jax.Array]:
             left, velocity = carry
             velocity = momentum * velocity + l2 * left
-            update = velocity + ahead * (l2 * left + (momentum - 1) * velocity)
-            return (left - run.rate * rate * update, velocity), left
+            left = left - run.rate * rate * (velocity + ahead * (l2 * left + (momentum - 1) * velocity))
+            return (left, velocity), left
 
-        (last, _), before = lax.scan(step, (jnp.ones_like(l2), jnp.zeros_like(l2)), length=STEPS)
-        return jnp.concatenate([before, last[None, :]])[STEPS // RECORDS :: STEPS // RECORDS]
+        path = lax.scan(step, (jnp.ones_like(l2), jnp.zeros_like(l2)), length=STEPS)[1]
+        return path[STEPS // RECORDS - 1 :: STEPS // RECORDS]
 
     return jax.vmap(of_method)(*(jnp.asarray(x[:methods], run.problem.dtype) for x in (_MOMENTUM, _AHEAD, _RATE)))
 

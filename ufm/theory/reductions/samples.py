@@ -40,15 +40,12 @@ def predict_compressed(run: Run) -> Params:
 
 def _numbers(depth: int, columns: int, rng: np.random.Generator, bias: str, proximity: bool) -> dict:
     l2_H, l2_b = rng.uniform(0.002, 0.02, size=2)
-    H0 = rng.normal(size=(4, columns)) if proximity else None
-    beta = rng.uniform(0.01, 0.1) if proximity else 0.0
+    near = {"H0": rng.normal(size=(4, columns)), "beta": rng.uniform(0.01, 0.1)} if proximity else {}
     l2_W = rng.uniform(0.002, 0.02, size=depth)
-    return {"l2_W": l2_W, "l2_H": l2_H, "l2_b": l2_b if bias == "ridge" else 0.0, "bias": bias, "beta": beta, "H0": H0}
+    return near | {"l2_W": l2_W, "l2_H": l2_H, "l2_b": l2_b if bias == "ridge" else 0.0, "bias": bias}
 
 
-def one_hot(
-    depth: int, rng: np.random.Generator, bias: str = "none", proximity: bool = False, counts=_COUNTS, multiplicity=None
-) -> Run:
+def one_hot(depth: int, rng: np.random.Generator, bias="none", proximity=False, counts=_COUNTS, multiplicity=None) -> Run:
     """Classes of any sizes, random ridges and start."""
     choices = _numbers(depth, sum(counts), rng, bias, proximity)
     problem = Problem.imbalanced(counts, _WIDTHS[depth], multiplicity=multiplicity, **choices)
@@ -82,11 +79,6 @@ def compressed_cases() -> dict[str, Run]:
     return {"weak proximity": weak, "strong proximity": strong}
 
 
-def draw_one_hot(rng: np.random.Generator) -> Run:
-    """Random multiplicities, ridges and start at M = 1."""
-    return one_hot(1, rng, multiplicity=rng.uniform(0.5, 3, size=sum(_COUNTS)))
-
-
 _SQUARED = Assumption(
     "squared error with free features and one weight",
     lambda run: is_loss(run.problem.loss, MSE) and run.problem.features == "free" and np.ptp(run.problem.weight) == 0,
@@ -95,11 +87,12 @@ _SQUARED = Assumption(
 THEOREMS = (
     statements.trajectory(
         "sample-reduction", "derived; invariance of the squared error under orthogonal mixing of a class's samples",
-        predict_pooled, as_it_is, pooled_cases, draw_one_hot, (_SQUARED,), path=in_full, tolerance=1e-11,
+        predict_pooled, as_it_is, pooled_cases, lambda rng: one_hot(1, rng, multiplicity=rng.uniform(0.5, 3, size=sum(_COUNTS))),
+        (_SQUARED,), path=in_full, tolerance=1e-11,
         notes="Adam, Lion, sign descent, mini-batches and cross-entropy break it.",
     ),
     statements.trajectory(
-        "arbitrary-target-reduction", "derived",
-        predict_compressed, as_it_is, compressed_cases, any_targets, (_SQUARED,), path=in_full, tolerance=1e-11,
+        "arbitrary-target-reduction", "derived", predict_compressed, as_it_is, compressed_cases, any_targets, (_SQUARED,),
+        path=in_full, tolerance=1e-11,
     ),
 )  # fmt: skip

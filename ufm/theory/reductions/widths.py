@@ -20,6 +20,7 @@ from ufm.theory.reductions.runs import LINEAR, Run, as_it_is, decays, in_full, l
 from ufm.theory.theorem import Assumption
 
 _WIDTH = 12
+_MIDDLES = ("orthogonal", "identity", "low-rank")
 
 
 class Chain(NamedTuple):
@@ -75,13 +76,8 @@ def narrow_cases() -> dict[str, Run]:
 def chain_cases() -> dict[str, Chain]:
     """Isometries, identities and low ranks under MSE, isometries under cross-entropy."""
     rng = np.random.default_rng(1)
-    mse = {f"MSE {middle} M=3": deep("mse", middle, rng) for middle in ("orthogonal", "identity", "low-rank")}
+    mse = {f"MSE {middle} M=3": deep("mse", middle, rng) for middle in _MIDDLES}
     return mse | {"CE orthogonal M=2": deep("ce", "orthogonal", rng, 2)}
-
-
-def draw_chain(rng: np.random.Generator) -> Chain:
-    """Random ridges and start, any of the hidden layers, MSE."""
-    return deep("mse", ("orthogonal", "identity", "low-rank")[rng.integers(3)], rng)
 
 
 THEOREMS = (
@@ -92,7 +88,7 @@ THEOREMS = (
     ),
     statements.trajectory(
         "hidden-subspace-chain", "derived",
-        predict_chain, as_it_is, chain_cases, draw_chain,
+        predict_chain, as_it_is, chain_cases, lambda rng: deep("mse", _MIDDLES[rng.integers(3)], rng),
         (Assumption("free features", lambda case: case.run.problem.features == "free"),),
         path=lambda case: in_full(case.run, LINEAR), tolerance=1e-11,
         notes="Gradient descent, heavy ball and Nesterov; normalised and polar-factor steps too where nothing lies beside.",
