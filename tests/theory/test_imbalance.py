@@ -14,7 +14,7 @@ from ufm.problem import Problem
 from ufm.problem.params import gradient_norm, objective
 from ufm.search import grouped
 from ufm.settings.long_tail import long_tail_problem
-from ufm.theory.imbalance import layer_peeled, nonnegative, published_margins, seli, thresholds, two_groups
+from ufm.theory.imbalance import layer_peeled, nonnegative, seli, thresholds, two_groups
 from ufm.theory.imbalance.group_program import Groups, solve_groups
 from ufm.theory.theorem import key_of
 
@@ -190,13 +190,13 @@ def test_a_class_vanishes_exactly_at_its_critical_size():
 def test_the_published_margins_ignore_the_ridge_of_the_features():
     for l2_H, agree in ((2.5e-4, True), (1e-3, False), (1e-4, False)):
         problem = relu((20, 10, 6, 4), l2_H=l2_H)
-        published, own = published_margins.published_margins(problem), nonnegative.margins(problem)
+        published, own = nonnegative.published_margins(problem), nonnegative.margins(problem)
         np.testing.assert_allclose(published, [6.648, 6.300, 6.043, 5.839], atol=5e-4)
         assert np.allclose(published, own, rtol=1e-12) == agree
 
 
 def test_every_counterexample_is_below_the_published_margins_and_no_point_below_the_prediction():
-    (theorem,) = published_margins.THEOREMS
+    _, theorem = nonnegative.THEOREMS
     for case in theorem.cases().values():
         lower = theorem.measure(case, jax.random.key(0)).lower
         assert lower < 0.99 * jax.jit(theorem.predict)(case).value

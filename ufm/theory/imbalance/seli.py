@@ -34,7 +34,7 @@ def predict(sizes: jax.Array) -> Geometry:
     """The max-margin classifier and features have the class logits I - J/K for any class sizes n, with W W^T = (P N P)^(1/2) and
     class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).
     """
-    K, found = sizes.shape[0], seli(sizes)
+    K, found = len(sizes), seli(sizes)
     classifier = found.classifier.gram
     return Geometry(jnp.eye(K, dtype=sizes.dtype) - 1 / K, classifier, found.means.gram, jnp.trace(classifier))
 
@@ -49,12 +49,10 @@ def measure(sizes: jax.Array, key: jax.Array) -> Geometry:
 
 @jax.jit
 def _split(sizes: jax.Array, start: jax.Array) -> jax.Array:
-    own = jnp.eye(sizes.shape[0], dtype=bool)
-    most = jnp.arange(1, sizes.shape[0] + 1)
+    own, most, margin = jnp.eye(len(sizes), dtype=bool), jnp.arange(1, len(sizes) + 1), jnp.sqrt(sizes)
 
     def nearest_feasible(X: jax.Array) -> jax.Array:
         """Column k with X_kk - X_ck >= sqrt(n_k): own logit less that, and the others that exceed it, move to their mean."""
-        margin = jnp.sqrt(sizes)
         least = jnp.diag(X) - margin
         others = -jnp.sort(-jnp.where(own, -jnp.inf, X), axis=0)
         pooled = jnp.cumsum(jnp.concatenate([least[None, :], others[:-1]]), axis=0) / most[:, None]
@@ -101,9 +99,8 @@ THEOREMS = (
     statements.other(
         "seli", "[thrampoulidis2022]; proof by the Laplacian's square root derived",
         predict, measure, cases, draw, evidence=evidence,
-        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite "
-        "ridge is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce "
-        "differ from their mean by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which "
-        "falls like 1/log.",
+        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite ridge "
+        "is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce differ from their mean "
+        "by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which falls like 1/log.",
     ),
 )  # fmt: skip

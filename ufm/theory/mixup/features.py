@@ -43,9 +43,7 @@ def found_logits(samples: MixedSamples, key: jax.Array) -> TwoLogits:
 
 
 def _found(W: np.ndarray, t: float, kappa: float, start: np.ndarray) -> tuple[float, float]:
-    q = np.zeros(W.shape[0])
-    q[0] += t
-    q[1] += 1 - t
+    q = np.pad([t, 1 - t], (0, W.shape[0] - 2))
 
     def value(h: np.ndarray) -> float:
         return logsumexp(W @ h) - q @ W @ h + h @ h / (2 * kappa)
@@ -62,6 +60,5 @@ def _found(W: np.ndarray, t: float, kappa: float, start: np.ndarray) -> tuple[fl
         h = h - np.linalg.solve(hessian(h), gradient(h))
     z = W @ h
     others = z[2:] if z.size > 2 else np.mean(z, keepdims=True)
-    spread = np.ptp(others) <= 1e-7 * max(1, np.abs(z).max())
-    level = np.mean(others) if spread else np.nan
+    level = np.mean(others) if np.ptp(others) <= 1e-7 * max(1, np.abs(z).max()) else np.nan
     return z[0] - level, z[1] - level

@@ -37,16 +37,15 @@ def predict(problem: Problem) -> Prediction:
     first, second, t = two_classes(problem.targets)
     z = centred_logits(first, second, *two_logits(K, t, kappa))
     H = W.T @ z / om2 * jnp.sqrt(problem.multiplicity)[None, :]
-    starts = run_starts(problem.groups)
     s = jnp.linalg.svd(H, compute_uv=False)
-    value = data_term(problem, z) + 0.5 * problem.l2_H * jnp.sum(H**2)
+    alive = s > 1e-12 * s[0]
     return Prediction(
-        value=value,
+        value=data_term(problem, z) + 0.5 * problem.l2_H * jnp.sum(H**2),
         params=Params((), H, None),
-        logits=z[:, starts],
+        logits=z[:, run_starts(problem.groups)],
         singular_values=s[None, :],
-        alive=s > 1e-12 * s[0],
-        rank=jnp.sum(s > 1e-12 * s[0]),
+        alive=alive,
+        rank=jnp.sum(alive),
         unique=jnp.asarray(True),
     )
 
@@ -77,13 +76,9 @@ def _fixed_simplex(p: Problem) -> bool:
     return bool(abs(gram - (np.eye(K, dtype=gram.dtype) - 1 / K) * gram.trace() / (K - 1)).max() <= tolerance * gram.trace())
 
 
-THEOREMS = (
-    statements.minimum(
-        "mixup-fixed-simplex", "setting: [fisher2024]; closed form derived",
-        predict, cases, draw,
-        (
-            has_loss(CE), has_bias("none"), Assumption("a fixed simplex classifier, no trained weights", _fixed_simplex), MIXES_TWO,
-            Assumption("free features without proximity term", lambda p: p.features == "free" and p.H0 is None),
-        ),
-    ),
+_ASSUMES = (
+    has_loss(CE), has_bias("none"), Assumption("a fixed simplex classifier, no trained weights", _fixed_simplex), MIXES_TWO,
+    Assumption("free features without proximity term", lambda p: p.features == "free" and p.H0 is None),
 )  # fmt: skip
+_SOURCE = "setting: [fisher2024]; closed form derived"
+THEOREMS = (statements.minimum("mixup-fixed-simplex", _SOURCE, predict, cases, draw, _ASSUMES),)

@@ -56,9 +56,8 @@ def learned_mixup(classes: int, lambdas: Any, weights: Any, l2_W: Any, l2_H: Any
       l2_W, l2_H: ridges, above 0; derivatives pass through all numbers.
     """
     lambdas, weights, l2_W, l2_H = (jnp.asarray(x, float) for x in (lambdas, weights, l2_W, l2_H))
-    t = jnp.concatenate([jnp.ones(1), lambdas])
     p = jnp.concatenate([jnp.ones(1) / classes, (1 - 1 / classes) * weights])
-    om2, x, y = _learned_size(classes, t, l2_H * p, jnp.ones_like(p) / l2_H, l2_W)
+    om2, x, y = _learned_size(classes, jnp.append(1.0, lambdas), l2_H * p, jnp.ones_like(p) / l2_H, l2_W)
     return LearnedMixup(om2, om2 / l2_H, x[0], x[1:], y[1:])
 
 
@@ -88,16 +87,14 @@ def predict(problem: Problem) -> Prediction:
     """Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its features those of
     a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.
     """
-    K = problem.classes
-    ridge = problem.l2_H * problem.multiplicity
+    K, ridge = problem.classes, problem.l2_H * problem.multiplicity
     rate = column_weights(problem) / ridge
     first, second, t = two_classes(problem.targets)
     om2, x, y = _learned_size(K, t, ridge, rate, problem.l2_W[0] / problem.scale**2)
     z = centred_logits(first, second, x, y)
     # z/om2 = rate (q - softmax(z)), also where om2 = 0
     pull = jnp.where(om2 > 0, z / jnp.where(om2 > 0, om2, 1), rate[None, :] * (problem.targets - 1 / K))
-    scaled = pull * jnp.sqrt(problem.multiplicity)[None, :]
-    size = jnp.sqrt(jnp.sum(scaled**2) / (K - 1))
+    size = jnp.sqrt(jnp.sum((pull * jnp.sqrt(problem.multiplicity)[None, :]) ** 2) / (K - 1))
     U, starts = helmert(K, dtype=problem.dtype), run_starts(problem.groups)
     V = (pull[:, starts] * (jnp.sqrt(problem.counts) / size)[None, :]).T @ U
     sigma = jnp.full((K - 1,), 1, problem.dtype) * om2 * size
@@ -115,11 +112,9 @@ def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, c
 
 def cases() -> dict[str, Problem]:
     """Both sides of the threshold, from weak to strong ridges; even and uneven mixing; without self-pairs."""
-    name = "alpha=1, l2_W l2_H at {} of its threshold"
-    return {name.format(ratio): problem_at(*lambda_nodes(1.0, 2), ratio) for ratio in (1e-4, 0.9, 1.1)} | {
-        "alpha=0.1, no self-pairs of n=2": problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2),
-        "lambda=0.6": problem_at((0.6,), (1.0,), 1e-3, 0.1),
-    }
+    sides = {f"alpha=1, l2_W l2_H at {x} of its threshold": problem_at(*lambda_nodes(1.0, 2), x) for x in (1e-4, 0.9, 1.1)}
+    uneven = problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2)
+    return sides | {"alpha=0.1, no self-pairs of n=2": uneven, "lambda=0.6": problem_at((0.6,), (1.0,), 1e-3, 0.1)}
 
 
 def draw(rng: np.random.Generator) -> Problem:
@@ -132,11 +127,10 @@ def draw(rng: np.random.Generator) -> Problem:
 
 def _is_class_symmetric(p: Problem) -> bool:
     """Whether the weights of targets t e_k + (1 - t) e_l depend on t alone: on each t one table over (k, l) is constant."""
-    if is_traced(p.targets, p.multiplicity, p.weight, p.intercept):
+    traced = is_traced(p.targets, p.multiplicity, p.weight, p.intercept)
+    if traced or any(np.ptp(np.asarray(x)) > 0 for x in (p.weight, p.intercept)):
         return False
     targets, mass, K = np.asarray(p.targets), np.asarray(p.multiplicity), p.classes
-    if np.ptp(np.asarray(p.weight)) > 0 or np.ptp(np.asarray(p.intercept)) > 0:
-        return False
     t, tolerance = targets.max(axis=0), 64 * np.finfo(targets.dtype).eps
     kinds = np.sort(t)
     kinds = kinds[np.diff(kinds, prepend=-1) > tolerance]
@@ -155,14 +149,13 @@ def _is_class_symmetric(p: Problem) -> bool:
     return max(map(spread, kinds, tables)) <= 1e-9 * mass.sum() / K
 
 
+_ASSUMES = (
+    has_loss(CE), has_bias("none", "free", "ridge"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), MIXES_TWO,
+    Assumption("equal column weights, and targets whose probabilities are the same for all classes", _is_class_symmetric),
+)  # fmt: skip
 THEOREMS = (
     statements.minimum(
-        "mixup-joint-scalar", "derived; setting: [fisher2024], where the simplex is assumed",
-        predict, cases, draw,
-        (
-            has_loss(CE), has_bias("none", "free", "ridge"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), MIXES_TWO,
-            Assumption("equal column weights, and targets whose probabilities are the same for all classes", _is_class_symmetric),
-        ),
+        "mixup-joint-scalar", "derived; setting: [fisher2024], where the simplex is assumed", predict, cases, draw, _ASSUMES,
         general=True,
     ),
 )  # fmt: skip

@@ -26,8 +26,7 @@ class Factorisation(NamedTuple):
 def predict_cost(case: Factorisation) -> dict[str, jax.Array]:
     """The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally."""
     L = case.ridges.shape[0]
-    c = jnp.exp(jnp.mean(jnp.log(case.ridges)))
-    share = c * jnp.sum(jnp.linalg.svd(case.Z, compute_uv=False) ** (2 / L))
+    share = jnp.exp(jnp.mean(jnp.log(case.ridges))) * jnp.sum(jnp.linalg.svd(case.Z, compute_uv=False) ** (2 / L))
     return {"cost": 0.5 * L * share, "shares": jnp.full((L,), 1, case.Z.dtype) * share}
 
 

@@ -62,10 +62,9 @@ def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
     |grad f|, the smallest eigenvalue of the Hessian, and for M = 1 the curvature along the escape direction.
     """
     p = case.problem
-    keep = case.alive.astype(p.dtype)
     K, M = p.classes, len(p.widths)
-    noise = 0.1 * jax.random.normal(key, (K,), p.dtype)
-    size = (jnp.sqrt(p.c / p.ridges))[:, None] * (jnp.sqrt(p.counts) * (1 + noise) * keep)[None, :] ** (1 / (M + 1))
+    kept = jnp.sqrt(p.counts) * (1 + 0.1 * jax.random.normal(key, (K,), p.dtype)) * case.alive.astype(p.dtype)
+    size = jnp.sqrt(p.c / p.ridges)[:, None] * kept[None, :] ** (1 / (M + 1))
     shapes = zip((*p.widths, K), (K, *p.widths), strict=True)
     H, *weights = (jnp.zeros(shape, p.dtype).at[:K, :K].set(jnp.diag(x)) for shape, x in zip(shapes, size, strict=True))
     found = solve(p, Params(tuple(weights), H, None)).params
@@ -80,10 +79,7 @@ def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
 def saddle_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, float]) -> list[Check]:
     """Critical; curvature at most the bound; the escape direction has exactly the predicted curvature."""
     bound = float(predicted)
-    checks = [
-        Check("stationarity", "gradient", measured["gradient"], 1e-10),
-        below("agreement", "curvature <= bound", measured["curvature"] - bound, 1e-9),
-    ]
+    checks = [_critical(measured), below("agreement", "curvature <= bound", measured["curvature"] - bound, 1e-9)]
     if bound < 0:
         checks.append(Check("agreement", "escape curvature", abs(measured["along_escape"] / bound - 1), 1e-7))
     return checks
@@ -92,10 +88,11 @@ def saddle_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, fl
 def local_minimum_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, float]) -> list[Check]:
     """Critical; no negative eigenvalue at predicted local minima, a clearly negative one at predicted saddles."""
     wrong = -measured["curvature"] if bool(predicted) else measured["curvature"] + 1e-5
-    return [
-        Check("stationarity", "gradient", measured["gradient"], 1e-10),
-        below("agreement", "sign of curvature", wrong, 1e-9),
-    ]
+    return [_critical(measured), below("agreement", "sign of curvature", wrong, 1e-9)]
+
+
+def _critical(measured: dict[str, float]) -> Check:
+    return Check("stationarity", "gradient", measured["gradient"], 1e-10)
 
 
 def _alive_sets(depth: int, c: float) -> dict[str, AliveSet]:

@@ -25,20 +25,11 @@ from ufm.losses.normalised import ZLoss
 from ufm.problem import Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import has_loss
-from ufm.theory.other_losses.measured import (
-    certified,
-    collapse_theorem,
-    descend,
-    problem_at,
-    random_factors,
-    value_and_gradient,
-)
+from ufm.theory.other_losses.measured import certified, collapse_theorem, descend, problem_at, random_factors, value_and_gradient
 from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption, Check, below
-
-_HALVINGS = 20
 
 
 def predict(problem: Problem) -> Prediction:
@@ -93,15 +84,15 @@ def measure_infimum(problem: Problem, key: jax.Array) -> np.ndarray:
     """Descend almost without ridges, then halve the point twenty times, along which only the ridges change: all values."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     almost_free = problem.replace(l2_W=1e-9, l2_H=1e-9)
-    runs = [descend(almost_free, *random_factors(problem, rng, scale)) for scale in (1.0, 2.0)]
+    runs = (descend(almost_free, *random_factors(problem, rng, scale)) for scale in (1.0, 2.0))
     _, W, H = min(runs, key=lambda run: run[0])
-    return np.array([value_and_gradient(problem, W / 2**k, H / 2**k)[0] for k in range(_HALVINGS + 1)])
+    return np.array([value_and_gradient(problem, W / 2**k, H / 2**k)[0] for k in range(21)])
 
 
 def infimum_evidence(problem: Problem, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
     """Values fall at every halving, stay above the infimum, and come within 1e-6 of it; zero itself is higher."""
-    p, K, N = float(predicted), problem.classes, problem.columns
-    at_zero = value_and_gradient(problem, np.zeros((K, problem.widths[0])), np.zeros((problem.widths[0], N)))[0]
+    p, d = float(predicted), problem.widths[0]
+    at_zero = value_and_gradient(problem, np.zeros((problem.classes, d)), np.zeros((d, problem.columns)))[0]
     return [
         Check("agreement", "infimum", abs(measured[-1] - p) / p, 1e-6),
         below("agreement", "never below", (p - measured.min()) / p),
@@ -115,16 +106,14 @@ def infimum_cases() -> dict[str, Problem]:
     return {f"c={c}": problem_at(z_loss(1.0, 0.0, 0.0), c) for c in (0.001, 0.1)}
 
 
-def _is_contrastive(problem: Problem) -> bool:
-    loss = problem.loss
-    return loss.contrastive and loss.symmetric and loss.shift_invariant
-
-
+_CONTRASTIVE = Assumption(
+    "a contrastive loss, alike for all classes, that does not see shifts",
+    lambda p: p.loss.contrastive and p.loss.symmetric and p.loss.shift_invariant,
+)
 THEOREMS = (
     collapse_theorem(
         "p-loss-1d", "[zhou2022losses]; with ridges derived",
-        predict, (focal(2.0), poly1(3.0)), (0.003, 0.1, 0.9), (1e-3, 0.15),
-        (Assumption("a contrastive loss, alike for all classes, that does not see shifts", _is_contrastive),), general=True,
+        predict, (focal(2.0), poly1(3.0)), (0.003, 0.1, 0.9), (1e-3, 0.15), (_CONTRASTIVE,), general=True,
         notes="Other global minimisers may exist where the scalar problem has several; with one, the geometry is unique.",
     ),
     collapse_theorem(

@@ -11,30 +11,25 @@ from ufm.problem import Problem
 from ufm.search.symmetric import reduced
 from ufm.theory.symmetric import price_of
 
-_NODES = 400
-_REACH = (1e-6, 1e6)
-_BISECTIONS = 60
-
 
 def lowest(f: Callable, *parameters: Any) -> jax.Array:
     """argmin_{x >= 0} f(x, *parameters), zero included; derivatives pass through the parameters.
 
     Every interval of a grid of ratio 1.07 on which the slope changes sign is bisected.
     """
-    slope = jax.grad(f)
-    frozen = lax.stop_gradient(parameters)
-    dtype = jnp.result_type(*parameters)
-    grid = jnp.concatenate([jnp.zeros((1,), dtype), jnp.geomspace(*_REACH, _NODES, dtype=dtype)])
-    slopes = jax.vmap(lambda x: slope(x, *frozen))(grid)
+    slope, frozen, dtype = jax.grad(f), lax.stop_gradient(parameters), jnp.result_type(*parameters)
+    slopes_at = jax.vmap(lambda x: slope(x, *frozen))
+    grid = jnp.concatenate([jnp.zeros((1,), dtype), jnp.geomspace(1e-6, 1e6, 400, dtype=dtype)])
+    slopes = slopes_at(grid)
     brackets = (slopes[:-1] < 0) & (slopes[1:] >= 0)
 
     def halve(_: int, ends: tuple) -> tuple:
         low, high = ends
         middle = 0.5 * (low + high)
-        below = jax.vmap(lambda x: slope(x, *frozen))(middle) < 0
+        below = slopes_at(middle) < 0
         return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
-    low, high = lax.fori_loop(0, _BISECTIONS, halve, (grid[:-1], grid[1:]))
+    low, high = lax.fori_loop(0, 60, halve, (grid[:-1], grid[1:]))
     candidates = jnp.concatenate([jnp.zeros((1,), dtype), jnp.where(brackets, 0.5 * (low + high), 0)])
     values = jax.vmap(lambda x: f(x, *frozen))(candidates)
     x = lax.stop_gradient(candidates[jnp.argmin(values)])
