@@ -235,10 +235,10 @@ def test_rare_classes_of_the_peeled_model_merge_from_the_critical_ratio_on():
 
 def test_seli_goldens():
     found = seli.predict(jnp.array([50.0, 50, 50, 5, 5]))
-    entries = [found.classifier[i, j] for i, j in ((0, 0), (0, 1), (0, 3), (3, 3), (3, 4))]
+    entries = [found["classifier"][i, j] for i, j in ((0, 0), (0, 1), (0, 3), (3, 3), (3, 4))]
     golden = [5.353489411019, -1.717578400847, -0.959166304663, 2.556783445744, 0.320715468244]
     np.testing.assert_allclose(entries, golden, atol=1e-11)
-    entries = [found.features[i, j] for i, j in ((0, 0), (0, 3), (3, 3), (3, 4))]
+    entries = [found["features"][i, j] for i, j in ((0, 0), (0, 3), (3, 3), (3, 4))]
     golden = [0.122082826032, -0.041702882811, 0.286161121967, -0.161052473533]
     np.testing.assert_allclose(entries, golden, atol=1e-11)
 
@@ -246,8 +246,8 @@ def test_seli_goldens():
 def test_seli_of_a_step_in_closed_form():
     found = seli.predict(jnp.array([50.0, 50, 50, 5, 5]))
     mean = (2 * 50 + 3 * 5) / 5
-    np.testing.assert_allclose(found.classifier[0, 0], 50**0.5 * (2 / 3) + mean**0.5 * 2 / 15, rtol=1e-12)
-    np.testing.assert_allclose(found.features[3, 4], -1 / (2 * 5**0.5) + 3 / (10 * mean**0.5), rtol=1e-12)
+    np.testing.assert_allclose(found["classifier"][0, 0], 50**0.5 * (2 / 3) + mean**0.5 * 2 / 15, rtol=1e-12)
+    np.testing.assert_allclose(found["features"][3, 4], -1 / (2 * 5**0.5) + 3 / (10 * mean**0.5), rtol=1e-12)
 
 
 def test_cross_entropy_approaches_seli_like_a_logarithm():

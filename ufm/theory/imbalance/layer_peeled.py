@@ -34,7 +34,6 @@ class PeeledModel(NamedTuple):
 
 def solve_peeled(model: PeeledModel) -> Scalars:
     """The scalars at the multiplier mu that makes the norm of the logits rho = K sqrt(E_W E_H); value is F, with mu rho in it."""
-
     zero = jnp.zeros_like(model.bound)
     log_price = increasing_root(lambda x, model: -_excess_norm(model, jnp.exp(x)), zero - 650, zero, model)
     return solve_groups(_groups(model, jnp.exp(log_price)))

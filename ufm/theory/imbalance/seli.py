@@ -10,8 +10,6 @@ Proof: the problem is min |Z N^(1/2)|_* with the same constraints, and (P N P)^+
 Laplacian of a complete graph, whose square root is negative off its diagonal; times N that gives multipliers of all constraints.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,14 +18,7 @@ from ufm.frames.encoded_labels import seli
 from ufm.theory import statements
 from ufm.theory.theorem import Check, agreement, relative_error
 
-
-class Geometry(NamedTuple):
-    """logits: (K, K) of the classes. classifier: (K, K) W W^T. features: (K, K) H^T H of the class means. value: scalar."""
-
-    logits: jax.Array
-    classifier: jax.Array
-    features: jax.Array
-    value: jax.Array
+Geometry = dict[str, jax.Array]  # (K, K) "logits" of the classes, "classifier" W W^T, "features" H^T H of their means; "value"
 
 
 def predict(sizes: jax.Array) -> Geometry:
@@ -35,16 +26,17 @@ def predict(sizes: jax.Array) -> Geometry:
     class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).
     """
     K, found = len(sizes), seli(sizes)
-    classifier = found.classifier.gram
-    return Geometry(jnp.eye(K, dtype=sizes.dtype) - 1 / K, classifier, found.means.gram, jnp.trace(classifier))
+    W = found.classifier.gram
+    return {"logits": jnp.eye(K, dtype=sizes.dtype) - 1 / K, "classifier": W, "features": found.means.gram, "value": jnp.trace(W)}
 
 
 def measure(sizes: jax.Array, key: jax.Array) -> Geometry:
     """The convex problem in X = Z N^(1/2) by Douglas and Rachford's splitting from a random start; factors by its SVD."""
     X = _split(sizes / jnp.mean(sizes), jax.random.normal(key, 2 * sizes.shape)) * jnp.sqrt(jnp.mean(sizes))
     U, s, Vt = jnp.linalg.svd(X)
-    features = Vt.T / jnp.sqrt(sizes)[:, None]
-    return Geometry(X / jnp.sqrt(sizes)[None, :], (U * s[None, :]) @ U.T, (features * s[None, :]) @ features.T, jnp.sum(s))
+    means = Vt.T / jnp.sqrt(sizes)[:, None]
+    grams = {"classifier": (U * s[None, :]) @ U.T, "features": (means * s[None, :]) @ means.T}
+    return grams | {"logits": X / jnp.sqrt(sizes)[None, :], "value": jnp.sum(s)}
 
 
 @jax.jit
@@ -73,13 +65,14 @@ def _split(sizes: jax.Array, start: jax.Array) -> jax.Array:
 def evidence(sizes: jax.Array, predicted: Geometry, measured: Geometry) -> list[Check]:
     """Agreement of value and matrices, relative to their entries; the constraints' multipliers as a certificate."""
     n, own = np.asarray(sizes), np.eye(len(sizes), dtype=bool)
-    multipliers = np.where(own, 0, -np.asarray(predicted.features)) * n[None, :]  # of the K (K-1) constraints, all of margin 1
-    norm = np.linalg.norm(np.asarray(predicted.features) * np.sqrt(n)[None, :], 2)
+    features = np.asarray(predicted["features"])
+    multipliers = np.where(own, 0, -features) * n[None, :]  # of the K (K-1) constraints, all of margin 1
+    norm = np.linalg.norm(features * np.sqrt(n)[None, :], 2)
     return [
         *agreement(1e-6, value=1e-9)(sizes, predicted, measured),
         Check("certificate", "multipliers > 0", 0.0 if multipliers[~own].min() > 0 else 1.0, 0.0),
         Check("certificate", "dual norm - 1", abs(float(norm) - 1), 1e-10),
-        Check("certificate", "dual value", relative_error(predicted.value, multipliers.sum()), 1e-10),
+        Check("certificate", "dual value", relative_error(predicted["value"], multipliers.sum()), 1e-10),
     ]
 
 

@@ -16,19 +16,36 @@ spent on driving the other classes down: the features of a pair run to infinity 
 log-odds of t. Under strong ridges they are those of squared error, convex combinations of the features of classes.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 
+from ufm.base.matrices import helmert
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
-from ufm.theory.mixup.features import MixedSamples, TwoLogits, found_logits
 from ufm.theory.theorem import Check, agreement, below
 
 _FACTOR = 10.0  # between the two kappas at which errors are compared
+
+
+class MixedSamples(NamedTuple):
+    """K = classes as a number, weights t (n,) of the first of two classes, and kappa, the classifier's size over the ridge."""
+
+    classes: Any
+    t: Any
+    kappa: Any
+
+
+class TwoLogits(NamedTuple):
+    """Logits x and y, (n,) each, of the two mixed classes above those of the other ones (K = 2: above their mean)."""
+
+    x: Any
+    y: Any
 
 
 def predict(samples: MixedSamples) -> TwoLogits:
@@ -63,6 +80,41 @@ def log_lambert(L: jax.Array) -> jax.Array:
     return lax.fori_loop(0, 8, newton, jnp.where(L > 1, jnp.log(jnp.maximum(L, 1)), L))
 
 
+def found_logits(samples: MixedSamples, key: jax.Array) -> TwoLogits:
+    """One feature at a time from a random start, CE(q, softmax(W h)) + |h|^2/(2 kappa) with q = t e_1 + (1 - t) e_2 is minimised by
+    trust regions over all K - 1 coordinates, and by Newton steps: it knows no potential of two scalars, and compiles nothing.
+
+    The other K - 2 classes must have one logit: unequal ones give NaN.
+    """
+    K, kappa = int(samples.classes), float(samples.kappa)
+    W = np.asarray(helmert(K), float)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    found = [_found(W, float(t), kappa, rng.normal(size=K - 1)) for t in np.asarray(samples.t)]
+    return TwoLogits(*np.array(found).T)
+
+
+def _found(W: np.ndarray, t: float, kappa: float, start: np.ndarray) -> tuple[float, float]:
+    q = np.pad([t, 1 - t], (0, W.shape[0] - 2))
+
+    def value(h: np.ndarray) -> float:
+        return logsumexp(W @ h) - q @ W @ h + h @ h / (2 * kappa)
+
+    def gradient(h: np.ndarray) -> np.ndarray:
+        return W.T @ (softmax(W @ h) - q) + h / kappa
+
+    def hessian(h: np.ndarray) -> np.ndarray:
+        p = softmax(W @ h)
+        return W.T @ (np.diag(p) - np.outer(p, p)) @ W + np.eye(h.size) / kappa
+
+    h = minimize(value, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-9}).x
+    for _ in range(3):
+        h = h - np.linalg.solve(hessian(h), gradient(h))
+    z = W @ h
+    others = z[2:] if z.size > 2 else np.mean(z, keepdims=True)
+    level = np.mean(others) if np.ptp(others) <= 1e-7 * max(1, np.abs(z).max()) else np.nan
+    return z[0] - level, z[1] - level
+
+
 def _samples(K: float, t: Any, kappa: float) -> MixedSamples:
     return MixedSamples(np.asarray(float(K)), np.asarray(t), np.asarray(kappa))
 
@@ -78,7 +130,11 @@ def draw(rng: np.random.Generator) -> MixedSamples:
     return _samples(rng.integers(2, 9), rng.uniform(size=5), np.exp(rng.uniform(-3, 8)))
 
 
-Approach = tuple[TwoLogits, TwoLogits]  # at kappa and, `_FACTOR` times nearer the limit, at a second kappa
+class Approach(NamedTuple):
+    """Logits at kappa and, `_FACTOR` times nearer the limit, at a second kappa."""
+
+    near: TwoLogits
+    nearer: TwoLogits
 
 
 def predict_limits(samples: MixedSamples) -> Approach:
@@ -97,12 +153,12 @@ def predict_limits(samples: MixedSamples) -> Approach:
         x = jnp.where(kappa > 1, (total + odds) / 2, small * (t - level))
         return TwoLogits(x, jnp.where(kappa > 1, (total - odds) / 2, small * (1 - t - level)))
 
-    return at(kappa), at(_nearer(kappa))
+    return Approach(at(kappa), at(_nearer(kappa)))
 
 
 def measure_limits(samples: MixedSamples, key: jax.Array) -> Approach:
     """Features that SciPy finds at both kappas."""
-    return found_logits(samples, key), found_logits(samples._replace(kappa=_nearer(samples.kappa)), key)
+    return Approach(found_logits(samples, key), found_logits(samples._replace(kappa=_nearer(samples.kappa)), key))
 
 
 def _nearer(kappa: Any) -> Any:

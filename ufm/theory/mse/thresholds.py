@@ -82,17 +82,15 @@ def predict_largest_root(problem: Problem) -> Claim:
     """
     M, n = len(problem.widths), problem.samples / problem.classes
     beta = problem.samples * problem.c / n ** (M / (M + 1))
-
     rests = (largest_root(b, M) for b in (beta, 0.5 * beta_tie(M) * jnp.ones_like(beta)))
     return Claim(*(0.5 * rest * (1 + M * (1 - rest)) for rest in rests))
 
 
 def measure_at_zero(problem: Problem, key: jax.Array) -> Refutation:
     """The objective with every parameter zero, a point that anyone can evaluate; phi/2 at the last turn of its slope, on a grid."""
-    rows, widths = (*problem.widths[1:], problem.classes), problem.widths
-    weights = tuple(jnp.zeros(shape, problem.dtype) for shape in zip(rows, widths, strict=True))
-    at_zero = objective(problem, Params(weights, jnp.zeros((widths[0], problem.columns), problem.dtype), None))
-    M, n = len(widths), problem.samples / problem.classes
+    M, n, sizes = len(problem.widths), problem.samples / problem.classes, (problem.columns, *problem.widths, problem.classes)
+    H, *weights = (jnp.zeros(shape, problem.dtype) for shape in zip(sizes[1:], sizes, strict=False))
+    at_zero = objective(problem, Params(tuple(weights), H, None))
     beta = problem.samples * jnp.prod(problem.ridges) ** (1 / (M + 1)) / n ** (M / (M + 1))
     tie = ((M - 1) / M) ** ((M - 1) / (M + 1)) / M
     return Refutation(at_zero, _last_minimum(beta, M), _last_minimum(jnp.asarray(0.5 * tie), M))

@@ -115,18 +115,9 @@ def certified(problem: Problem, predicted: Prediction, measured: Measured) -> li
 
 
 def collapse_theorem(
-    id: str,
-    origin: str,
-    predict: Callable,
-    losses: tuple[Loss, ...],
-    prices: tuple[float, ...],
-    drawn: tuple[float, float],
-    assumes: tuple,
-    *,
-    missing: int = 1,
-    classes: tuple[int, ...] = (3, CLASSES),
-    **fields: Any,
-) -> Theorem:
+    id: str, origin: str, predict: Callable, losses: tuple[Loss, ...], prices: tuple[float, ...], drawn: tuple[float, float],
+    assumes: tuple, *, missing: int = 1, classes: tuple[int, ...] = (3, CLASSES), **fields: Any,
+) -> Theorem:  # fmt: skip
     """`statements.minimum` of some losses in the balanced one-layer model of width at least K - missing.
 
     Its cases are every loss at every c of `prices`; random ones have c between two ends, and one of some numbers of classes.

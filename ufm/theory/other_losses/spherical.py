@@ -21,8 +21,8 @@ from ufm.problem import Problem
 from ufm.search.roots import increasing_root
 from ufm.search.symmetric import reduced
 from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.contrastive import lowest, on_simplex
 from ufm.theory.other_losses.measured import collapse_theorem, measure
-from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 

@@ -19,8 +19,8 @@ from ufm.losses.logsumexp import CrossEntropyLogsumexp
 from ufm.problem import Problem
 from ufm.search.symmetric import reduced
 from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.contrastive import on_simplex
 from ufm.theory.other_losses.measured import certified, collapse_theorem
-from ufm.theory.other_losses.scalar import on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 

@@ -1,10 +1,10 @@
-"""How fast flows arrive at the minimum of balanced MSE, and how large steps of descent may be there (derived; numbers as in `table`).
+"""How fast flows arrive at the minimum of balanced MSE, and how large steps of descent may be there (derived; numbers of `table`).
 
     all of f:       d(W, H)/dt = -grad f     |grad f| ~ exp(-rate t/N),  rate = min{lam_-, lH [d > K, n > 1]}
     central path:   dH/dt = -N grad L        |grad L| ~ exp(-rate t),    rate = min{4 lH (1-c), lH [d > K, n > 1]}
 
-with N = K n, lam_- = (T - sqrt(T^2 - 16 c (1-c) n))/2, T = s + n/s, at any d for c < 1. No other mode can be the slowest: lam_- is at
-most s, n/s and lH + n lW, and 4 lH (1-c) at most s. f - f* and L - f* decay twice as fast. For c -> 1 both rates vanish like
+with N = K n, lam_- = (T - sqrt(T^2 - 16 c (1-c) n))/2, T = s + n/s, at any d for c < 1. No other mode can be the slowest: lam_- is
+at most s, n/s and lH + n lW, and 4 lH (1-c) at most s. f - f* and L - f* decay twice as fast. For c -> 1 both rates vanish like
 1 - c; for c > 1 they are nu_- (as in `critical_points`, now positive) and lH - 1/lW. What remains within classes
 follows rates of its own, s where the classifier sees it and lH where not: NC1 and NC2 decay differently.
 
@@ -35,8 +35,7 @@ from ufm.theory.second_order.table import block, numbers
 from ufm.theory.theorem import agreement
 
 _KICKS = (1e-2, 1e-7)  # the smaller one for what must decay while the classifier stands still
-# shapes and the ranges of s that keep the two lowest rates apart
-_JOINT = {"d<K": (0.7, 1.4), "d>K": (0.7, 1.4), "n=1": (2.5, 3.5)}
+_JOINT = {"d<K": (0.7, 1.4), "d>K": (0.7, 1.4), "n=1": (2.5, 3.5)}  # shapes, and s that keep the two lowest rates apart
 _CENTRAL = {"d=K": (0.7, 1.4), "d>K": (0.7, 1.4)}
 _GONE = 1e-6  # of the first gradient, close to rounding
 _FAR = 1e3  # beyond it descent has left for cycles or infinity: every minimum is as steep as this one
