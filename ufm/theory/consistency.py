@@ -8,6 +8,7 @@ a change of sign of one class's features, and zero, as far as their value is tha
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -115,7 +116,7 @@ def _is_not_zero(x: np.ndarray) -> np.ndarray:
     return x > _NOT_ZERO * max(float(np.max(x)), _NOT_ZERO)
 
 
-def size_of(x: np.ndarray) -> float:
+def size_of(x: Any) -> float:
     """The largest entry, relative to which arrays are compared: 1e-2 where it is below that."""
     return max(float(np.max(np.abs(x))), 1e-2)
 

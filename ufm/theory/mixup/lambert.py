@@ -115,7 +115,7 @@ def _found(W: np.ndarray, t: float, kappa: float, start: np.ndarray) -> tuple[fl
     return z[0] - level, z[1] - level
 
 
-def _samples(K: float, t: Any, kappa: float) -> MixedSamples:
+def _samples(K: Any, t: Any, kappa: Any) -> MixedSamples:
     return MixedSamples(np.asarray(float(K)), np.asarray(t), np.asarray(kappa))
 
 
