@@ -14,7 +14,7 @@ from ufm.problem import Problem
 from ufm.problem.params import gradient_norm, objective
 from ufm.search import grouped
 from ufm.settings.long_tail import long_tail_problem
-from ufm.theory.imbalance import layer_peeled, nonnegative, published_margins, seli, thresholds, two_groups
+from ufm.theory.imbalance import layer_peeled, nonnegative, seli, thresholds, two_groups
 from ufm.theory.imbalance.group_program import Groups, solve_groups
 from ufm.theory.theorem import key_of
 
@@ -190,13 +190,13 @@ def test_a_class_vanishes_exactly_at_its_critical_size():
 def test_the_published_margins_ignore_the_ridge_of_the_features():
     for l2_H, agree in ((2.5e-4, True), (1e-3, False), (1e-4, False)):
         problem = relu((20, 10, 6, 4), l2_H=l2_H)
-        published, own = published_margins.published_margins(problem), nonnegative.margins(problem)
+        published, own = nonnegative.published_margins(problem), nonnegative.margins(problem)
         np.testing.assert_allclose(published, [6.648, 6.300, 6.043, 5.839], atol=5e-4)
         assert np.allclose(published, own, rtol=1e-12) == agree
 
 
 def test_every_counterexample_is_below_the_published_margins_and_no_point_below_the_prediction():
-    (theorem,) = published_margins.THEOREMS
+    _, theorem = nonnegative.THEOREMS
     for case in theorem.cases().values():
         lower = theorem.measure(case, jax.random.key(0)).lower
         assert lower < 0.99 * jax.jit(theorem.predict)(case).value
@@ -235,10 +235,10 @@ def test_rare_classes_of_the_peeled_model_merge_from_the_critical_ratio_on():
 
 def test_seli_goldens():
     found = seli.predict(jnp.array([50.0, 50, 50, 5, 5]))
-    entries = [found.classifier[i, j] for i, j in ((0, 0), (0, 1), (0, 3), (3, 3), (3, 4))]
+    entries = [found["classifier"][i, j] for i, j in ((0, 0), (0, 1), (0, 3), (3, 3), (3, 4))]
     golden = [5.353489411019, -1.717578400847, -0.959166304663, 2.556783445744, 0.320715468244]
     np.testing.assert_allclose(entries, golden, atol=1e-11)
-    entries = [found.features[i, j] for i, j in ((0, 0), (0, 3), (3, 3), (3, 4))]
+    entries = [found["features"][i, j] for i, j in ((0, 0), (0, 3), (3, 3), (3, 4))]
     golden = [0.122082826032, -0.041702882811, 0.286161121967, -0.161052473533]
     np.testing.assert_allclose(entries, golden, atol=1e-11)
 
@@ -246,8 +246,8 @@ def test_seli_goldens():
 def test_seli_of_a_step_in_closed_form():
     found = seli.predict(jnp.array([50.0, 50, 50, 5, 5]))
     mean = (2 * 50 + 3 * 5) / 5
-    np.testing.assert_allclose(found.classifier[0, 0], 50**0.5 * (2 / 3) + mean**0.5 * 2 / 15, rtol=1e-12)
-    np.testing.assert_allclose(found.features[3, 4], -1 / (2 * 5**0.5) + 3 / (10 * mean**0.5), rtol=1e-12)
+    np.testing.assert_allclose(found["classifier"][0, 0], 50**0.5 * (2 / 3) + mean**0.5 * 2 / 15, rtol=1e-12)
+    np.testing.assert_allclose(found["features"][3, 4], -1 / (2 * 5**0.5) + 3 / (10 * mean**0.5), rtol=1e-12)
 
 
 def test_cross_entropy_approaches_seli_like_a_logarithm():

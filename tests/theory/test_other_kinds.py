@@ -14,12 +14,12 @@ from ufm.theory.cross_entropy import sphere
 from ufm.theory.dynamics import two_factor
 from ufm.theory.frames import bounds
 from ufm.theory.frames.packing import Lines, cosines
-from ufm.theory.mse import random_starts
+from ufm.theory.mse import landscape
 from ufm.theory.perturbation import near_collapse
 from ufm.theory.registry import predict
 from ufm.theory.theorem import key_of
 
-MODULES = (two_factor, near_collapse, sphere, bounds, random_starts)
+MODULES = (two_factor, near_collapse, sphere, bounds, landscape)
 
 
 near_map = jax.jit(near_collapse.predict)
@@ -35,7 +35,7 @@ def at_prediction(predict, problem):
 
 
 def checks(module, label, case=None):
-    theorem, *_ = module.THEOREMS
+    theorem = next(theorem for theorem in module.THEOREMS if label in theorem.cases())
     case = theorem.cases()[label] if case is None else case
     return theorem.evidence(case, jax.jit(theorem.predict)(case), theorem.measure(case, key_of(0, theorem.id, label)))
 
@@ -46,7 +46,7 @@ def checks(module, label, case=None):
         (two_factor, "two alive, one critical, one dead"),
         (near_collapse, "beta=1.0 c=0.3"),
         (bounds, "K=6 d=3"),
-        (random_starts, "M=2 beta/tie=0.5"),
+        (landscape, "M=2 beta/tie=0.5"),
     ],
 )
 def test_what_is_predicted_is_what_is_measured(module, label):

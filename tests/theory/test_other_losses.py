@@ -13,8 +13,8 @@ from ufm import losses
 from ufm.base.programs import QUICK
 from ufm.search.symmetric import survey
 from ufm.theory.other_losses import comp_sum, contrastive, spherical, two_scalars
+from ufm.theory.other_losses.contrastive import lowest
 from ufm.theory.other_losses.measured import problem_at
-from ufm.theory.other_losses.scalar import lowest
 from ufm.theory.theorem import key_of
 
 MODULES = (comp_sum, contrastive, spherical, two_scalars)

@@ -9,7 +9,7 @@ import ufm
 from ufm.problem.params import Params
 from ufm.theory.kit.hessian import derivatives
 from ufm.theory.registry import select
-from ufm.theory.second_order import critical_points, proximity, rates, step_limit
+from ufm.theory.second_order import critical_points, rates
 from ufm.theory.second_order.cases import SHAPES, critical_point, minimiser
 from ufm.theory.theorem import key_of
 
@@ -90,7 +90,7 @@ def test_all_cases_meet_the_assumptions_and_other_problems_do_not():
 
 
 def test_a_proximity_term_around_another_point_is_outside_the_theorem():
-    (theorem,) = proximity.THEOREMS
+    (theorem,) = (t for t in critical_points.THEOREMS if t.id == "mse-proximity-spectrum")
     case = theorem.draw(np.random.default_rng(0))
     (assumption,) = theorem.failing(case._replace(problem=case.problem.replace(H0=case.problem.H0 + 1)))
     assert "H0" in assumption.text
@@ -144,7 +144,7 @@ def test_out_of_span_and_within_class_modes_are_never_slower_than_the_soft_symme
 
 def test_flow_rates_with_as_many_dimensions_as_classes():
     case = minimiser(SHAPES["d=K"], 0.1, 1.0, np.random.default_rng(2))
-    found = rates.measure_joint(case, key_of(0, "d=K"))
+    found = rates.measure(case, key_of(0, "d=K"), central=False)
     soft = (3 - np.sqrt(9 - 16 * 0.1 * 0.9 * 2)) / 2
     np.testing.assert_allclose(found, [soft / 6, 1 / 6, 0], rtol=1e-5)
 
@@ -155,7 +155,7 @@ def test_descent_returns_below_the_step_limit_and_leaves_above(share, returns):
     p, rng = case.problem, np.random.default_rng(1)
     Y, N, l2_W, l2_H = np.asarray(p.targets), p.columns, float(p.l2_W[0]), float(p.l2_H)
     W, H = (np.asarray(x) + 1e-6 * rng.normal(size=x.shape) for x in (case.params.weights[0], case.params.H))
-    step, sizes = share * float(step_limit.predict(case)), []
+    step, sizes = share * float(rates.predict_step(case)), []
     for _ in range(1000):
         residual = (W @ H - Y) / N
         slope_W, slope_H = residual @ H.T + l2_W * W, W.T @ residual + l2_H * H

@@ -20,7 +20,7 @@ SHARED = {
         "two scalars against whole matrices: an error of the integrator would differ, and its order is a test",
     ),
     "group-merge": ("imbalance.thresholds.same_size", _UNITS),
-    "mixup-limits": ("mixup.limits._nearer", _UNITS),
+    "mixup-limits": ("mixup.lambert._nearer", _UNITS),
     "proximity-aligned-weak": ("perturbation.aligned._strong perturbation.model.units", _UNITS),
     "bartlett-start": ("reductions.limits._descend", _RUNS),
 } | {

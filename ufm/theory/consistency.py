@@ -6,6 +6,7 @@ a change of sign of one class's features, and zero, as far as their value is tha
 """
 
 from itertools import combinations
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,8 +43,8 @@ def consistency_checks(problem: Problem, prediction: Prediction, *, alive: str =
     rank = np.sum(_is_not_zero(_singular_values(without_bias * size[None, :])))
     alike = served.min(axis=0) if alive == "directions" else np.linalg.norm(factors[0], axis=0)[first]
     return [
-        Check("agreement", "logits of the factors", relative_error(z[:, first], prediction.logits, _scale(z)), 1e-10),
-        Check("agreement", "singular values of the factors", relative_error(expected, found, _scale(expected)), 1e-10),
+        Check("agreement", "logits of the factors", relative_error(z[:, first], prediction.logits, size_of(z)), 1e-10),
+        Check("agreement", "singular values of the factors", relative_error(expected, found, size_of(expected)), 1e-10),
         Check("agreement", "rank of the factors", abs(float(prediction.rank) - float(rank)), 0.0),
         Check("agreement", "alive", _disagreements(_is_not_zero(alike), np.asarray(prediction.alive)), 0.0),
     ]
@@ -62,7 +63,7 @@ def _has_another(problem: Problem, prediction: Prediction) -> bool:
     """Whether an image of the predicted point has its value and other logits."""
     p, value = jax.tree.map(np.asarray, prediction.params), float(prediction.value)  # in NumPy, which compiles nothing
     z, without_bias = (np.asarray(logits(problem, point)) for point in (p, p._replace(b=None)))
-    labels, counts, images = np.asarray(problem.labels), np.asarray(problem.counts), []  # logits, and the point
+    labels, counts, size, images = np.asarray(problem.labels), np.asarray(problem.counts), size_of(z), []  # logits, and the point
     if problem.features == "free":
         images.append((z - without_bias, jax.tree.map(np.zeros_like, p)._replace(b=p.b)))
         for k in range(len(problem.groups)):
@@ -92,7 +93,8 @@ def _is_not_zero(x: np.ndarray) -> np.ndarray:
     return x > _NOT_ZERO * max(float(np.max(x)), _NOT_ZERO)
 
 
-def _scale(x: np.ndarray) -> float:
+def size_of(x: Any) -> float:
+    """The largest entry, relative to which arrays are compared: 1e-2 where it is below that."""
     return max(float(np.max(np.abs(x))), 1e-2)
 
 

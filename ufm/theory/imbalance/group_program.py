@@ -24,7 +24,6 @@ import jax.numpy as jnp
 from jax import lax
 
 _REACH = 300.0
-_BISECTIONS = 64
 _SIGNS = (1.0, -1.0)  # of the shift
 
 
@@ -62,19 +61,16 @@ def solve_groups(groups: Groups, bias: str = "none", l2_b: jax.Array | float = 0
         flow = frozen.weights * jnp.exp(_masses(frozen, shift)[0])
         return fixed * _coupling(frozen) ** 2 * shift - flow[0] + flow[1]
 
-    zero = jnp.zeros_like(ridge)
-    shift = zero if bias == "none" else _bisect(imbalance, zero - _REACH, zero + _REACH)
+    shift = jnp.zeros_like(ridge) if bias == "none" else _bisect(imbalance, jnp.full_like(ridge, _REACH))
     log_u, r, alive = _masses(frozen, shift)
     start = lax.stop_gradient(jnp.concatenate([log_u, r[None], shift[None]]))
 
     def residual(point: jax.Array, groups: Groups, ridge: jax.Array) -> jax.Array:
-        log_u, r, shift = point[:2], point[2], point[3]
-        u, k = jnp.exp(log_u), _coupling(groups)
-        a = u / _radius(groups)
+        u, r, shift = jnp.exp(point[:2]), point[2], point[3]
+        a, flow = u / _radius(groups), groups.weights * u
         gaps = _separation(groups, u, _levels(groups) - u)
         gaps -= shift * jnp.array(_SIGNS, u.dtype) + r * a / (groups.prices * jnp.sqrt(groups.classes))
-        flow = groups.weights * u
-        free = shift if bias == "none" else ridge * k**2 * shift - flow[0] + flow[1]
+        free = shift if bias == "none" else ridge * _coupling(groups) ** 2 * shift - flow[0] + flow[1]
         return jnp.concatenate([gaps, jnp.where(alive, jnp.sum(a**2) - 1, r)[None], free[None]])
 
     jacobian = jax.jacfwd(residual)(start, frozen, fixed)
@@ -115,8 +111,7 @@ def _masses(groups: Groups, shift: jax.Array) -> tuple[jax.Array, jax.Array, jax
     def excess(logit: jax.Array) -> jax.Array:
         return shift * signs - _separation(groups, e * jax.nn.sigmoid(logit), e * jax.nn.sigmoid(-logit))
 
-    wide = jnp.full_like(e, 2 * _REACH)
-    log_most = jnp.log(e) - jax.nn.softplus(-_bisect(excess, -wide, wide))  # where s_g = 0
+    log_most = jnp.log(e) - jax.nn.softplus(-_bisect(excess, jnp.full_like(e, 2 * _REACH)))  # where s_g = 0
     log_radius = jnp.log(_radius(groups))
     alive = jnp.logaddexp(*(2 * (log_most - log_radius))) > 0
 
@@ -130,20 +125,19 @@ def _masses(groups: Groups, shift: jax.Array) -> tuple[jax.Array, jax.Array, jax
     def turn(angle: jax.Array) -> jax.Array:
         a, log_u, scaled = at(angle)
         clipped = log_u >= log_most
-        cross = scaled[1] * a[0] - scaled[0] * a[1]
-        return jnp.where(clipped[0], 1, jnp.where(clipped[1], -1, cross))
+        return jnp.where(clipped[0], 1, jnp.where(clipped[1], -1, scaled[1] * a[0] - scaled[0] * a[1]))
 
-    a, log_u, scaled = at(_bisect(turn, shift * 0 - _REACH, shift * 0 + _REACH))
+    a, log_u, scaled = at(_bisect(turn, jnp.full_like(shift, _REACH)))
     return jnp.where(alive, log_u, log_most), jnp.where(alive, jnp.sum(a * scaled), 0), alive
 
 
-def _bisect(f: Callable, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Roots of increasing functions, entrywise, without the derivatives of `ufm.search.roots`: they are taken once, at the end."""
+def _bisect(f: Callable, reach: jax.Array) -> jax.Array:
+    """Roots of increasing functions within +-reach, entrywise, without the derivatives of `ufm.search.roots`: taken at the end."""
 
     def halve(_: int, bracket: tuple) -> tuple:
         middle = 0.5 * (bracket[0] + bracket[1])
         below = f(middle) < 0
         return jnp.where(below, middle, bracket[0]), jnp.where(below, bracket[1], middle)
 
-    low, high = lax.fori_loop(0, _BISECTIONS, halve, (low, high))
+    low, high = lax.fori_loop(0, 64, halve, (-reach, reach))
     return 0.5 * (low + high)

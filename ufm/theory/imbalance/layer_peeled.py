@@ -20,7 +20,6 @@ from ufm.theory import statements
 from ufm.theory.imbalance.group_program import Groups, Scalars, solve_groups
 from ufm.theory.theorem import Check, agreement, below
 
-_STARTS = 2
 _CLASSES = 4  # all searches run in one program
 
 
@@ -35,12 +34,9 @@ class PeeledModel(NamedTuple):
 
 def solve_peeled(model: PeeledModel) -> Scalars:
     """The scalars at the multiplier mu that makes the norm of the logits rho = K sqrt(E_W E_H); value is F, with mu rho in it."""
-
-    def excess(log_price: jax.Array, model: PeeledModel) -> jax.Array:
-        return -_excess_norm(model, jnp.exp(log_price))
-
     zero = jnp.zeros_like(model.bound)
-    return solve_groups(_groups(model, jnp.exp(increasing_root(excess, zero - 650, zero, model))))
+    log_price = increasing_root(lambda x, model: -_excess_norm(model, jnp.exp(x)), zero - 650, zero, model)
+    return solve_groups(_groups(model, jnp.exp(log_price)))
 
 
 def predict_ratio(model: PeeledModel) -> jax.Array:
@@ -79,14 +75,14 @@ def predict(model: PeeledModel) -> dict[str, jax.Array]:
 
 def measure(model: PeeledModel, key: jax.Array) -> dict[str, np.ndarray]:
     """The same numbers of the lowest of several searches over normalised factors, every class as two columns."""
-    value, Z = _search(model, jax.random.normal(key, (_STARTS, 2, 2 * _CLASSES, _CLASSES)))
+    value, Z = _search(model, jax.random.normal(key, (2, 2, 2 * _CLASSES, _CLASSES)))
     z = np.asarray(Z).reshape(_CLASSES, _CLASSES, 2).mean(2)
-    inside, between, is_rare = np.zeros(2), np.zeros(2), np.arange(_CLASSES) >= int(model.frequent)
-    for g, mine in enumerate((~is_rare, is_rare)):
+    inside, between, is_rare = [], [], np.arange(_CLASSES) >= int(model.frequent)
+    for mine in (~is_rare, is_rare):
         own, K = z[np.ix_(mine, mine)], np.sum(mine)
-        inside[g] = (np.trace(own) - (np.sum(own) - np.trace(own)) / max(K - 1, 1)) / K if K > 1 else 0.0
-        between[g] = np.mean(own) - np.mean(z[np.ix_(~mine, mine)])
-    return {"loss": np.asarray(value), "inside": inside, "between": between}
+        inside.append((np.trace(own) - (np.sum(own) - np.trace(own)) / (K - 1)) / K if K > 1 else 0.0)
+        between.append(np.mean(own) - np.mean(z[np.ix_(~mine, mine)]))
+    return {"loss": np.asarray(value), "inside": np.array(inside), "between": np.array(between)}
 
 
 @jax.jit
@@ -94,15 +90,14 @@ def _search(model: PeeledModel, starts: jax.Array) -> tuple[jax.Array, jax.Array
     """The least loss of several runs, and its logits (K, 2K): W and H scaled to their spheres, H by class means."""
     K = _CLASSES
     sizes = jnp.where(jnp.arange(K) < model.frequent, model.ratio, 1.0)
-    weights = jnp.repeat(sizes / jnp.sum(sizes) / 2, 2)
-    labels = jnp.repeat(jnp.arange(K), 2)
+    weights, targets = jnp.repeat(sizes / jnp.sum(sizes) / 2, 2), jnp.repeat(jnp.eye(K), 2, axis=1)
 
     def scaled_logits(point: tuple) -> jax.Array:
         W, H = point
         return K * jnp.sqrt(2 * model.bound) * (W @ H) / (jnp.linalg.norm(W) * jnp.linalg.norm(H))
 
     def loss(point: tuple) -> jax.Array:
-        return jnp.sum(weights * jax.vmap(cross_entropy, in_axes=1)(scaled_logits(point), jnp.eye(K)[:, labels]))
+        return jnp.sum(weights * jax.vmap(cross_entropy, in_axes=1)(scaled_logits(point), targets))
 
     runs = jax.lax.map(lambda s: minimise(loss, (s[0, :K], s[1].T), tolerance=1e-11), starts)
     best = jnp.argmin(runs.value)
@@ -145,15 +140,13 @@ def ratio_cases() -> dict[str, PeeledModel]:
     return {f"K_A={a} K_B={b} E_W E_H={E:g}": _model(a, b, R * around, E) for a, b, E, R in settings}
 
 
-_FANG = "[fang2021]"
-
 THEOREMS = (
     # other: a minimum under constraints, which is no Problem
-    statements.other("lpm", _FANG + "; reduction derived", predict, measure, cases, draw, evidence=agreement(1e-6, loss=1e-9)),
+    statements.other("lpm", "[fang2021]; reduction derived", predict, measure, cases, draw, evidence=agreement(1e-6, loss=1e-9)),
     # other: a threshold between searches on both of its sides
     statements.other(
-        "lpm-critical-ratio", _FANG + " (existence); equation derived",
-        predict_ratio, measure_ratio, ratio_cases, evidence=ratio_evidence,
+        "lpm-critical-ratio", "[fang2021] (existence); equation derived", predict_ratio, measure_ratio, ratio_cases,
+        evidence=ratio_evidence,
         notes="R0 for (K_A, K_B, E_W E_H): (5, 5, 2) 2.8946, (5, 5, 5) 12.192, (5, 5, 10) 81.102, (3, 7, 5) 245.50.",
     ),
 )  # fmt: skip

@@ -10,8 +10,6 @@ Proof: the problem is min |Z N^(1/2)|_* with the same constraints, and (P N P)^+
 Laplacian of a complete graph, whose square root is negative off its diagonal; times N that gives multipliers of all constraints.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,41 +18,33 @@ from ufm.frames.encoded_labels import seli
 from ufm.theory import statements
 from ufm.theory.theorem import Check, agreement, relative_error
 
-
-class Geometry(NamedTuple):
-    """logits: (K, K) of the classes. classifier: (K, K) W W^T. features: (K, K) H^T H of the class means. value: scalar."""
-
-    logits: jax.Array
-    classifier: jax.Array
-    features: jax.Array
-    value: jax.Array
+Geometry = dict[str, jax.Array]  # (K, K) "logits" of the classes, "classifier" W W^T, "features" H^T H of their means; "value"
 
 
 def predict(sizes: jax.Array) -> Geometry:
     """The max-margin classifier and features have the class logits I - J/K for any class sizes n, with W W^T = (P N P)^(1/2) and
     class means of Gram matrix ((P N P)^+)^(1/2), P = I - J/K, N = diag(n).
     """
-    K, found = sizes.shape[0], seli(sizes)
-    classifier = found.classifier.gram
-    return Geometry(jnp.eye(K, dtype=sizes.dtype) - 1 / K, classifier, found.means.gram, jnp.trace(classifier))
+    K, found = len(sizes), seli(sizes)
+    W = found.classifier.gram
+    return {"logits": jnp.eye(K, dtype=sizes.dtype) - 1 / K, "classifier": W, "features": found.means.gram, "value": jnp.trace(W)}
 
 
 def measure(sizes: jax.Array, key: jax.Array) -> Geometry:
     """The convex problem in X = Z N^(1/2) by Douglas and Rachford's splitting from a random start; factors by its SVD."""
     X = _split(sizes / jnp.mean(sizes), jax.random.normal(key, 2 * sizes.shape)) * jnp.sqrt(jnp.mean(sizes))
     U, s, Vt = jnp.linalg.svd(X)
-    features = Vt.T / jnp.sqrt(sizes)[:, None]
-    return Geometry(X / jnp.sqrt(sizes)[None, :], (U * s[None, :]) @ U.T, (features * s[None, :]) @ features.T, jnp.sum(s))
+    means = Vt.T / jnp.sqrt(sizes)[:, None]
+    grams = {"classifier": (U * s[None, :]) @ U.T, "features": (means * s[None, :]) @ means.T}
+    return grams | {"logits": X / jnp.sqrt(sizes)[None, :], "value": jnp.sum(s)}
 
 
 @jax.jit
 def _split(sizes: jax.Array, start: jax.Array) -> jax.Array:
-    own = jnp.eye(sizes.shape[0], dtype=bool)
-    most = jnp.arange(1, sizes.shape[0] + 1)
+    own, most, margin = jnp.eye(len(sizes), dtype=bool), jnp.arange(1, len(sizes) + 1), jnp.sqrt(sizes)
 
     def nearest_feasible(X: jax.Array) -> jax.Array:
         """Column k with X_kk - X_ck >= sqrt(n_k): own logit less that, and the others that exceed it, move to their mean."""
-        margin = jnp.sqrt(sizes)
         least = jnp.diag(X) - margin
         others = -jnp.sort(-jnp.where(own, -jnp.inf, X), axis=0)
         pooled = jnp.cumsum(jnp.concatenate([least[None, :], others[:-1]]), axis=0) / most[:, None]
@@ -75,13 +65,14 @@ def _split(sizes: jax.Array, start: jax.Array) -> jax.Array:
 def evidence(sizes: jax.Array, predicted: Geometry, measured: Geometry) -> list[Check]:
     """Agreement of value and matrices, relative to their entries; the constraints' multipliers as a certificate."""
     n, own = np.asarray(sizes), np.eye(len(sizes), dtype=bool)
-    multipliers = np.where(own, 0, -np.asarray(predicted.features)) * n[None, :]  # of the K (K-1) constraints, all of margin 1
-    norm = np.linalg.norm(np.asarray(predicted.features) * np.sqrt(n)[None, :], 2)
+    features = np.asarray(predicted["features"])
+    multipliers = np.where(own, 0, -features) * n[None, :]  # of the K (K-1) constraints, all of margin 1
+    norm = np.linalg.norm(features * np.sqrt(n)[None, :], 2)
     return [
         *agreement(1e-6, value=1e-9)(sizes, predicted, measured),
         Check("certificate", "multipliers > 0", 0.0 if multipliers[~own].min() > 0 else 1.0, 0.0),
         Check("certificate", "dual norm - 1", abs(float(norm) - 1), 1e-10),
-        Check("certificate", "dual value", relative_error(predicted.value, multipliers.sum()), 1e-10),
+        Check("certificate", "dual value", relative_error(predicted["value"], multipliers.sum()), 1e-10),
     ]
 
 
@@ -101,9 +92,8 @@ THEOREMS = (
     statements.other(
         "seli", "[thrampoulidis2022]; proof by the Laplacian's square root derived",
         predict, measure, cases, draw, evidence=evidence,
-        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite "
-        "ridge is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce "
-        "differ from their mean by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which "
-        "falls like 1/log.",
+        notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite ridge "
+        "is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce differ from their mean "
+        "by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which falls like 1/log.",
     ),
 )  # fmt: skip

@@ -31,9 +31,8 @@ COUNTS = (40, 7, 7, 2)
 
 def same_size(counts: jax.Array) -> jax.Array:
     """(K, K) whether two different classes are of one size, up to rounding."""
-    slack = 64 * np.finfo(counts.dtype).eps
     ratios = counts[:, None] / counts[None, :]
-    return (abs(ratios - 1) <= slack) & ~np.eye(counts.shape[0], dtype=bool)
+    return (abs(ratios - 1) <= 64 * np.finfo(counts.dtype).eps) & ~np.eye(len(counts), dtype=bool)
 
 
 def predict_gaps(problem: Problem) -> jax.Array:
@@ -55,8 +54,8 @@ def measure_gaps(problem: Problem, key: jax.Array) -> jax.Array:
 
 def largest_eigenvalue(counts: jax.Array, bias: str) -> jax.Array:
     """Everything collapses where it is at most N^2 l2_W l2_H. counts: (K,) n. bias: "none" or "free"."""
-    K, N = counts.shape[0], jnp.sum(counts)
-    p = counts / N if bias == "free" else jnp.full_like(counts, 1 / K)
+    K = len(counts)
+    p = counts / jnp.sum(counts) if bias == "free" else jnp.full_like(counts, 1 / K)
     shifted = jnp.eye(K, dtype=counts.dtype) - p[:, None]
     return jnp.linalg.eigvalsh((shifted * counts[None, :]) @ shifted.T)[-1]
 
@@ -73,8 +72,8 @@ def predict_collapse(problem: Problem) -> jax.Array:
 def measure_collapse(problem: Problem, key: jax.Array) -> tuple[float, float]:
     """|G|_2/c at zero as the certificate has it, and the size of the logits at the minimum that is found."""
     found = solve(problem, key, columns="raw").params
-    zero = jax.tree.map(jnp.zeros_like, found)
-    return float(certify(problem, zero).spectral_ratio), float(jnp.max(jnp.abs(found.weights[0] @ found.H)))
+    at_zero = certify(problem, jax.tree.map(jnp.zeros_like, found))
+    return float(at_zero.spectral_ratio), float(jnp.max(jnp.abs(found.weights[0] @ found.H)))
 
 
 def collapse_evidence(problem: Problem, predicted: jax.Array, measured: tuple[float, float]) -> list[Check]:
@@ -129,14 +128,12 @@ THEOREMS = (
     statements.other(
         "group-merge", "derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
         predict_gaps, measure_gaps, gap_cases, draw_gaps, _SHARED, evidence=agreement(1e-7, 1.0),
-        notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the "
-        "imbalance ratio R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: "
-        "relu-imbalance.",
+        notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the imbalance ratio "
+        "R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: relu-imbalance.",
     ),
     # other: a number at zero, and on which side of zero the minimum is
     statements.other(
-        "total-collapse", "derived",
-        predict_collapse, measure_collapse, collapse_cases, draw_collapse, (*_SHARED, has_bias("none", "free")),
-        evidence=collapse_evidence,
+        "total-collapse", "derived", predict_collapse, measure_collapse, collapse_cases, draw_collapse,
+        (*_SHARED, has_bias("none", "free")), evidence=collapse_evidence,
     ),
 )  # fmt: skip

@@ -1,7 +1,15 @@
-"""Mixup with a trained classifier: the simplex is optimal, and its size the root of one scalar equation.
+"""Mixup and the simplex: features under a fixed simplex classifier, and a trained classifier, for which the simplex is optimal.
 
-With probabilities p_c of the types, features penalised in expectation and W W^T = om2 (I - J/K), kappa = om2/l2_H, features
-are those of `fixed_simplex`, and the classifier is stationary where
+Columns are types of samples: a class, or a pair of classes k != l mixed with weight t, target q = t e_k + (1-t) e_l, weighted
+by their probability. With W W^T = om2 (I - J/K) fixed (Fisher, Meng, Papyan 2024; the closed form derived) each type is a problem
+of its own in the two scalars (x, y) of `potential`,
+
+    min_h CE(q, softmax(W h)) + (l2_H/2) |h|^2,    h = (x w_k + y w_l)/om2,    kappa = om2/l2_H.
+
+Features of one class (t = 1, y = 0, D = x) are aligned with their classifier, D (e^D + K - 1) = kappa K; mixed ones run along
+channels between classes.
+
+With probabilities p_c of the types and features penalised in expectation a trained classifier is stationary where
 
     l2_W l2_H (K - 1) kappa^2 = E(kappa) = sum_c p_c (x_c^2 + y_c^2 - (x_c + y_c)^2/K).
 
@@ -24,7 +32,7 @@ from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem, run_starts
-from ufm.problem.params import column_weights, data_term
+from ufm.problem.params import Params, column_weights, data_term, end_to_end
 from ufm.search.roots import increasing_root
 from ufm.settings.mixup import lambda_nodes, mixup_problem, mixup_types
 from ufm.theory import statements
@@ -32,6 +40,55 @@ from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_lo
 from ufm.theory.mixup.potential import MIXES_TWO, centred_logits, squared_length, two_classes, two_logits
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 from ufm.theory.theorem import Assumption
+
+
+def predict_fixed(problem: Problem) -> Prediction:
+    """Under mixup and a fixed simplex classifier, features of one class align with its row and mixed features lie in the plane of
+    their two rows, at the minimiser of a convex potential of two scalars.
+    """
+    K, W = problem.classes, end_to_end(problem, ())
+    om2 = jnp.sum(W**2) / (K - 1)
+    kappa = om2 * column_weights(problem) / (problem.l2_H * problem.multiplicity)
+    first, second, t = two_classes(problem.targets)
+    z = centred_logits(first, second, *two_logits(K, t, kappa))
+    H = W.T @ z / om2 * jnp.sqrt(problem.multiplicity)[None, :]
+    s = jnp.linalg.svd(H, compute_uv=False)
+    alive = s > 1e-12 * s[0]
+    return Prediction(
+        value=data_term(problem, z) + 0.5 * problem.l2_H * jnp.sum(H**2),
+        params=Params((), H, None),
+        logits=z[:, run_starts(problem.groups)],
+        singular_values=s[None, :],
+        alive=alive,
+        rank=jnp.sum(alive),
+        unique=jnp.asarray(True),
+    )
+
+
+def fixed_cases() -> dict[str, Problem]:
+    """Weak and strong ridges with nodes at 0, 1/2, 1 and between; hardly any pairs of one class."""
+    cases = {f"kappa={kappa}": _at((0.0, 0.3, 0.5, 1.0), (0.1, 0.4, 0.3, 0.2), kappa) for kappa in (0.1, 10.0, 1000.0)}
+    return cases | {"kappa=10.0, pairs of other classes": _at((0.1, 0.5, 1.0), (0.5, 0.499, 0.001), 10.0)}
+
+
+def draw_fixed(rng: np.random.Generator) -> Problem:
+    """Random nodes beside 1/2, probabilities, ridge and length of the classifier's rows."""
+    weights, nodes = rng.dirichlet(np.full(3, 3.0)), (rng.uniform(0.02, 0.48), 0.5, 1.0)
+    return _at(nodes, weights, np.exp(rng.uniform(-1, 6)), rng.uniform(0.5, 3))
+
+
+def _at(nodes: Any, weights: Any, kappa: float, norm: float = 1.5) -> Problem:
+    """K = 3 classes in d = 4 > K - 1 dimensions without self-pairs of n = 1, every type as two columns of half its probability."""
+    mixture = mixup_types(3, nodes, weights, self_pairs=False, per_class=1)
+    return split_columns(mixup_problem(mixture, 4, l2_H=1.5 * norm**2 / kappa, norm=norm))
+
+
+def _fixed_simplex(p: Problem) -> bool:
+    if p.classifier is None or p.trainable != 0 or is_traced(p.classifier):
+        return False
+    K, A = p.classes, np.asarray(p.classifier)
+    gram, tolerance = A @ A.T, 1e-9 + 4 * float(jnp.finfo(A.dtype).eps)
+    return bool(abs(gram - (np.eye(K, dtype=gram.dtype) - 1 / K) * gram.trace() / (K - 1)).max() <= tolerance * gram.trace())
 
 
 class LearnedMixup(NamedTuple):
@@ -56,9 +113,8 @@ def learned_mixup(classes: int, lambdas: Any, weights: Any, l2_W: Any, l2_H: Any
       l2_W, l2_H: ridges, above 0; derivatives pass through all numbers.
     """
     lambdas, weights, l2_W, l2_H = (jnp.asarray(x, float) for x in (lambdas, weights, l2_W, l2_H))
-    t = jnp.concatenate([jnp.ones(1), lambdas])
     p = jnp.concatenate([jnp.ones(1) / classes, (1 - 1 / classes) * weights])
-    om2, x, y = _learned_size(classes, t, l2_H * p, jnp.ones_like(p) / l2_H, l2_W)
+    om2, x, y = _learned_size(classes, jnp.append(1.0, lambdas), l2_H * p, jnp.ones_like(p) / l2_H, l2_W)
     return LearnedMixup(om2, om2 / l2_H, x[0], x[1:], y[1:])
 
 
@@ -88,16 +144,14 @@ def predict(problem: Problem) -> Prediction:
     """Under mixup with a trained classifier the simplex is optimal, its size the root of one scalar equation, its features those of
     a fixed simplex; everything is zero iff l2_W l2_H is at least the variance of the targets over K - 1.
     """
-    K = problem.classes
-    ridge = problem.l2_H * problem.multiplicity
+    K, ridge = problem.classes, problem.l2_H * problem.multiplicity
     rate = column_weights(problem) / ridge
     first, second, t = two_classes(problem.targets)
     om2, x, y = _learned_size(K, t, ridge, rate, problem.l2_W[0] / problem.scale**2)
     z = centred_logits(first, second, x, y)
     # z/om2 = rate (q - softmax(z)), also where om2 = 0
     pull = jnp.where(om2 > 0, z / jnp.where(om2 > 0, om2, 1), rate[None, :] * (problem.targets - 1 / K))
-    scaled = pull * jnp.sqrt(problem.multiplicity)[None, :]
-    size = jnp.sqrt(jnp.sum(scaled**2) / (K - 1))
+    size = jnp.sqrt(jnp.sum((pull * jnp.sqrt(problem.multiplicity)[None, :]) ** 2) / (K - 1))
     U, starts = helmert(K, dtype=problem.dtype), run_starts(problem.groups)
     V = (pull[:, starts] * (jnp.sqrt(problem.counts) / size)[None, :]).T @ U
     sigma = jnp.full((K - 1,), 1, problem.dtype) * om2 * size
@@ -115,11 +169,9 @@ def problem_at(lambdas: Any, weights: Any, ratio: float, balance: float = 1.0, c
 
 def cases() -> dict[str, Problem]:
     """Both sides of the threshold, from weak to strong ridges; even and uneven mixing; without self-pairs."""
-    name = "alpha=1, l2_W l2_H at {} of its threshold"
-    return {name.format(ratio): problem_at(*lambda_nodes(1.0, 2), ratio) for ratio in (1e-4, 0.9, 1.1)} | {
-        "alpha=0.1, no self-pairs of n=2": problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2),
-        "lambda=0.6": problem_at((0.6,), (1.0,), 1e-3, 0.1),
-    }
+    sides = {f"alpha=1, l2_W l2_H at {x} of its threshold": problem_at(*lambda_nodes(1.0, 2), x) for x in (1e-4, 0.9, 1.1)}
+    uneven = problem_at(*lambda_nodes(0.1, 2), 0.01, 10.0, self_pairs=False, per_class=2)
+    return sides | {"alpha=0.1, no self-pairs of n=2": uneven, "lambda=0.6": problem_at((0.6,), (1.0,), 1e-3, 0.1)}
 
 
 def draw(rng: np.random.Generator) -> Problem:
@@ -132,11 +184,10 @@ def draw(rng: np.random.Generator) -> Problem:
 
 def _is_class_symmetric(p: Problem) -> bool:
     """Whether the weights of targets t e_k + (1 - t) e_l depend on t alone: on each t one table over (k, l) is constant."""
-    if is_traced(p.targets, p.multiplicity, p.weight, p.intercept):
+    traced = is_traced(p.targets, p.multiplicity, p.weight, p.intercept)
+    if traced or any(np.ptp(np.asarray(x)) > 0 for x in (p.weight, p.intercept)):
         return False
     targets, mass, K = np.asarray(p.targets), np.asarray(p.multiplicity), p.classes
-    if np.ptp(np.asarray(p.weight)) > 0 or np.ptp(np.asarray(p.intercept)) > 0:
-        return False
     t, tolerance = targets.max(axis=0), 64 * np.finfo(targets.dtype).eps
     kinds = np.sort(t)
     kinds = kinds[np.diff(kinds, prepend=-1) > tolerance]
@@ -155,14 +206,20 @@ def _is_class_symmetric(p: Problem) -> bool:
     return max(map(spread, kinds, tables)) <= 1e-9 * mass.sum() / K
 
 
+_FIXED = (
+    has_loss(CE), has_bias("none"), Assumption("a fixed simplex classifier, no trained weights", _fixed_simplex), MIXES_TWO,
+    Assumption("free features without proximity term", lambda p: p.features == "free" and p.H0 is None),
+)  # fmt: skip
+_TRAINED = (
+    has_loss(CE), has_bias("none", "free", "ridge"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), MIXES_TWO,
+    Assumption("equal column weights, and targets whose probabilities are the same for all classes", _is_class_symmetric),
+)  # fmt: skip
 THEOREMS = (
     statements.minimum(
-        "mixup-joint-scalar", "derived; setting: [fisher2024], where the simplex is assumed",
-        predict, cases, draw,
-        (
-            has_loss(CE), has_bias("none", "free", "ridge"), PLAIN, PENALISED, ONE_LAYER, is_wide(1), MIXES_TWO,
-            Assumption("equal column weights, and targets whose probabilities are the same for all classes", _is_class_symmetric),
-        ),
+        "mixup-fixed-simplex", "setting: [fisher2024]; closed form derived", predict_fixed, fixed_cases, draw_fixed, _FIXED,
+    ),
+    statements.minimum(
+        "mixup-joint-scalar", "derived; setting: [fisher2024], where the simplex is assumed", predict, cases, draw, _TRAINED,
         general=True,
     ),
 )  # fmt: skip

@@ -22,9 +22,7 @@ from ufm.settings.mixup import enough_nodes, lambda_nodes
 from ufm.theory import statements
 from ufm.theory.mixup.joint import learned_mixup
 
-_FEW = 6
-_LARGEST = 300.0  # kappa of the cases, which share the nodes it needs
-_CLASSES = 3
+_FEW, _CLASSES = 6, 3
 
 
 class BetaMixing(NamedTuple):
@@ -41,10 +39,8 @@ def predict(case: BetaMixing) -> dict[str, jax.Array]:
 
     The moments E u^{2j}, j = 0 .. R - 1, of R = 6 nodes; the excess of the one of degree 2R over its quadrature; m2.
     """
-    alpha = jnp.asarray(case.alpha)
-    i = jnp.arange(1.0, _FEW)
+    alpha, i, k = jnp.asarray(case.alpha), jnp.arange(1.0, _FEW), jnp.arange(2.0, _FEW + 1)
     moments = jnp.concatenate([jnp.ones(1), jnp.cumprod((2 * i - 1) / (2 * alpha + 2 * i - 1))])
-    k = jnp.arange(2.0, _FEW + 1)
     excess = jnp.prod(k * (k + 2 * alpha - 2) / ((2 * k + 2 * alpha - 1) * (2 * k + 2 * alpha - 3))) / (2 * alpha + 1)
     return {"moments": moments, "excess": excess, "m2": (alpha + 1) / (2 * alpha + 1)}
 
@@ -53,8 +49,7 @@ def direct(case: BetaMixing) -> dict[str, Any]:
     """Sums over six nodes, and the moment beyond them by the double exponential rule."""
     alpha = float(case.alpha)
     lambdas, weights = lambda_nodes(alpha, _FEW)
-    u2 = (2 * lambdas - 1) ** 2
-    powers = [np.sum(weights * u2**j) for j in range(_FEW + 1)]
+    powers = [np.sum(weights * ((2 * lambdas - 1) ** 2) ** j) for j in range(_FEW + 1)]
     points, mass = _double_exponential(alpha)
     beyond = np.sum(mass * (2 * points - 1) ** (2 * _FEW)) - powers[-1]
     m2 = np.sum(weights * (lambdas**2 + (1 - lambdas) ** 2))
@@ -65,7 +60,7 @@ def predict_size(case: BetaMixing) -> jax.Array:
     """60 Gauss-Jacobi nodes, the 8 + 3 sqrt(kappa) of kappa = 300, give the size kappa < 300 of mixup's trained classifier of three
     classes to 1e-10, for alpha from 0.2 to 7.
     """
-    nodes = lambda_nodes(jnp.asarray(case.alpha), enough_nodes(_LARGEST))
+    nodes = lambda_nodes(jnp.asarray(case.alpha), enough_nodes(300.0))
     return learned_mixup(_CLASSES, *nodes, case.l2_W, case.l2_H).kappa
 
 
@@ -84,8 +79,7 @@ def direct_size(case: BetaMixing) -> float:
     """
     K, product = _CLASSES, float(case.l2_W) * float(case.l2_H)
     points, mass = _double_exponential(float(case.alpha))
-    t = np.concatenate([[1.0], points])
-    p = np.concatenate([[1 / K], (1 - 1 / K) * mass])
+    t, p = np.append(1.0, points), np.append(1 / K, (1 - 1 / K) * mass)
 
     def excess(log_kappa: float) -> float:
         kappa = np.exp(log_kappa)
@@ -107,10 +101,8 @@ def direct_size(case: BetaMixing) -> float:
 
 def cases() -> dict[str, BetaMixing]:
     """alpha below, at and above 1, kappa from 1 to 270."""
-    return {
-        f"alpha={alpha} l2_W l2_H={product}": BetaMixing(*map(np.asarray, (alpha, 3 * product**0.5, product**0.5 / 3)))
-        for alpha, product in ((0.3, 1e-1), (0.3, 1e-4), (1.0, 1e-4), (5.0, 1e-2))
-    }
+    sizes = ((0.3, 1e-1), (0.3, 1e-4), (1.0, 1e-4), (5.0, 1e-2))
+    return {f"alpha={a} l2_W l2_H={x}": BetaMixing(*map(np.asarray, (a, 3 * x**0.5, x**0.5 / 3))) for a, x in sizes}
 
 
 def draw(rng: np.random.Generator) -> BetaMixing:

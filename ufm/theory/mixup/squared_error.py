@@ -41,8 +41,7 @@ def predict(problem: Problem) -> Prediction:
     price, unit = effective_c(problem), problem.samples / problem.weight[0]
     sigma = jnp.maximum(full - unit * price, 0)
     value = jnp.sum((full - sigma) ** 2 / (2 * unit) + price * sigma)
-    starts = run_starts(problem.groups)
-    Q = problem.targets[:, starts] * jnp.sqrt(problem.counts)[None, :]
+    Q = problem.targets[:, run_starts(problem.groups)] * jnp.sqrt(problem.counts)[None, :]
     b = jnp.full((K,), 1 / K if problem.bias == "free" else 0, dtype)
     return from_triples(problem, U, sigma, Q.T @ U / full[None, :], b, value)
 
@@ -63,9 +62,8 @@ def _moments(problem: Problem) -> tuple[Any, Any, Any]:
 
 
 def _is_class_symmetric(p: Problem) -> bool:
-    if is_traced(p.targets, p.multiplicity, p.weight, p.intercept):
-        return False
-    return bool(_moments(p)[2] < 1e-9 + 16 * np.finfo(p.dtype).eps)
+    known = not is_traced(p.targets, p.multiplicity, p.weight, p.intercept)
+    return known and bool(_moments(p)[2] < 1e-9 + 16 * np.finfo(p.dtype).eps)
 
 
 def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
@@ -94,17 +92,14 @@ def draw(rng: np.random.Generator) -> Problem:
     return problem_at(*nodes, tau, balance, classes, self_pairs=False, per_class=int(rng.integers(2, 50)))
 
 
+_ASSUMES = (
+    has_loss(MSE), has_bias("none", "free"), PLAIN, PENALISED, ONE_LAYER,
+    Assumption("every width at least K (K - 1 under a free bias)", lambda p: min(p.widths) >= p.classes - (p.bias == "free")),
+    Assumption("equal column weights, and targets of sum 1 whose second moment treats classes alike", _is_class_symmetric),
+)  # fmt: skip
 THEOREMS = (
     statements.minimum(
-        "mixup-mse", "derived (soft thresholding of singular values); setting: [fisher2024]",
-        predict, cases, draw,
-        (
-            has_loss(MSE), has_bias("none", "free"), PLAIN, PENALISED, ONE_LAYER,
-            Assumption(
-                "every width at least K (K - 1 under a free bias)", lambda p: min(p.widths) >= p.classes - (p.bias == "free")
-            ),
-            Assumption("equal column weights, and targets of sum 1 whose second moment treats classes alike", _is_class_symmetric),
-        ),
+        "mixup-mse", "derived (soft thresholding of singular values); setting: [fisher2024]", predict, cases, draw, _ASSUMES,
         evidence=evidence, general=True,
     ),
 )  # fmt: skip

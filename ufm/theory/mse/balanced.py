@@ -36,10 +36,9 @@ def predict_free_bias(problem: Problem) -> Prediction:
 
 def predict_ridge_bias(problem: Problem) -> Prediction:
     """Zbar = t (I - J) + t0 J and b = (1-t0)/(K(1+l2_b)), t0 from the mean direction of weight l2_b/(1+l2_b)."""
-    K = problem.classes
-    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
-    basis = jnp.concatenate([helmert(K, dtype=problem.dtype), mean], axis=1)
-    return _spread(problem, basis, jnp.ones((K,), problem.dtype).at[-1].set(problem.l2_b / (1 + problem.l2_b)))
+    K, dtype = problem.classes, problem.dtype
+    basis = jnp.concatenate([helmert(K, dtype=dtype), jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), dtype)], axis=1)
+    return _spread(problem, basis, jnp.ones((K,), dtype).at[-1].set(problem.l2_b / (1 + problem.l2_b)))
 
 
 def _spread(problem: Problem, basis: jax.Array, gamma: jax.Array | None = None) -> Prediction:
@@ -49,33 +48,30 @@ def _spread(problem: Problem, basis: jax.Array, gamma: jax.Array | None = None) 
     b = jnp.full((K,), 0 if problem.bias == "none" else 1 / K, problem.dtype)
     if problem.bias == "ridge":
         b = b * (1 - (sigma[-1] / jnp.sqrt(n) if rank == K else 0)) / (1 + problem.l2_b)
-    flat_directions = size if gamma is None else size - 1
-    U = basis[:, :rank]
-    return from_triples(problem, U, sigma, U, b, value, unique=(rank >= flat_directions) | ~jnp.any(alive))
+    unique = (rank >= (size if gamma is None else size - 1)) | ~jnp.any(alive)
+    return from_triples(problem, basis[:, :rank], sigma, basis[:, :rank], b, value, unique=unique)
 
 
-_DANG = "[dang2023]"
-_ZHOU = "[zhou2022landscape]"
 _SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED)
 
 THEOREMS = (
     statements.minimum(
-        "mse-balanced-deep", _DANG,
+        "mse-balanced-deep", "[dang2023]",
         predict_without_bias, lambda: balanced_cases("none"), lambda rng: draw_balanced(rng, "none"), (*_SHARED, has_bias("none")),
     ),
     statements.minimum(
-        "mse-balanced-deep-freebias", _DANG,
+        "mse-balanced-deep-freebias", "[dang2023]",
         predict_free_bias, lambda: balanced_cases("free"), lambda rng: draw_balanced(rng, "free"), (*_SHARED, has_bias("free")),
     ),
     statements.minimum(
-        "mse-balanced-ridgebias", _ZHOU + "; threshold derived",
+        "mse-balanced-ridgebias", "[zhou2022landscape]; threshold derived",
         predict_ridge_bias, lambda: balanced_cases("ridge", depths=(1,)), lambda rng: draw_balanced(rng, "ridge", depths=(1,)),
         (*_SHARED, has_bias("ridge"), ONE_LAYER),
         claim="Balanced MSE, one layer, ridge on the bias: t (I - J) + t0 J, between simplex (small l2_b) and orthogonal "
         "frame (l2_b to infinity); t0 > 0 only above an explicit l2_b.",
     ),
     statements.minimum(
-        "mse-balanced-ridgebias-deep", _ZHOU + "; deep case derived",
+        "mse-balanced-ridgebias-deep", "[zhou2022landscape]; deep case derived",
         predict_ridge_bias, lambda: balanced_cases("ridge", depths=(2, 3)), lambda rng: draw_balanced(rng, "ridge", depths=(2, 3)),
         (*_SHARED, has_bias("ridge"), DEEP),
         claim="The same aligned form minimises balanced MSE with a ridge on the bias for M >= 2 layers.", status="numerical",

@@ -11,7 +11,7 @@ from ufm.settings.long_tail import exponential_counts
 from ufm.theory.mse.spectrum import beta_tie
 
 _WIDE = 12  # K + C for K = 4 classes of two columns: more width changes nothing
-COUNTS = (9, 5, 3, 1)
+_COUNTS = (9, 5, 3, 1)
 _TILT = (1.0, 2.0, 0.5, 1.5, 0.7, 1.2, 0.9)
 
 
@@ -35,18 +35,14 @@ def _widths(depth: int, first: int = _WIDE) -> tuple[int, ...]:
 
 def balanced_cases(bias: str, depths: tuple[int, ...] = (1, 2, 3)) -> dict[str, Problem]:
     """Below and above the tie, a bottleneck, and the published setting (K=4, n=100, d=64, l2 5e-4; M = 1, 3, 6)."""
-    cases = {}
-    for depth in depths:
-        for ratio in (0.02, 0.5, 0.9, 1.1, 2.0):
-            cases[f"M={depth} beta/tie={ratio}"] = balanced_at(ratio, depth, bias)
-        cases[f"M={depth} bottleneck d=2"] = balanced_at(0.3, depth, bias, widths=_widths(depth, 2))
-    if bias == "ridge":
-        for l2_b in (0.05, 2.0):  # s/(1-s) = 1 where s = 1/2: the mean direction is empty below, partly filled above
-            cases |= {f"M={m} beta/tie=0.5 l2_b={l2_b}": balanced_at(0.5, m, bias, l2_b=l2_b) for m in depths}
-        return cases
-    for depth in (1, 3, 6):
-        cases[f"published M={depth}"] = Problem.balanced(4, 100, (64,) * depth, bias=bias, l2_W=5e-4, l2_H=5e-4)
-    return cases
+    cases = {f"M={m} beta/tie={ratio}": balanced_at(ratio, m, bias) for m in depths for ratio in (0.02, 0.5, 0.9, 1.1, 2.0)}
+    cases |= {f"M={m} bottleneck d=2": balanced_at(0.3, m, bias, widths=_widths(m, 2)) for m in depths}
+    if bias != "ridge":
+        published = {m: Problem.balanced(4, 100, (64,) * m, bias=bias, l2_W=5e-4, l2_H=5e-4) for m in (1, 3, 6)}
+        return cases | {f"published M={m}": problem for m, problem in published.items()}
+    # s/(1-s) = 1 where s = 1/2: the mean direction is empty below, partly filled above
+    sides = ((m, l2_b) for m in depths for l2_b in (0.05, 2.0))
+    return cases | {f"M={m} beta/tie=0.5 l2_b={l2_b}": balanced_at(0.5, m, bias, l2_b=l2_b) for m, l2_b in sides}
 
 
 def draw_balanced(rng: np.random.Generator, bias: str, depths: tuple[int, ...] = (1, 2, 3)) -> Problem:
@@ -72,11 +68,9 @@ def at_critical_size(counts: tuple, critical: float, depth: int, bias: str, widt
 
 def imbalanced_cases(bias: str) -> dict[str, Problem]:
     """All alive, some dead, all dead, a bottleneck; the published counts; long tails on both sides of collapse."""
-    cases = {}
-    for depth in (1, 2, 3):
-        for critical in (0.3, 2.0, 4.0, 12.0):
-            cases[f"M={depth} n_crit={critical}"] = at_critical_size(COUNTS, critical, depth, bias)
-        cases[f"M={depth} bottleneck d=2"] = at_critical_size(COUNTS, 0.3, depth, bias, _widths(depth, 2))
+    sizes = ((m, critical) for m in (1, 2, 3) for critical in (0.3, 2.0, 4.0, 12.0))
+    cases = {f"M={m} n_crit={critical}": at_critical_size(_COUNTS, critical, m, bias) for m, critical in sizes}
+    cases |= {f"M={m} bottleneck d=2": at_critical_size(_COUNTS, 0.3, m, bias, _widths(m, 2)) for m in (1, 2, 3)}
     for depth, width in ((1, 64), (3, 64), (6, 64), (1, 2048), (3, 2048)):
         problem = Problem.imbalanced((200, 100, 50, 50), (width,) * depth, bias=bias, l2_W=5e-4, l2_H=5e-4)
         cases[f"published 200/100/50/50 d={width} M={depth}"] = problem

@@ -5,8 +5,6 @@
 (Hoelder for Schatten norms, then the inequality of means; L = 2 is the variational form of the nuclear norm.)
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,32 +13,26 @@ from ufm.search.minimum import minimise
 from ufm.theory import statements
 from ufm.theory.theorem import agreement
 
-
-class Factorisation(NamedTuple):
-    """A matrix Z (K, K) to be written as a product of L = len(ridges) square factors, cheapest under the ridges (L,)."""
-
-    Z: jax.Array
-    ridges: jax.Array
+Factorisation = tuple[jax.Array, jax.Array]  # Z (K, K), to be a product of square factors, and their ridges (L,)
 
 
 def predict_cost(case: Factorisation) -> dict[str, jax.Array]:
     """The least ridge penalty of L factors with product Z is (L/2) c times the sum of sigma_j(Z)^(2/L), shared equally."""
-    L = case.ridges.shape[0]
-    c = jnp.exp(jnp.mean(jnp.log(case.ridges)))
-    share = c * jnp.sum(jnp.linalg.svd(case.Z, compute_uv=False) ** (2 / L))
-    return {"cost": 0.5 * L * share, "shares": jnp.full((L,), 1, case.Z.dtype) * share}
+    (Z, ridges), L = case, len(case[1])
+    share = jnp.exp(jnp.mean(jnp.log(ridges))) * jnp.sum(jnp.linalg.svd(Z, compute_uv=False) ** (2 / L))
+    return {"cost": 0.5 * L * share, "shares": jnp.full((L,), 1, Z.dtype) * share}
 
 
 @jax.jit
 def measure_cost(case: Factorisation, key: jax.Array) -> dict[str, jax.Array]:
     """Minimise the cost over all factorisations, A_1 = G_1 and A_i = G_i G_{i-1}^-1 with G_L = Z and G_i invertible."""
-    L, K = case.ridges.shape[0], case.Z.shape[0]
+    (Z, ridges), L, K = case, len(case[1]), len(case[0])
 
     def shares(G: jax.Array) -> jax.Array:
-        factors = [G[0], *(jnp.linalg.solve(low.T, top.T).T for low, top in zip(G, (*G[1:], case.Z), strict=True))]
-        return jnp.stack([l2 * jnp.sum(A**2) for l2, A in zip(case.ridges, factors, strict=True)])
+        factors = [G[0], *(jnp.linalg.solve(low.T, top.T).T for low, top in zip(G, (*G[1:], Z), strict=True))]
+        return jnp.stack([l2 * jnp.sum(A**2) for l2, A in zip(ridges, factors, strict=True)])
 
-    start = jnp.eye(K)[None] + 0.2 * jax.random.normal(key, (L - 1, K, K), case.Z.dtype)
+    start = jnp.eye(K)[None] + 0.2 * jax.random.normal(key, (L - 1, K, K), Z.dtype)
     found = minimise(lambda G: 0.5 * jnp.sum(shares(G)), start)
     return {"cost": found.value, "shares": shares(found.point)}
 
@@ -55,7 +47,7 @@ def draw_factorisation(rng: np.random.Generator, factors: int | None = None) -> 
     L = int(rng.integers(2, 5)) if factors is None else factors
     U, V = (np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(2))
     Z = (U * rng.uniform(0.5, 2.0, size=3)) @ V
-    return Factorisation(jnp.asarray(Z), jnp.asarray(np.exp(rng.normal(size=L))))
+    return jnp.asarray(Z), jnp.asarray(np.exp(rng.normal(size=L)))
 
 
 THEOREMS = (

@@ -46,8 +46,7 @@ def predict_free_bias(problem: Problem) -> Prediction:
     Directions (mu_j, u_j) = eigenpairs of diag(n) - n n^T/N, v_j = (diag(n)^(1/2) (I - q q^T))^T u_j / sqrt(mu_j), b = n/N.
     """
     K, n, N = problem.classes, problem.counts, problem.samples
-    mu, U = jnp.linalg.eigh(jnp.diag(n) - n[:, None] * n[None, :] / N)
-    mu, U = mu[::-1][: K - 1], U[:, ::-1][:, : K - 1]
+    mu, U = (x[..., ::-1][..., : K - 1] for x in jnp.linalg.eigh(jnp.diag(n) - n[:, None] * n[None, :] / N))
     rank, sigma, value, alive = minimise_directions(problem, mu)
     q = jnp.sqrt(n / N)
     T = jnp.diag(jnp.sqrt(n)) @ (jnp.eye(K, dtype=n.dtype) - q[:, None] * q[None, :])
@@ -62,17 +61,16 @@ def _no_tie_at_the_cut(mu: jax.Array, rank: int, alive: jax.Array) -> jax.Array:
     return (mu[rank - 1] > mu[rank] * (1 + 1e-9)) | ~alive[rank]
 
 
-_DANG = "[dang2023]"
 _SHARED = (has_loss(MSE), ONE_HOT, PLAIN, PENALISED)
 
 THEOREMS = (
     statements.minimum(
-        "mse-imbalanced-deep", _DANG,
+        "mse-imbalanced-deep", "[dang2023]",
         predict_without_bias, lambda: imbalanced_cases("none"), lambda rng: draw_imbalanced(rng, "none"),
         (*_SHARED, has_bias("none")), alive="classes", general=True, view=as_class_sizes,
     ),
     statements.minimum(
-        "mse-imbalanced-freebias-deep", "derived; cf. [liu2024] and " + _DANG,
+        "mse-imbalanced-freebias-deep", "derived; cf. [liu2024] and [dang2023]",
         predict_free_bias, lambda: imbalanced_cases("free"), lambda rng: draw_imbalanced(rng, "free"), (*_SHARED, has_bias("free")),
         general=True, view=as_class_sizes,
     ),

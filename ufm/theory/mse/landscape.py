@@ -5,11 +5,12 @@ One layer (Zhou et al. 2022): at a critical point that is not global, with d >= 
     lambda_min(Hessian) <= -2 (|G|_2 - c) / (sqrt(l2_H/l2_W) + sqrt(l2_W/l2_H)) < 0.
 
 M >= 2, all classes below the spinodal: the origin is always a strict local minimum, and keeping any set of classes alive in
-which each is at least as large as every dead one is one too; other sets are saddles.
+which each is at least as large as every dead one is one too; other sets are saddles. How often one descent finds the global
+minimum is a habit of random starts, reported and not asserted: for M = 1 every start does, for M >= 2, where every rank
+has a minimum, small starts fall to zero and O(1) ones mostly do not.
 """
 
 import itertools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,22 +19,22 @@ from jax.flatten_util import ravel_pytree
 
 from ufm.duality import escape_direction
 from ufm.problem import Problem
-from ufm.problem.params import Params
+from ufm.problem.params import Params, initialize
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives
+from ufm.theory.mse.balanced import predict_without_bias
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.mse.spectrum import beta_tie
-from ufm.theory.theorem import Check, below
+from ufm.theory.theorem import Check, below, relative_error
 
 _COUNTS = (6, 4, 2)
-
-
-class AliveSet(NamedTuple):
-    """A problem without bias, one weighted column a class, and which classes are kept alive (G,)."""
-
-    problem: Problem
-    alive: jax.Array
+_SCALES, _STARTS = (0.1, 1.0), 12
+_EXPECTED = {  # (depth, beta/beta_tie): fractions of starts of scale 0.1 and of scale 1 that reached the minimum
+    (2, 0.1): (1.0, 1.0), (2, 0.5): (0.0, 1.0), (2, 0.9): (0.0, 0.67),
+    (3, 0.1): (0.25, 1.0), (3, 0.5): (0.0, 1.0), (3, 0.9): (0.0, 0.92),
+}  # fmt: skip
+AliveSet = tuple[Problem, jax.Array]  # without bias, one weighted column a class; which classes are kept alive (G,)
 
 
 def predict_escape_curvature(case: AliveSet) -> jax.Array:
@@ -42,8 +43,8 @@ def predict_escape_curvature(case: AliveSet) -> jax.Array:
 
     -2 (max over dead classes of (sqrt(n_k)/N - c)_+) / (sqrt(l2_H/l2_W) + sqrt(l2_W/l2_H)): |G|_2 from the dead class.
     """
-    p = case.problem
-    excess = jnp.where(case.alive, 0, jnp.maximum(jnp.sqrt(p.counts) / p.samples - p.c, 0))
+    p, alive = case
+    excess = jnp.where(alive, 0, jnp.maximum(jnp.sqrt(p.counts) / p.samples - p.c, 0))
     ratio = jnp.sqrt(p.l2_H / p.l2_W[0])
     return -2 * jnp.max(excess) / (ratio + 1 / ratio)
 
@@ -52,8 +53,8 @@ def predict_is_local_minimum(case: AliveSet) -> jax.Array:
     """M >= 2: keeping a set of classes alive is a local minimum iff every alive class is at least as large as every dead one; the
     origin always is. The deep landscape is not benign.
     """
-    n = case.problem.counts
-    return jnp.min(jnp.where(case.alive, n, jnp.inf)) >= jnp.max(jnp.where(case.alive, -jnp.inf, n))
+    n, alive = case[0].counts, case[1]
+    return jnp.min(jnp.where(alive, n, jnp.inf)) >= jnp.max(jnp.where(alive, -jnp.inf, n))
 
 
 def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
@@ -61,11 +62,10 @@ def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
 
     |grad f|, the smallest eigenvalue of the Hessian, and for M = 1 the curvature along the escape direction.
     """
-    p = case.problem
-    keep = case.alive.astype(p.dtype)
+    p, alive = case
     K, M = p.classes, len(p.widths)
-    noise = 0.1 * jax.random.normal(key, (K,), p.dtype)
-    size = (jnp.sqrt(p.c / p.ridges))[:, None] * (jnp.sqrt(p.counts) * (1 + noise) * keep)[None, :] ** (1 / (M + 1))
+    kept = jnp.sqrt(p.counts) * (1 + 0.1 * jax.random.normal(key, (K,), p.dtype)) * alive.astype(p.dtype)
+    size = jnp.sqrt(p.c / p.ridges)[:, None] * kept[None, :] ** (1 / (M + 1))
     shapes = zip((*p.widths, K), (K, *p.widths), strict=True)
     H, *weights = (jnp.zeros(shape, p.dtype).at[:K, :K].set(jnp.diag(x)) for shape, x in zip(shapes, size, strict=True))
     found = solve(p, Params(tuple(weights), H, None)).params
@@ -80,10 +80,7 @@ def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
 def saddle_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, float]) -> list[Check]:
     """Critical; curvature at most the bound; the escape direction has exactly the predicted curvature."""
     bound = float(predicted)
-    checks = [
-        Check("stationarity", "gradient", measured["gradient"], 1e-10),
-        below("agreement", "curvature <= bound", measured["curvature"] - bound, 1e-9),
-    ]
+    checks = [_critical(measured), below("agreement", "curvature <= bound", measured["curvature"] - bound, 1e-9)]
     if bound < 0:
         checks.append(Check("agreement", "escape curvature", abs(measured["along_escape"] / bound - 1), 1e-7))
     return checks
@@ -92,17 +89,18 @@ def saddle_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, fl
 def local_minimum_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, float]) -> list[Check]:
     """Critical; no negative eigenvalue at predicted local minima, a clearly negative one at predicted saddles."""
     wrong = -measured["curvature"] if bool(predicted) else measured["curvature"] + 1e-5
-    return [
-        Check("stationarity", "gradient", measured["gradient"], 1e-10),
-        below("agreement", "sign of curvature", wrong, 1e-9),
-    ]
+    return [_critical(measured), below("agreement", "sign of curvature", wrong, 1e-9)]
+
+
+def _critical(measured: dict[str, float]) -> Check:
+    return Check("stationarity", "gradient", measured["gradient"], 1e-10)
 
 
 def _alive_sets(depth: int, c: float) -> dict[str, AliveSet]:
     problem = Problem.imbalanced(_COUNTS, (4,) * depth, **ridges_at(c, depth)).collapsed()
     sets = itertools.product((False, True), repeat=3)
     names = {s: "".join(str(n) if alive else "-" for n, alive in zip(_COUNTS, s, strict=True)) for s in sets}
-    return {f"M={depth} alive {names[s]}": AliveSet(problem, jnp.asarray(s)) for s in names}
+    return {f"M={depth} alive {names[s]}": (problem, jnp.asarray(s)) for s in names}
 
 
 def saddle_cases() -> dict[str, AliveSet]:
@@ -121,7 +119,55 @@ def draw_saddle(rng: np.random.Generator) -> AliveSet:
     counts = np.sort(rng.choice(np.arange(2, 40), size=3, replace=False))[::-1]
     c = float(rng.uniform(0.05, 0.9) * np.sqrt(counts[-1]) / counts.sum())
     problem = Problem.imbalanced(tuple(int(n) for n in counts), (4,), **ridges_at(c, 1)).collapsed()
-    return AliveSet(problem, jnp.asarray(rng.random(3) < 0.5))
+    return problem, jnp.asarray(rng.random(3) < 0.5)
+
+
+Starts = tuple[Problem, jax.Array]  # and the fractions of small and of O(1) Gaussian starts that are expected to reach its minimum
+
+
+def predict_fractions(case: Starts) -> dict[str, jax.Array]:
+    """One descent from a small Gaussian start falls into a worse minimum of deep MSE (M >= 2, zero above all) as the ridges grow,
+    where O(1) starts mostly reach the global one.
+
+    The fractions on record from starts of standard deviation 0.1 and 1, and the minimum in closed form.
+    """
+    problem, expected = case
+    return {"fractions": expected, "value": predict_without_bias(problem).value}
+
+
+@jax.jit
+def measure_fractions(case: Starts, key: jax.Array) -> dict[str, jax.Array]:
+    """One descent from each of 12 Gaussian starts of either scale, against the lowest value that any of them found."""
+    problem, _ = case
+
+    def descend(job: tuple[jax.Array, jax.Array]) -> jax.Array:
+        start = jax.tree.map(lambda x: job[1] * x, initialize(problem, job[0]))
+        return solve(problem, start, max_steps=3000).value
+
+    scales = jnp.repeat(jnp.asarray(_SCALES, problem.dtype), _STARTS)
+    values = jax.lax.map(descend, (jax.random.split(key, len(scales)), scales)).reshape(len(_SCALES), _STARTS)
+    lowest = jnp.min(values)
+    return {"fractions": jnp.mean(values <= lowest * (1 + 1e-7), axis=1), "value": lowest}
+
+
+def fractions_evidence(case: Starts, predicted: dict[str, jax.Array], measured: dict[str, jax.Array]) -> list[Check]:
+    """The value must agree; the fractions are reported, since 12 starts tell them to within about a quarter."""
+    small, large = abs(predicted["fractions"] - measured["fractions"])
+    return [
+        Check("agreement", "lowest value", relative_error(predicted["value"], measured["value"]), 1e-9),
+        Check("agreement", "fraction from small starts", float(small), float("inf")),
+        Check("agreement", "fraction from O(1) starts", float(large), float("inf")),
+    ]
+
+
+def fractions_cases() -> dict[str, Starts]:
+    """K = 3, n = 2, d = 5 at M = 2, 3, near and far from the tie."""
+    found = {}
+    for (depth, ratio), expected in _EXPECTED.items():
+        c = ratio * beta_tie(depth) * 2 ** (depth / (depth + 1)) / 6
+        problem = Problem.balanced(3, 2, (5,) * depth, l2_W=c, l2_H=c)
+        found[f"M={depth} beta/tie={ratio}"] = problem, jnp.asarray(expected)
+    return found
 
 
 THEOREMS = (
@@ -133,5 +179,10 @@ THEOREMS = (
     statements.other(
         "mse-deep-local-minima", "derived from the Schatten reduction; cf. [dang2023]",
         predict_is_local_minimum, measure_critical_point, local_minimum_cases, evidence=local_minimum_evidence,
+    ),
+    # other: how often descents reach the minimum, a habit that is reported
+    statements.other(
+        "deep-random-starts", "measured here; the local minima: [dang2023]",
+        predict_fractions, measure_fractions, fractions_cases, status="diagnostic", evidence=fractions_evidence,
     ),
 )  # fmt: skip

@@ -48,22 +48,19 @@ def largest_root(beta: jax.Array, depth: int) -> jax.Array:
     def equation(u: jax.Array, log_beta: jax.Array) -> jax.Array:
         return u + p * jnp.log1p(-jnp.exp(u)) - log_beta
 
-    log_beta = jnp.log(beta)
-    top = jnp.full_like(log_beta, jnp.log((depth + 1) / (2 * depth)))
+    top = jnp.full_like(beta, jnp.log((depth + 1) / (2 * depth)))
     solve = jnp.vectorize(lambda lb, hi: increasing_root(equation, jnp.minimum(lb, hi), hi, lb))
-    return jnp.exp(solve(log_beta, top))
+    return jnp.exp(solve(jnp.log(beta), top))
 
 
 def minimise_direction(mu: jax.Array, gamma: jax.Array, samples: jax.Array, c: jax.Array, depth: int) -> Direction:
     """The global minimum of phi for every entry of mu, the (R,) squared singular values of the targets, and their weights gamma."""
-    zero = jnp.zeros_like(mu)
     present = mu > 0
     beta = samples * c / (gamma * jnp.where(present, mu, 1) ** (depth / (depth + 1)))
     alive = present & (beta < beta_tie(depth))
     rest = largest_root(jnp.where(alive, beta, 0.5 * beta_tie(depth)), depth)
-    t = jnp.where(alive, 1 - rest, zero)
-    empty = gamma * mu / (2 * samples)
-    return Direction(t, empty * jnp.where(alive, rest * (1 + depth * t), 1), alive)
+    t = jnp.where(alive, 1 - rest, jnp.zeros_like(mu))
+    return Direction(t, gamma * mu / (2 * samples) * jnp.where(alive, rest * (1 + depth * t), 1), alive)
 
 
 def minimise_directions(

@@ -16,15 +16,10 @@ from ufm.theory.statements.refutations import Claim, Refutation
 
 
 class ScalarCase(NamedTuple):
-    """phi(t)/phi(0) = (1 - t)^2 + L beta t^(2/L) for L = len(depth_marker) + 1 factors; the marker's length is M."""
+    """phi(t)/phi(0) = (1 - t)^2 + L beta t^(2/L) for L = len(depth_marker) + 1 factors; M is the marker's length, static."""
 
     beta: jax.Array
     depth_marker: tuple[None, ...]
-
-    @property
-    def depth(self) -> int:
-        """M, static."""
-        return len(self.depth_marker)
 
 
 def predict_scalar_minimum(case: ScalarCase) -> dict[str, jax.Array]:
@@ -34,14 +29,14 @@ def predict_scalar_minimum(case: ScalarCase) -> dict[str, jax.Array]:
     t = 0 for beta >= beta_tie, else the largest root of (1-t) t^((M-1)/(M+1)) = beta; value (1-t)(1+Mt).
     """
     one = jnp.ones_like(case.beta)
-    found = minimise_direction(one, one, one, case.beta, case.depth)
+    found = minimise_direction(one, one, one, case.beta, len(case.depth_marker))
     return {"t": found.t, "value": 2 * found.value}
 
 
 @jax.jit
 def lowest_point(case: ScalarCase) -> dict[str, jax.Array]:
     """The lowest point of phi on a fine grid of t, refined by golden sections inside its cell."""
-    phi = _phi(case.beta, case.depth)
+    phi = _phi(case.beta, len(case.depth_marker))
     grid = jnp.linspace(0.0, 1.0, 20_001)
     best = jnp.argmin(phi(grid))
     refined = _golden(phi, grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)])
@@ -68,13 +63,9 @@ def _golden(function: Callable[[jax.Array], jax.Array], low: jax.Array, high: ja
 
 def scalar_cases() -> dict[str, ScalarCase]:
     """Deep below, just below and just above the tie, between tie and spinodal, and beyond; M = 1..4."""
-    cases = {}
-    for M in (1, 2, 3, 4):
-        between = 0.5 * (beta_tie(M) + beta_spinodal(M))
-        for name, beta in (("0.02 tie", 0.02 * beta_tie(M)), ("0.999 tie", 0.999 * beta_tie(M)),
-                           ("1.001 tie", 1.001 * beta_tie(M)), ("metastable", between)):  # fmt: skip
-            cases[f"M={M} {name}"] = ScalarCase(jnp.asarray(beta), (None,) * M)
-    return cases
+    betas = {(M, f"{share} tie"): share * beta_tie(M) for M in (1, 2, 3, 4) for share in (0.02, 0.999, 1.001)}
+    betas |= {(M, "metastable"): 0.5 * (beta_tie(M) + beta_spinodal(M)) for M in (1, 2, 3, 4)}
+    return {f"M={M} {name}": ScalarCase(jnp.asarray(beta), (None,) * M) for (M, name), beta in betas.items()}
 
 
 def draw_scalar(rng: np.random.Generator) -> ScalarCase:
@@ -89,23 +80,17 @@ def predict_largest_root(problem: Problem) -> Claim:
 
     (1-t)(1+Mt)/2, without comparing it with zero. The claim is right below the tie: there it is asked for at half of it.
     """
-    M = len(problem.widths)
-    n = problem.samples / problem.classes
+    M, n = len(problem.widths), problem.samples / problem.classes
     beta = problem.samples * problem.c / n ** (M / (M + 1))
-
-    def value(beta: jax.Array) -> jax.Array:
-        rest = largest_root(beta, M)
-        return 0.5 * rest * (1 + M * (1 - rest))
-
-    return Claim(value(beta), value(0.5 * beta_tie(M) * jnp.ones_like(beta)))
+    rests = (largest_root(b, M) for b in (beta, 0.5 * beta_tie(M) * jnp.ones_like(beta)))
+    return Claim(*(0.5 * rest * (1 + M * (1 - rest)) for rest in rests))
 
 
 def measure_at_zero(problem: Problem, key: jax.Array) -> Refutation:
     """The objective with every parameter zero, a point that anyone can evaluate; phi/2 at the last turn of its slope, on a grid."""
-    rows, widths = (*problem.widths[1:], problem.classes), problem.widths
-    weights = tuple(jnp.zeros(shape, problem.dtype) for shape in zip(rows, widths, strict=True))
-    at_zero = objective(problem, Params(weights, jnp.zeros((widths[0], problem.columns), problem.dtype), None))
-    M, n = len(widths), problem.samples / problem.classes
+    M, n, sizes = len(problem.widths), problem.samples / problem.classes, (problem.columns, *problem.widths, problem.classes)
+    H, *weights = (jnp.zeros(shape, problem.dtype) for shape in zip(sizes[1:], sizes, strict=False))
+    at_zero = objective(problem, Params(tuple(weights), H, None))
     beta = problem.samples * jnp.prod(problem.ridges) ** (1 / (M + 1)) / n ** (M / (M + 1))
     tie = ((M - 1) / M) ** ((M - 1) / (M + 1)) / M
     return Refutation(at_zero, _last_minimum(beta, M), _last_minimum(jnp.asarray(0.5 * tie), M))
@@ -120,10 +105,8 @@ def _last_minimum(beta: jax.Array, depth: int) -> jax.Array:
 
 def largest_root_cases() -> dict[str, Problem]:
     """Between tie and spinodal; the third is the published setting M=3, K=4, n=100 at equal ridges 2.7e-2."""
-    cases = {}
-    for M in (2, 3):
-        ratio = 0.5 * (1 + beta_spinodal(M) / beta_tie(M))
-        cases[f"M={M} beta/tie={ratio:.3f}"] = balanced_at(ratio, M, "none")
+    ratios = {M: 0.5 * (1 + beta_spinodal(M) / beta_tie(M)) for M in (2, 3)}
+    cases = {f"M={M} beta/tie={ratio:.3f}": balanced_at(ratio, M, "none") for M, ratio in ratios.items()}
     published = Problem.balanced(4, 100, (64, 64, 64), l2_W=2.7e-2, l2_H=2.7e-2).collapsed()
     return cases | {"M=3 K=4 n=100 l2=2.7e-2": published}
 

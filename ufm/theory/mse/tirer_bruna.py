@@ -5,8 +5,6 @@
 so that l2_W = lW/K and l2_H = lH/(Kn) here. Their c is K sqrt(n) times the geometric mean of the plain ridges.
 """
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from ufm.base.matrices import helmert
@@ -28,8 +26,7 @@ def predict_one_layer(problem: Problem) -> Prediction:
     K, n, dtype = problem.classes, problem.samples / problem.classes, problem.dtype
     c = jnp.sqrt(problem.l2_W[0] * K * problem.l2_H * problem.samples)
     t = jnp.maximum(1 - c, 0)
-    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), dtype)
-    U = jnp.concatenate([helmert(K, dtype=dtype), mean], axis=1)
+    U = jnp.concatenate([helmert(K, dtype=dtype), jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), dtype)], axis=1)
     if problem.bias == "none":
         t0, gamma, b = t, jnp.ones((), dtype), jnp.zeros((K,), dtype)
     elif problem.bias == "free":
@@ -53,17 +50,15 @@ def predict_two_layers(problem: Problem) -> Prediction:
     K, n = problem.classes, problem.samples / problem.classes
     B = 2 * K * jnp.sqrt(problem.samples * jnp.prod(problem.ridges))
     rest = jnp.where(B < 0.5, largest_root((jnp.minimum(B, 0.5) / 2) ** (2 / 3), 2), 1)
-    t = 1 - rest
-    value = rest * (1 + 2 * t) / 2
-    U = jnp.eye(K, dtype=problem.dtype)
-    return from_triples(problem, U, jnp.sqrt(n) * t * jnp.ones((K,), problem.dtype), U, jnp.zeros_like(U[0]), value)
+    U, t = jnp.eye(K, dtype=problem.dtype), 1 - rest
+    sigma = jnp.sqrt(n) * t * jnp.ones((K,), problem.dtype)
+    return from_triples(problem, U, sigma, U, jnp.zeros_like(U[0]), rest * (1 + 2 * t) / 2)
 
 
 def _problem(their_c: float, bias: str, depth: int = 1, l2_b: float = 0.0) -> Problem:
     """K = 4, n = 6, lW : lH = 4 : 1, each class split in two columns; the second layer shares lW."""
-    K, n = 4, 6
-    ridges: dict[str, Any] = {"l2_W": 2 * their_c / K, "l2_H": their_c / (2 * K * n)}
-    return split_columns(Problem.balanced(K, n, (12,) * depth, bias=bias, l2_b=l2_b, **ridges))
+    l2_W, l2_H = 2 * their_c / 4, their_c / (2 * 4 * 6)
+    return split_columns(Problem.balanced(4, 6, (12,) * depth, bias=bias, l2_b=l2_b, l2_W=l2_W, l2_H=l2_H))
 
 
 def one_layer_cases() -> dict[str, Problem]:
@@ -78,17 +73,15 @@ def two_layer_cases() -> dict[str, Problem]:
     return {f"B={B}": _problem(B ** (2 / 3) / 2, "none", depth=2) for B in (0.01, 0.3, 0.45, 0.56)}
 
 
-_SOURCE = "[tirer2022]"
 _SHARED = (has_loss(MSE), BALANCED, PLAIN, PENALISED, is_wide(0))
 
 THEOREMS = (
     statements.minimum(
-        "tirer-bruna-one-layer", _SOURCE,
-        predict_one_layer, one_layer_cases, assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")), minimiser=False,
+        "tirer-bruna-one-layer", "[tirer2022]", predict_one_layer, one_layer_cases,
+        assumes=(*_SHARED, ONE_LAYER, has_bias("none", "free", "ridge")), minimiser=False,
     ),
     statements.minimum(
-        "tirer-bruna-two-layers", _SOURCE + " (threshold from the Schatten reduction)",
-        predict_two_layers, two_layer_cases,
+        "tirer-bruna-two-layers", "[tirer2022] (threshold from the Schatten reduction)", predict_two_layers, two_layer_cases,
         assumes=(*_SHARED, has_depth("two weight matrices (M = 2)", lambda m: m == 2), has_bias("none")), minimiser=False,
     ),
 )  # fmt: skip

@@ -27,8 +27,6 @@ from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption, agreement
 
-_LOWEST_ODDS = -800.0
-
 
 def predict(problem: Problem) -> Prediction:
     """Generalised cross-entropy (1 - p^q)/q, and comp-sum of any tau: the simplex with p^(tau-1) (1 - p) = c (K-1), or zero where
@@ -48,9 +46,8 @@ def predict(problem: Problem) -> Prediction:
         return loss + c * (K - 1) * a
 
     turn = jnp.minimum(at_zero, -np.log(tau - 1)) if tau > 1 else at_zero
-    a = at_zero - increasing_root(slope, jnp.full_like(c, _LOWEST_ODDS), jnp.full_like(c, turn), c)
-    dead = F(a) >= F(jnp.zeros_like(a))
-    a = jnp.where(dead, 0, a)
+    a = at_zero - increasing_root(slope, jnp.full_like(c, -800), jnp.full_like(c, turn), c)
+    a = jnp.where(F(a) >= F(jnp.zeros_like(a)), 0, a)
     return symmetric_prediction(problem, a, jnp.zeros_like(a), F(a))
 
 
@@ -71,9 +68,8 @@ def predict_hysteresis(problem: Problem) -> dict[str, jax.Array]:
     1 - p + c (K-1) a on the branch of tau = 2, and 1 - 1/K at zero; the lower one is global.
     """
     K, c = problem.classes, price_of(problem)
-    root = jnp.sqrt(jnp.maximum(1 - 4 * c * (K - 1), 0))
+    zero, root = 1 - 1 / K, jnp.sqrt(jnp.maximum(1 - 4 * c * (K - 1), 0))
     a = jnp.log(K - 1.0) + 2 * jnp.arctanh(root)
-    zero = 1 - 1 / K
     simplex = jnp.where(4 * c * (K - 1) < 1, (1 - root) / 2 + c * (K - 1) * a, zero)
     from_zero = jnp.where(c > 1 / K**2, zero, simplex)
     return {"lowest": jnp.minimum(simplex, zero), "from zero": from_zero, "from simplex": simplex}
@@ -81,15 +77,13 @@ def predict_hysteresis(problem: Problem) -> dict[str, jax.Array]:
 
 def measure_hysteresis(problem: Problem, key: jax.Array) -> dict[str, float]:
     """The lowest of all runs, one from Gaussian factors of scale 1e-3, and one from a simplex of margin 5 with noise."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    found = measure(problem, key)
+    rng, K = np.random.default_rng(np.asarray(jax.random.key_data(key))), problem.classes
     small = descend(problem, *random_factors(problem, rng, 1e-3))[0]
-    U = np.asarray(simplex_etf(problem.classes, problem.widths[0]).vectors)
-    balance = float(problem.l2_H / problem.l2_W[0] * problem.columns / problem.classes) ** 0.25
-    size = (5 * (1 - 1 / problem.classes)) ** 0.5
+    U = (5 * (1 - 1 / K)) ** 0.5 * np.asarray(simplex_etf(K, problem.widths[0]).vectors)
+    balance = float(problem.l2_H / problem.l2_W[0] * problem.columns / K) ** 0.25
     W, H = random_factors(problem, rng, 1e-2)
-    large = descend(problem, W + size * balance * U.T, H + size / balance * U[:, problem.labels])[0]
-    return {"lowest": min(found.value, small, large), "from zero": small, "from simplex": large}
+    large = descend(problem, W + balance * U.T, H + U[:, problem.labels] / balance)[0]
+    return {"lowest": min(measure(problem, key).value, small, large), "from zero": small, "from simplex": large}
 
 
 def hysteresis_cases() -> dict[str, Problem]:
@@ -104,10 +98,9 @@ def draw_hysteresis(rng: np.random.Generator) -> Problem:
     return problem_at(mae(), float(rng.uniform(*rng.choice(ranges))))
 
 
-_ZHANG = "[zhang2018]; [mao2023]"
 THEOREMS = (
     collapse_theorem(
-        "gce", f"losses: {_ZHANG}; minimum derived",
+        "gce", "losses: [zhang2018]; [mao2023]; minimum derived",
         predict, (gce(0.7), comp_sum(1.5)), (0.003, 0.05, 0.2), (1e-3, 0.06), (has_loss(CompSum, name="gce or comp_sum or mae"),),
     ),
     collapse_theorem(

@@ -13,32 +13,67 @@ scalar problem may have several minima; zero is always a candidate. LDR-KL, labe
 is convex too: 1 - (K-1) c is the weight of its true class, which gives the margin.
 """
 
+from collections.abc import Callable
 from dataclasses import astuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ufm.losses import focal, is_loss, ldr_kl, poly1, value_of, z_loss
 from ufm.losses.margin import LdrKl
 from ufm.losses.normalised import ZLoss
 from ufm.problem import Problem
+from ufm.search.symmetric import reduced
 from ufm.theory import statements
 from ufm.theory.assumptions import has_loss
-from ufm.theory.other_losses.measured import (
-    certified,
-    collapse_theorem,
-    descend,
-    problem_at,
-    random_factors,
-    value_and_gradient,
-)
-from ufm.theory.other_losses.scalar import lowest, on_simplex
+from ufm.theory.other_losses.measured import certified, collapse_theorem, descend, problem_at, random_factors, value_and_gradient
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption, Check, below
 
-_HALVINGS = 20
+
+def lowest(f: Callable, *parameters: Any) -> jax.Array:
+    """argmin_{x >= 0} f(x, *parameters), zero included; derivatives pass through the parameters.
+
+    Every interval of a grid of ratio 1.07 on which the slope changes sign is bisected.
+    """
+    slope, frozen, dtype = jax.grad(f), lax.stop_gradient(parameters), jnp.result_type(*parameters)
+    slopes_at = jax.vmap(lambda x: slope(x, *frozen))
+    grid = jnp.concatenate([jnp.zeros((1,), dtype), jnp.geomspace(1e-6, 1e6, 400, dtype=dtype)])
+    slopes = slopes_at(grid)
+    brackets = (slopes[:-1] < 0) & (slopes[1:] >= 0)
+
+    def halve(_: int, ends: tuple) -> tuple:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        below = slopes_at(middle) < 0
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    low, high = lax.fori_loop(0, 60, halve, (grid[:-1], grid[1:]))
+    candidates = jnp.concatenate([jnp.zeros((1,), dtype), jnp.where(brackets, 0.5 * (low + high), 0)])
+    values = jax.vmap(lambda x: f(x, *frozen))(candidates)
+    x = lax.stop_gradient(candidates[jnp.argmin(values)])
+
+    def newton(x: jax.Array, _: None) -> tuple[jax.Array, None]:
+        value, bend = jax.value_and_grad(slope)(x, *parameters)
+        usable = (x > 0) & (bend > 0)
+        return x - jnp.where(usable, value / jnp.where(usable, bend, 1), 0), None
+
+    return lax.scan(newton, x, length=2)[0]
+
+
+def on_simplex(problem: Problem) -> tuple[jax.Array, jax.Array]:
+    """(a, F(a, 0)) at the lowest point of loss(a (e_1 - 1/K)) + c (K-1) a over a >= 0."""
+    K, c = problem.classes, price_of(problem)
+
+    def F(a: jax.Array, c: jax.Array) -> jax.Array:
+        return reduced(problem.loss, K, jnp.stack([a, jnp.zeros_like(a)]), c)
+
+    a = lowest(F, c)
+    return a, F(a, c)
 
 
 def predict(problem: Problem) -> Prediction:
@@ -93,15 +128,15 @@ def measure_infimum(problem: Problem, key: jax.Array) -> np.ndarray:
     """Descend almost without ridges, then halve the point twenty times, along which only the ridges change: all values."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     almost_free = problem.replace(l2_W=1e-9, l2_H=1e-9)
-    runs = [descend(almost_free, *random_factors(problem, rng, scale)) for scale in (1.0, 2.0)]
+    runs = (descend(almost_free, *random_factors(problem, rng, scale)) for scale in (1.0, 2.0))
     _, W, H = min(runs, key=lambda run: run[0])
-    return np.array([value_and_gradient(problem, W / 2**k, H / 2**k)[0] for k in range(_HALVINGS + 1)])
+    return np.array([value_and_gradient(problem, W / 2**k, H / 2**k)[0] for k in range(21)])
 
 
 def infimum_evidence(problem: Problem, predicted: jax.Array, measured: np.ndarray) -> list[Check]:
     """Values fall at every halving, stay above the infimum, and come within 1e-6 of it; zero itself is higher."""
-    p, K, N = float(predicted), problem.classes, problem.columns
-    at_zero = value_and_gradient(problem, np.zeros((K, problem.widths[0])), np.zeros((problem.widths[0], N)))[0]
+    p, d = float(predicted), problem.widths[0]
+    at_zero = value_and_gradient(problem, np.zeros((problem.classes, d)), np.zeros((d, problem.columns)))[0]
     return [
         Check("agreement", "infimum", abs(measured[-1] - p) / p, 1e-6),
         below("agreement", "never below", (p - measured.min()) / p),
@@ -115,16 +150,14 @@ def infimum_cases() -> dict[str, Problem]:
     return {f"c={c}": problem_at(z_loss(1.0, 0.0, 0.0), c) for c in (0.001, 0.1)}
 
 
-def _is_contrastive(problem: Problem) -> bool:
-    loss = problem.loss
-    return loss.contrastive and loss.symmetric and loss.shift_invariant
-
-
+_CONTRASTIVE = Assumption(
+    "a contrastive loss, alike for all classes, that does not see shifts",
+    lambda p: p.loss.contrastive and p.loss.symmetric and p.loss.shift_invariant,
+)
 THEOREMS = (
     collapse_theorem(
         "p-loss-1d", "[zhou2022losses]; with ridges derived",
-        predict, (focal(2.0), poly1(3.0)), (0.003, 0.1, 0.9), (1e-3, 0.15),
-        (Assumption("a contrastive loss, alike for all classes, that does not see shifts", _is_contrastive),), general=True,
+        predict, (focal(2.0), poly1(3.0)), (0.003, 0.1, 0.9), (1e-3, 0.15), (_CONTRASTIVE,), general=True,
         notes="Other global minimisers may exist where the scalar problem has several; with one, the geometry is unique.",
     ),
     collapse_theorem(

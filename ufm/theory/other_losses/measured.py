@@ -39,9 +39,7 @@ def problem_at(loss: Any, c: float, classes: int = CLASSES, teacher: float | Non
     """K classes of two samples in K + 1 dimensions, with c = sqrt(l2_W l2_H n), and maybe a simplex teacher of that margin."""
     ridge = c / PER_CLASS**0.5
     logits = None if teacher is None else teacher * np.repeat(np.eye(classes) - 1 / classes, PER_CLASS, axis=1)
-    return Problem.balanced(
-        classes, PER_CLASS, classes + 1, loss=loss, l2_W=1.5 * ridge, l2_H=ridge / 1.5, teacher=logits
-    )
+    return Problem.balanced(classes, PER_CLASS, classes + 1, loss=loss, l2_W=1.5 * ridge, l2_H=ridge / 1.5, teacher=logits)
 
 
 @jax.jit
@@ -59,13 +57,13 @@ def descend(problem: Problem, W: np.ndarray, H: np.ndarray, steps: int = 4000) -
     """(value, W, H) where L-BFGS ends."""
     from scipy.optimize import minimize  # `import ufm` reaches this module and needs no minimiser
 
-    size, shapes = W.size, (W.shape, H.shape)
-    found = minimize(
-        lambda x: value_and_gradient(problem, x[:size].reshape(shapes[0]), x[size:].reshape(shapes[1])),
-        np.concatenate([W.ravel(), H.ravel()]), jac=True, method="L-BFGS-B",
-        options={"maxcor": 30, "maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 1e-11},
-    )  # fmt: skip
-    return float(found.fun), found.x[:size].reshape(shapes[0]), found.x[size:].reshape(shapes[1])
+    def factors(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return x[: W.size].reshape(W.shape), x[W.size :].reshape(H.shape)
+
+    options = {"maxcor": 30, "maxiter": steps, "maxfun": 2 * steps, "ftol": 0.0, "gtol": 1e-11}
+    start = np.concatenate([W.ravel(), H.ravel()])
+    found = minimize(lambda x: value_and_gradient(problem, *factors(x)), start, jac=True, method="L-BFGS-B", options=options)
+    return float(found.fun), *factors(found.x)
 
 
 def random_factors(problem: Problem, rng: np.random.Generator, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -95,10 +93,9 @@ def measure(problem: Problem, key: jax.Array, fold: bool = False) -> Measured:
 def evidence(problem: Problem, predicted: Prediction, measured: Measured) -> list[Check]:
     """Value, geometry and within-class collapse of the lowest run, and stationarity of the predicted point."""
     p, unit = float(predicted.value), max(abs(float(predicted.value)), 1e-2)
-    value, gradient = value_and_gradient(problem, np.asarray(predicted.params.weights[0]), np.asarray(predicted.params.H))
-    expected, found = np.asarray(predicted.logits), measured.logits
-    size = max(float(np.linalg.norm(expected, 2)), 1e-2)
-    differs = relative_error(expected, found, scale=size)
+    value, gradient = value_and_gradient(problem, *map(np.asarray, (predicted.params.weights[0], predicted.params.H)))
+    size = max(float(np.linalg.norm(np.asarray(predicted.logits), 2)), 1e-2)
+    differs = relative_error(predicted.logits, measured.logits, scale=size)
     return [
         Check("agreement", "value", abs(measured.value - p) / unit, 1e-9),
         below("agreement", "never below", (p - measured.value) / unit, 1e-11),
@@ -118,18 +115,9 @@ def certified(problem: Problem, predicted: Prediction, measured: Measured) -> li
 
 
 def collapse_theorem(
-    id: str,
-    origin: str,
-    predict: Callable,
-    losses: tuple[Loss, ...],
-    prices: tuple[float, ...],
-    drawn: tuple[float, float],
-    assumes: tuple,
-    *,
-    missing: int = 1,
-    classes: tuple[int, ...] = (3, CLASSES),
-    **fields: Any,
-) -> Theorem:
+    id: str, origin: str, predict: Callable, losses: tuple[Loss, ...], prices: tuple[float, ...], drawn: tuple[float, float],
+    assumes: tuple, *, missing: int = 1, classes: tuple[int, ...] = (3, CLASSES), **fields: Any,
+) -> Theorem:  # fmt: skip
     """`statements.minimum` of some losses in the balanced one-layer model of width at least K - missing.
 
     Its cases are every loss at every c of `prices`; random ones have c between two ends, and one of some numbers of classes.

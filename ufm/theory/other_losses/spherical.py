@@ -21,8 +21,8 @@ from ufm.problem import Problem
 from ufm.search.roots import increasing_root
 from ufm.search.symmetric import reduced
 from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.contrastive import lowest, on_simplex
 from ufm.theory.other_losses.measured import collapse_theorem, measure
-from ufm.theory.other_losses.scalar import lowest, on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 
@@ -70,12 +70,8 @@ def predict_taylor(problem: Problem) -> Prediction:
     below = reduced(problem.loss, K, jnp.stack([u - v, low]), c)
     a, value = on_simplex(problem)
     sinks = (K > 2) & (low < 0) & (u > v) & (below < value) & ~proved
-    return symmetric_prediction(
-        problem,
-        jnp.where(proved, o + 1, jnp.where(sinks, u - v, a)),
-        jnp.where(proved, o - (K - 1), jnp.where(sinks, low, 0)),
-        jnp.where(proved, F(o, c), jnp.where(sinks, below, value)),
-    )
+    rows = ((o + 1, u - v, a), (o - (K - 1), low, 0), (F(o, c), below, value))
+    return symmetric_prediction(problem, *(jnp.where(proved, x, jnp.where(sinks, y, z)) for x, y, z in rows))
 
 
 THEOREMS = (

@@ -19,8 +19,8 @@ from ufm.losses.logsumexp import CrossEntropyLogsumexp
 from ufm.problem import Problem
 from ufm.search.symmetric import reduced
 from ufm.theory.assumptions import has_loss
+from ufm.theory.other_losses.contrastive import on_simplex
 from ufm.theory.other_losses.measured import certified, collapse_theorem
-from ufm.theory.other_losses.scalar import on_simplex
 from ufm.theory.prediction import Prediction
 from ufm.theory.symmetric import price_of, symmetric_prediction
 
@@ -47,9 +47,8 @@ def predict_logsumexp(problem: Problem) -> Prediction:
     """
     K, c = problem.classes, price_of(problem)
     zeta = value_of(problem.loss, CrossEntropyLogsumexp).zeta
-    inside = c < 1 / K
+    inside, lse = c < 1 / K, c * K / (2 * zeta)
     safe = jnp.where(inside, c, 0.5 / K)
-    lse = c * K / (2 * zeta)
     x, y = lse + jnp.log((1 - safe * (K - 2)) / (1 + safe * K)), lse + jnp.log(2 * safe / (1 + safe * K))
     mean = K * (lse - jnp.log(1.0 * K))
     return _best(problem, (x - y, x + (K - 1) * y, inside), (mean, mean < 0))
@@ -74,8 +73,7 @@ def _best(problem: Problem, both: tuple, mean: tuple) -> Prediction:
     a, value = on_simplex(problem)
     alive = both[2] & (both[1] < 0)
     alone = ~alive & (a == 0) & mean[1]
-    a = jnp.where(alive, both[0], a)
-    b = jnp.where(alive, both[1], jnp.where(alone, mean[0], 0))
+    a, b = jnp.where(alive, both[0], a), jnp.where(alive, both[1], jnp.where(alone, mean[0], 0))
     value = jnp.where(alive | alone, reduced(problem.loss, K, jnp.stack([a, b]), c), value)
     return symmetric_prediction(problem, a, b, value)
 
@@ -89,9 +87,8 @@ THEOREMS = (
         "ce-logsumexp", "loss: [chowdhery2022]; minimum derived",
         predict_logsumexp, (ce_logsumexp(0.1),), (0.003, 0.1, 0.3), (1e-3, 0.15),
         (has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),), missing=0,
-        notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex "
-        "and no higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, "
-        "is not zero.",
+        notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex and no "
+        "higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, is not zero.",
     ),
     collapse_theorem(
         "stablemax", "loss: [prieto2025]; minimum derived",

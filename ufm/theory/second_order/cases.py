@@ -2,8 +2,8 @@
 
     W = sqrt(a) U R^T,    H = sqrt(rho) R U^T (x) 1_n^T,    a = (1 - c) s,  rho = (1 - c)/s,  R^T R = U^T U = I_r
 
-in the numbers lW = l2_W/(n w), lH = l2_H/w, c = sqrt(lH lW), s = sqrt(lH/lW) of a data term w/2 |W H - Y|^2, where w is
-the weight of a sample over N.
+in the numbers lW = l2_W/(n w), lH = l2_H/w, c = sqrt(lH lW), s = sqrt(lH/lW) of a data term w/2 |W H - Y|^2, w the weight of a
+sample over N.
 """
 
 from typing import Any, NamedTuple
@@ -42,10 +42,10 @@ def critical_point(
     Raises:
       ValueError: naming the argument, the value and what is allowed.
     """
-    (K, n, d), dead = shape, c >= 1
+    K, n, d = shape
     check_positive("c", c)
     check_positive("s", s)
-    if not 0 <= rank <= (0 if dead else min(d, K)):
+    if not 0 <= rank <= (0 if c >= 1 else min(d, K)):
         refuse("rank", rank, f"from 0 to min(d, K) = {min(d, K)}, and 0 where c >= 1")
     w = weight / (K * n)
     R, U = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (d, K))
@@ -63,14 +63,15 @@ def minimiser(shape: Shape, c: float, s: float, rng: np.random.Generator, **opti
 
 def every_rank(c: float, s: float, rng: np.random.Generator) -> dict[str, CriticalPoint]:
     """The critical points of all ranks of every shape."""
-    ranks = [(name, shape, r) for name, shape in SHAPES.items() for r in range(min(shape[0], shape[2]) + 1)]
-    return {f"{name} r={r}": critical_point(shape, r, c, s, rng) for name, shape, r in ranks}
+    return {
+        f"{name} r={r}": critical_point((K, n, d), r, c, s, rng) for name, (K, n, d) in SHAPES.items() for r in range(min(d, K) + 1)
+    }
 
 
 def random_point(rng: np.random.Generator) -> CriticalPoint:
     """A random shape of `SHAPES`, rank, c in (0.05, 0.95) and s."""
-    K, n, d = shape = list(SHAPES.values())[rng.integers(len(SHAPES))]
-    rank = int(rng.integers(min(d, K) + 1))
+    shape = list(SHAPES.values())[rng.integers(len(SHAPES))]
+    rank = int(rng.integers(min(shape[0], shape[2]) + 1))
     return critical_point(shape, rank, rng.uniform(0.05, 0.95), np.exp(rng.uniform(-1, 1)), rng)
 
 

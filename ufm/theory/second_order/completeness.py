@@ -17,10 +17,8 @@ from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimise
 from ufm.theory.second_order.table import numbers
 from ufm.theory.theorem import Check, below
 
-_STARTS = 32
-_ITERATIONS = 120
+_STARTS, _ITERATIONS = 32, 120
 _FOUND = 1e-13  # |grad f| at a root
-_FLOOR = 1e-13  # of the damping, since the Hessian at a root has zero modes
 
 
 def predict(case: CriticalPoint) -> dict[str, jax.Array]:
@@ -29,10 +27,9 @@ def predict(case: CriticalPoint) -> dict[str, jax.Array]:
 
     sqrt(a), sqrt(rho), and f_r by rank.
     """
-    problem = case.problem
-    _, _, _, _, c, s, _ = numbers(problem)
-    left, ranks = jnp.maximum(1 - c, 0), jnp.arange(min(problem.widths[0], problem.classes) + 1)
-    return {"W": jnp.sqrt(left * s), "H": jnp.sqrt(left / s), "value": (1 - ranks / problem.classes * left**2) / 2}
+    K, (_, _, _, _, c, s, _) = case.problem.classes, numbers(case.problem)
+    left, ranks = jnp.maximum(1 - c, 0), jnp.arange(min(case.problem.widths[0], K) + 1)
+    return {"W": jnp.sqrt(left * s), "H": jnp.sqrt(left / s), "value": (1 - ranks / K * left**2) / 2}
 
 
 def measure(case: CriticalPoint, key: jax.Array) -> dict[str, np.ndarray]:
@@ -53,7 +50,8 @@ def measure(case: CriticalPoint, key: jax.Array) -> dict[str, np.ndarray]:
         square = np.sum(gradient**2, axis=1)
         if np.max(square) < (_FOUND / 100) ** 2:
             break
-        system = hessian @ hessian + np.maximum(damping * square, _FLOOR)[:, None, None] * np.eye(x.shape[1])[None]
+        damped = np.maximum(damping * square, 1e-13)  # not less, since the Hessian at a root has zero modes
+        system = hessian @ hessian + damped[:, None, None] * np.eye(x.shape[1])[None]
         trial = look(x - np.linalg.solve(system, hessian @ gradient[:, :, None])[:, :, 0])
         better = np.sum(trial[2] ** 2, axis=1) < square
         damping = np.where(better, damping / 3, damping * 4)
@@ -62,13 +60,9 @@ def measure(case: CriticalPoint, key: jax.Array) -> dict[str, np.ndarray]:
     (W,), H, _ = jax.tree.map(np.asarray, unravel(jnp.asarray(x)))
     H = H.reshape(_STARTS, d, K, -1)
     M = H.mean(axis=3)
-    return {
-        "gradient": np.linalg.norm(gradient, axis=1),
-        "value": value,
-        "W": np.linalg.svd(W, compute_uv=False),
-        "H": np.linalg.svd(M, compute_uv=False),
-        "within": np.max(np.abs(H - M[..., None]), axis=(1, 2, 3)),
-    }
+    within = np.max(np.abs(H - M[..., None]), axis=(1, 2, 3))
+    singular = {name: np.linalg.svd(A, compute_uv=False) for name, A in (("W", W), ("H", M))}
+    return {"gradient": np.linalg.norm(gradient, axis=1), "value": value, "within": within} | singular
 
 
 def evidence(case: CriticalPoint, predicted: dict[str, jax.Array], measured: dict[str, np.ndarray]) -> list[Check]:
@@ -78,12 +72,8 @@ def evidence(case: CriticalPoint, predicted: dict[str, jax.Array], measured: dic
     alive = W > 1e-6
     ranks = alive.sum(axis=1)
     expected = min(3, allowed["value"].size) if np.any(np.diff(allowed["value"])) else 1
-    deviations = {
-        "W": W - alive * allowed["W"],
-        "class means": H - alive * allowed["H"],
-        "within": within,
-        "value": value - allowed["value"][ranks],
-    }
+    deviations = {"W": W - alive * allowed["W"], "class means": H - alive * allowed["H"]}
+    deviations |= {"within": within, "value": value - allowed["value"][ranks]}
     return [
         Check("stationarity", "share of searches without a root", float(1 - np.mean(found)), 0.2),
         below("agreement", "ranks missed", expected - np.unique(ranks).size, 0.5),
@@ -106,8 +96,7 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 THEOREMS = (
     # other: roots that searches from random starts find, each held to the points of its rank
     statements.other(
-        "mse-critical-points", "derived; cf. [zhou2022landscape]",
-        predict, measure, cases, draw, PLAIN, evidence=evidence,
+        "mse-critical-points", "derived; cf. [zhou2022landscape]", predict, measure, cases, draw, PLAIN, evidence=evidence,
         notes="Proved; the searches from random starts could only have refuted it.",
     ),
 )  # fmt: skip

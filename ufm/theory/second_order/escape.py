@@ -21,7 +21,6 @@ from ufm.theory.statements.trajectories import Start
 from ufm.theory.theorem import Check, agreement
 
 _SIZE = 1e-20  # of a start: products of W and H do not matter before t = 20 N
-_TIMES = np.array([0.0, 4.0, 16.0, 20.0])  # of N: the start, early, late, the end
 
 
 def predict(case: Start) -> dict[str, jax.Array]:
@@ -53,14 +52,9 @@ def evidence(case: Start, predicted: dict[str, jax.Array], measured: tuple[jax.A
     _, early, late, end = np.asarray(case.ts)
     sizes, within = np.linalg.norm(W, axis=(1, 2)), np.linalg.norm(D, axis=1)
     balance = np.sum(W[-1] * M[-1]) / np.sum(M[-1] ** 2)
-    found = {
-        "rate": np.log(sizes[3] / sizes[2]) / (end - late),
-        "within": np.log(within[0] / within[1]) / early,
-        "balance": balance,
-        "misaligned": np.linalg.norm(W[-1] - balance * M[-1]) / sizes[-1],
-        "direction": W[-1] / sizes[-1],
-        "size": np.log(sizes[-1]),
-    }
+    found = {"rate": np.log(sizes[3] / sizes[2]) / (end - late), "within": np.log(within[0] / within[1]) / early}
+    found |= {"balance": balance, "misaligned": np.linalg.norm(W[-1] - balance * M[-1]) / sizes[-1]}
+    found |= {"direction": W[-1] / sizes[-1], "size": np.log(sizes[-1])}
     return agreement(1e-6, misaligned=1e-8, direction=1e-8)(case, predicted, found)
 
 
@@ -68,7 +62,8 @@ def tiny_start(c: float, s: float, rng: np.random.Generator) -> Start:
     """Gaussian W and H of size 1e-20, for more dimensions than classes."""
     point = critical_point(SHAPES["d>K"], 0, c, s, rng)
     W, H = (jnp.asarray(_SIZE * rng.normal(size=x.shape)) for x in (point.params.weights[0], point.params.H))
-    return Start(point.problem, Params((W,), H, None), point.problem.samples * jnp.asarray(_TIMES))
+    times = point.problem.samples * jnp.array([0.0, 4.0, 16.0, 20.0])  # the start, early, late, the end
+    return Start(point.problem, Params((W,), H, None), times)
 
 
 def cases() -> dict[str, Start]:

@@ -21,14 +21,13 @@ from ufm.problem import Problem, run_starts
 from ufm.problem.params import Params
 from ufm.proofs import Proof, prove
 from ufm.search.solution import Solution, solve
-from ufm.theory.consistency import consistency_checks, uniqueness_check
+from ufm.theory.consistency import consistency_checks, size_of, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
 from ufm.theory.prediction import Prediction
 from ufm.theory.statements.own import Cases, Evidence, other
 from ufm.theory.theorem import Assumption, Check, Theorem, below, gap_checks, relative_error
 
 _PARTS = 2
-_SMALLEST = 1e-2  # invariants below this size are compared absolutely
 _DEEP_STARTS = 24
 _INVARIANTS = ("singular_values", "class_gram", "classifier_gram", "logits", "bias")
 
@@ -182,12 +181,11 @@ def _geometry_error(
 
     g/mu is how far a point of gradient g is from a minimum of stiffness mu (0 where that is unknown).
     """
-    largest = max(float(np.max(expected.singular_values)), _SMALLEST)
     distance = float(np.nan_to_num(4 * found.gradient_norm / expected.stiffness))
     compared = []
     for name in names:
         p, m = np.asarray(getattr(expected, name)), np.asarray(getattr(found, name))
-        size = max(float(np.max(np.abs(p))), _SMALLEST)
-        allowed = max(tolerance, min(distance / (size if name == "bias" else largest), 1e-4))
+        size = size_of(p)
+        allowed = max(tolerance, min(distance / (size if name == "bias" else size_of(expected.singular_values)), 1e-4))
         compared.append((float(np.max(np.abs(p - m))) / size, allowed))
     return max(compared, key=lambda pair: np.inf if np.isnan(pair[0]) else pair[0] / pair[1])
