@@ -78,7 +78,7 @@ def _has_another(problem: Problem, prediction: Prediction) -> bool:
                 rows[[k, j]] = j, k
                 top = (*p.weights[:-1], p.weights[-1][rows])
                 images.append((z[rows][:, columns], Params(top, p.H[:, columns], None if p.b is None else p.b[rows])))
-    different = (point for there, point in images if np.max(np.abs(there - z)) > _APART * _scale(z))
+    different = (point for there, point in images if np.max(np.abs(there - z)) > _APART * size)
     return any(abs(float(_value(*shared_form(problem, point))) - value) <= _SAME_VALUE * abs(value) for point in different)
 
 
