@@ -78,7 +78,8 @@ def test_any_rational_dual_point_and_any_point_are_on_their_side_of_the_minimum(
     for bias, digits in zip(BIASES, GOLDEN[loss], strict=True):
         problem, minimum = of_four(loss, bias), rational(digits) + rational("1e-40")
         instance = instance_of(problem)
-        params = Params((rng.standard_normal((4, 4)),), rng.standard_normal((4, 4)), None if bias == "none" else rng.standard_normal(4))
+        W, H, b = rng.standard_normal((4, 4)), rng.standard_normal((4, 4)), rng.standard_normal(4)
+        params = Params((W,), H, None if bias == "none" else b)
         proof = prove(problem, params)
         assert proof.lower < Fraction(digits) < proof.upper and "bracketed" in proof.statement
         for size in (0.01, 0.3, 3.0):
@@ -101,12 +102,12 @@ def test_a_narrow_model_is_proved_where_its_width_holds_the_optimum_and_brackete
 EXTREME = {
     "one column": lambda: Problem.from_targets([[1.0], [0.0]], 2, loss="ce", l2_W=0.1, l2_H=0.1),
     "two classes": lambda: Problem.balanced(2, 3, 2, columns="class", loss="logistic", l2_W=0.01, l2_H=0.02, bias="free"),
-    "a weight of next to nothing": lambda: Problem.from_targets(np.eye(3), 3, loss="ce", l2_W=0.1, l2_H=0.1, weight=[1, 1, 1e-200]),
+    "a tiny weight": lambda: Problem.from_targets(np.eye(3), 3, loss="ce", l2_W=0.1, l2_H=0.1, weight=[1, 1, 1e-200]),
     "saturated targets": lambda: Problem.from_targets(np.eye(3), 3, loss="ce", l2_W=1e-6, l2_H=1e-6),
     "ridges of 1e-300": lambda: Problem.from_targets(np.eye(3), 3, loss="ce", l2_W=1e-300, l2_H=1e-300),
-    "ridges above every threshold": lambda: Problem.from_targets(np.eye(3), 3, loss="logistic", l2_W=50.0, l2_H=70.0, bias="free"),
-    "sizes of a million": lambda: Problem.imbalanced((10**6, 10, 1), 3, columns="class", loss="ce", l2_W=1e-3, l2_H=1e-6, bias="free"),
-    "samples as columns": lambda: Problem.imbalanced((3, 2), 4, loss="squared_hinge", l2_W=0.05, l2_H=0.01, bias="ridge", l2_b=1e-9),
+    "large ridges": lambda: Problem.from_targets(np.eye(3), 3, loss="logistic", l2_W=50.0, l2_H=70.0, bias="free"),
+    "a million": lambda: Problem.imbalanced((10**6, 9, 1), 3, columns="class", loss="ce", l2_W=1e-3, l2_H=1e-6, bias="free"),
+    "samples": lambda: Problem.imbalanced((3, 2), 4, loss="squared_hinge", l2_W=0.05, l2_H=0.01, bias="ridge", l2_b=1e-9),
 }
 
 

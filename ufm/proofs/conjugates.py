@@ -3,12 +3,13 @@
     mse             |x - y|^2 / 2                                       -g*(t) = -<t, y> - |t|^2/2         everywhere
     ce              logsumexp(x) - <y, x>                               -g*(t) = Ent(q)                    q >= 0 that sums to one
     logistic        sum_k log(1 + e^{x_k}) - y_k x_k                    -g*(t) = sum_k h(q_k)              0 <= q_k <= 1
-    squared hinge   sum_{k != true} max(0, 1 + x_k - x_true)^2 / 2      -g*(t) = sum_{k != true} t_k - t_k^2/2    t_k >= 0, sum t = 0
+    squared hinge   sum_{k != true} max(0, 1 + x_k - x_true)^2 / 2      -g*(t) = sum_{k != true} t_k - t_k^2/2  t_k >= 0, sum 0
 
-A dual point is kept as q = y + t, or as t itself for the hinge, in exact rationals. Columns are lists; y may hold balls where targets
-are a teacher's. h(q) = -q log q - (1 - q) log(1 - q), Ent(q) = -sum_k q_k log q_k, and 0 log 0 = 0.
+A dual point is kept as q = y + t, or as t itself for the hinge, in exact rationals. Columns are lists; y may hold balls where
+targets are a teacher's. h(q) = -q log q - (1 - q) log(1 - q), Ent(q) = -sum_k q_k log q_k, and 0 log 0 = 0.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,47 @@ def entropy_term(q: Any) -> Any:
     return -q * q.log()
 
 
-class Atom:
+class Atom(ABC):
     """What an atom is asked for. `name`: in the file; `coupled`: whether columns of t sum to zero."""
 
     name: str
     coupled = False
 
+    @abstractmethod
+    def value(self, x: list, y: list) -> Any:
+        """The atom of a column of logits, in a ball."""
+
+    @abstractmethod
+    def dual(self, x: list, y: list) -> list:
+        """The stored dual point of the gradient at x, in balls."""
+
+    @abstractmethod
+    def repaired(self, q: list, y: list, bits: int) -> list:
+        """The stored dual point as rationals of so many bits, inside the domain."""
+
+    @abstractmethod
+    def inside(self, q: list) -> bool:
+        """Whether a stored dual point is in the domain."""
+
+    @abstractmethod
+    def room(self, q: list, y: list) -> list:
+        """How far each entry may move."""
+
+    @abstractmethod
+    def minus_conjugate(self, q: list, y: list) -> Any:
+        """-g* at a stored dual point, in a ball."""
+
+    @abstractmethod
+    def slope(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(rows, C) gradients in floats."""
+
+    @abstractmethod
+    def curvature(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(C, rows, rows) Hessians in floats."""
+
     def entropy(self, y: list) -> Any:
-        """What a divergence subtracts: the least value of the atom."""
-        raise NotImplementedError
+        """The least value of the atom, which divergences subtract: 0 but for entropies."""
+        return ball(0)
 
     def moved(self, q: list, y: list) -> list:
         """t of the stored dual point."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from ufm.base.checks import optional, refuse
 
-
 _LEAST = 100_000  # bits behind the binary point beyond which nothing is written down
 
 

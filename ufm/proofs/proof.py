@@ -72,7 +72,7 @@ class Proof:
         return describe(self).html()
 
     def latex(self) -> str:
-        r"""The enclosure as a formula in dollar signs, `$0.1250 \\le \\min f \\le 0.1251$`; the statement as text where there is no value."""
+        """The enclosure as a formula in dollar signs; the statement as text where there is no value."""
         if self.lower is None or self.upper is None:
             escaped = "".join(f"\\{x}" if x in "_%&#{}" else x for x in self.statement)
             return rf"$\text{{{escaped}}}$"

@@ -2,8 +2,8 @@
 
     x <- x - P grad f(x),     P the pseudo-inverse of a float Hessian at the float point, gradients in balls
 
-Each pass gains about the digits that P is right to. In the coordinates sqrt(l_W) W, sqrt(l_H m_c) h_c the penalty has the Hessian I,
-and what the rotations of features leave flat is dropped from P. It proves nothing: a sandwich at the refined point does.
+Each pass gains about the digits that P is right to. In the coordinates sqrt(l_W) W, sqrt(l_H m_c) h_c the penalty has the Hessian
+I, and what the rotations of features leave flat is dropped from P. It proves nothing: a sandwich at the refined point does.
 """
 
 from typing import Any
@@ -87,8 +87,7 @@ class _Unknowns:
         instance, point, arb_mat = self.instance, self.point, flint().arb_mat
         theta = gradients(instance, logits(instance, point))
         T = [[share * t for t in column] for share, column in zip(instance.shares, theta, strict=True)]
-        rows = instance.classifier if point.W is None else point.W
-        W, h, s = arb_mat(rows), arb_mat(point.h), ball(instance.scale)
+        W, h, s = arb_mat(instance.rows(point.W)), arb_mat(point.h), ball(instance.scale)
         found = []
         if point.W is not None:
             found += [x / self.root_W for x in (arb_mat(transposed(T)) * h * s + W * ball(instance.ridges[1])).entries()]
@@ -110,8 +109,7 @@ class _Unknowns:
             z = np.array([[number(x) for x in column] for column in logits(instance, point)]).T
         s, K, C = number(instance.scale), instance.K, len(point.h)
         h = np.array([[number(x) for x in column] for column in point.h])
-        rows = instance.classifier if point.W is None else point.W
-        W = np.array([[number(x) for x in row] for row in rows])
+        W = np.array([[number(x) for x in row] for row in instance.rows(point.W)])
         d, in_W, in_h, in_b = W.shape[1], *self._parts()
         J = np.zeros((C, K, len(self.fixed)))
         each = np.arange(K)
