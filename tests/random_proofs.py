@@ -72,7 +72,7 @@ def structure(rng: np.random.Generator) -> Structure:
 
 
 def draw(rng: np.random.Generator, s: Structure) -> Problem:
-    """Ridges from 1e-14 to 1e2, a third of them about the threshold above which everything is zero; sizes, weights, scales over decades."""
+    """Ridges from 1e-14 to 1e2, some about the threshold at which everything is zero; sizes, weights, scales over decades."""
     loss = OTHERS[s.loss]() if s.loss in OTHERS else s.loss
     bias = str(rng.choice(["none", "free", "ridge"]))
     targets = np.eye(s.K)[:, np.arange(s.columns) % s.K]
@@ -89,7 +89,8 @@ def draw(rng: np.random.Generator, s: Structure) -> Problem:
     sizes = np.ceil(np.exp(rng.uniform(0, 8 * rng.integers(2), s.columns)))
     if rng.uniform() < 0.3:  # about the ridge at which one column's signal dies
         l2_H = float(np.max(sizes) / np.sum(sizes) ** 2 / l2_W * 10.0 ** rng.uniform(-0.5, 0.5))
-    choices |= {"l2_W": l2_W, "l2_H": l2_H, "multiplicity": sizes, "scale": 10.0 ** rng.uniform(-1, 1) if rng.uniform() < 0.3 else 1.0}
+    choices |= {"l2_W": l2_W, "l2_H": l2_H, "multiplicity": sizes}
+    choices["scale"] = 10.0 ** rng.uniform(-1, 1) if rng.uniform() < 0.3 else 1.0
     if s.kind == "weighted":
         weight, intercept = 10.0 ** rng.uniform(-2, 2, s.columns), rng.uniform(0.2, 2, s.columns)
         choices |= {"weight": weight, "intercept": intercept, "samples": 7.0}
@@ -122,7 +123,8 @@ def falsified(rng: np.random.Generator, proof: Proof, upper: Fraction) -> tuple[
         file["upper"] = file["lower"] = f"{below.numerator}/{below.denominator}"
         return "upper below the minimum", file
     if way == 2:
-        file["lower"], file["upper"] = f"{above.numerator}/{above.denominator}", f"{2 * abs(above.numerator) + 1}/{above.denominator}"
+        file["lower"] = f"{above.numerator}/{above.denominator}"
+        file["upper"] = f"{2 * abs(above.numerator) + 1}/{above.denominator}"
         return "lower raised, upper too", file
     if way == 3:
         part = int(rng.integers(len(file["dual"])))
@@ -159,14 +161,15 @@ def tried(rng: np.random.Generator, s: Structure, seed: int, steps: int) -> Coun
     if not all(p.proved for p in proofs):
         assert not any(p.proved for p in proofs)
         return Counted(problems=1, none=len(proofs))
-    bounds = [Fraction(float(x)) if np.isfinite(x) else Fraction(-(10**400)) for x in (ufm.certify(problem, p).lower_bound for p in at)]
+    bounds = [float(ufm.certify(problem, p).lower_bound) for p in at]
+    highest = max((Fraction(x) for x in bounds if np.isfinite(x)), default=proofs[0].lower)
     lower, upper = max(p.lower for p in proofs), min(p.upper for p in proofs)
     unsound = [accepted(p.document) for p in proofs].count(False)
     way, file = falsified(rng, proofs[int(rng.integers(len(proofs)))], upper)
     believed = accepted(file)
-    found = Counted(int(max(bounds) > upper), int(lower > upper), unsound, int(believed), 1, len(proofs), 0, 1)
+    found = Counted(int(highest > upper), int(lower > upper), unsound, int(believed), 1, len(proofs), 0, 1)
     if any(found[:4]):
-        print(f"untrue: {s}, {problem}: {found}, {way}, bounds {list(map(float, bounds))}, proofs {proofs}", flush=True)
+        print(f"untrue: {s}, {problem}: {found}, {way}, bounds {bounds}, proofs {proofs}", flush=True)
     return found
 
 

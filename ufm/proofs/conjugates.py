@@ -3,17 +3,18 @@
     mse             |x - y|^2 / 2                                       -g*(t) = -<t, y> - |t|^2/2         everywhere
     ce              logsumexp(x) - <y, x>                               -g*(t) = Ent(q)                    q >= 0 that sums to one
     logistic        sum_k log(1 + e^{x_k}) - y_k x_k                    -g*(t) = sum_k h(q_k)              0 <= q_k <= 1
-    squared hinge   sum_{k != true} max(0, 1 + x_k - x_true)^2 / 2      -g*(t) = sum_{k != true} t_k - t_k^2/2    t_k >= 0, sum t = 0
+    squared hinge   sum_{k != true} max(0, 1 + x_k - x_true)^2 / 2      -g*(t) = sum_{k != true} t_k - t_k^2/2  t_k >= 0, sum 0
 
-A dual point is kept as q = y + t, or as t itself for the hinge, in exact rationals. Columns are lists; y may hold balls where targets
-are a teacher's. h(q) = -q log q - (1 - q) log(1 - q), Ent(q) = -sum_k q_k log q_k, and 0 log 0 = 0.
+A dual point is kept as q = y + t, or as t itself for the hinge, in exact rationals. Columns are lists; y may hold balls where
+targets are a teacher's. h(q) = -q log q - (1 - q) log(1 - q), Ent(q) = -sum_k q_k log q_k, and 0 log 0 = 0.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
-from ufm.proofs.exact import ball, flint, middle, rational, rounded
+from ufm.proofs.exact import ball, flint, rational, rounded
 
 
 def entropy_term(q: Any) -> Any:
@@ -24,15 +25,47 @@ def entropy_term(q: Any) -> Any:
     return -q * q.log()
 
 
-class Atom:
+class Atom(ABC):
     """What an atom is asked for. `name`: in the file; `coupled`: whether columns of t sum to zero."""
 
     name: str
     coupled = False
 
+    @abstractmethod
+    def value(self, x: list, y: list) -> Any:
+        """The atom of a column of logits, in a ball."""
+
+    @abstractmethod
+    def dual(self, x: list, y: list) -> list:
+        """The stored dual point of the gradient at x, in balls."""
+
+    @abstractmethod
+    def repaired(self, q: list, y: list, bits: int) -> list:
+        """The stored dual point as rationals of so many bits, inside the domain."""
+
+    @abstractmethod
+    def inside(self, q: list) -> bool:
+        """Whether a stored dual point is in the domain."""
+
+    @abstractmethod
+    def room(self, q: list, y: list) -> list:
+        """How far each entry may move."""
+
+    @abstractmethod
+    def minus_conjugate(self, q: list, y: list) -> Any:
+        """-g* at a stored dual point, in a ball."""
+
+    @abstractmethod
+    def slope(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(rows, C) gradients in floats."""
+
+    @abstractmethod
+    def curvature(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(C, rows, rows) Hessians in floats."""
+
     def entropy(self, y: list) -> Any:
-        """What a divergence subtracts: the least value of the atom."""
-        raise NotImplementedError
+        """The least value of the atom, which divergences subtract: 0 but for entropies."""
+        return ball(0)
 
     def moved(self, q: list, y: list) -> list:
         """t of the stored dual point."""
@@ -58,7 +91,7 @@ class Quadratic(Atom):
 
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits`: every point is inside."""
-        return [rounded(middle(a), bits) for a in q]
+        return [rounded(a, bits) for a in q]
 
     def inside(self, q: list) -> bool:
         """Whether q is in the domain."""
@@ -106,7 +139,7 @@ class Entropy(Atom):
 
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits`, what is missing from one added to the largest."""
-        q = [max(rounded(middle(a), bits), rational(0)) for a in q]
+        q = [max(rounded(a, bits), rational(0)) for a in q]
         top = max(range(len(q)), key=q.__getitem__)
         q[top] += 1 - sum(q, rational(0))
         return q
@@ -157,12 +190,12 @@ class Bernoulli(Atom):
         return sum((a.max(0) + (-abs(a)).exp().log1p() - a * b for a, b in zip(x, y, strict=True)), ball(0))
 
     def dual(self, x: list, y: list) -> list:
-        """sigmoid(x)."""
-        return [1 / (1 + (-a).exp()) for a in x]
+        """sigmoid(x), without large exponentials."""
+        return [1 / (1 + (-a).exp()) if not a < 0 else a.exp() / (1 + a.exp()) for a in x]
 
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits` and clipped to [0, 1]."""
-        return [min(max(rounded(middle(a), bits), rational(0)), rational(1)) for a in q]
+        return [min(max(rounded(a, bits), rational(0)), rational(1)) for a in q]
 
     def inside(self, q: list) -> bool:
         """Whether every entry is in [0, 1]."""
@@ -208,7 +241,7 @@ class Hinge(Atom):
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits`, at least 0 off the true class, whose entry is minus the sum of the others."""
         true = _true(y)
-        t = [rational(0) if k == true else max(rounded(middle(a), bits), rational(0)) for k, a in enumerate(q)]
+        t = [rational(0) if k == true else max(rounded(a, bits), rational(0)) for k, a in enumerate(q)]
         t[true] = -sum(t, rational(0))
         return t
 

@@ -8,7 +8,7 @@ from ufm.proofs.exact import below, flint, middle
 
 
 def positive_definite(rows: list) -> bool:
-    """Whether every symmetric matrix inside the balls is: all pivots of its LDL' are above 0 (Sylvester). The upper half is not read."""
+    """Whether every symmetric matrix inside is: all pivots of its LDL' are above 0 (Sylvester). The upper half is not read."""
     rows = [list(row) for row in rows]
     for k, pivot_row in enumerate(rows):
         pivot = pivot_row[k]

@@ -69,7 +69,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Instance:
-    """A problem in exact numbers. ridges: l_H, then those of the trainable layers. labels: which column each of the problem's is in.
+    """A problem in exact numbers. ridges: l_H, then those of the trainable layers. labels: which column each of the problem's is.
 
     m, a, w: multiplicities, intercepts and weights of the C columns. classifier: K rows, or None. H0: C columns, or None.
     """
@@ -100,6 +100,12 @@ class Instance:
         """(scale/N)^2 w_c^2 m_c, so that S = sum_c gains_c theta_c theta_c'."""
         return [(self.scale * w / self.N) ** 2 * m for w, m in zip(self.w, self.m, strict=True)]
 
+    def rows(self, W: list | None) -> list:
+        """The rows of the classifier, trained or fixed."""
+        rows = W if self.classifier is None else self.classifier
+        assert rows is not None
+        return rows
+
     @property
     def trained(self) -> bool:
         """Whether a classifier is trained."""
@@ -108,14 +114,14 @@ class Instance:
     def document(self) -> dict[str, Any]:
         """The problem as a proof writes it down."""
         one = len(self.ridges) <= 2
-        ridges = {"lW": text(self.ridges[1]) if self.trained else None, "lH": text(self.ridges[0])}
-        more = {
+        ridges: dict[str, Any] = {"lW": text(self.ridges[1]) if self.trained else None, "lH": text(self.ridges[0])}
+        more: dict[str, Any] = {
             "classifier": None if self.classifier is None else texts(self.classifier),
             "beta": text(self.beta), "H0": None if self.H0 is None else texts(transposed(self.H0)),
         }  # fmt: skip
-        columns = {name: list(map(text, getattr(self, name))) for name in ("m", "a", "w")}
+        columns: dict[str, Any] = {name: list(map(text, getattr(self, name))) for name in ("m", "a", "w")}
         shape = {"parts": [part.document() for part in self.parts], "K": str(self.K), "bias": self.bias, "features": self.features}
-        numbers = {"N": text(self.N), "scale": text(self.scale), "lb": text(self.lb)}
+        numbers: dict[str, Any] = {"N": text(self.N), "scale": text(self.scale), "lb": text(self.lb)}
         return shape | columns | numbers | (ridges | more if one else {"l": list(map(text, self.ridges))})
 
 
@@ -131,7 +137,7 @@ def instance_of(problem: Problem) -> Instance:
     y, t = ([kind[c] for c in chosen] for kind in kinds)
     scalars = {name: rational(np.asarray(getattr(problem, name))) for name in ("samples", "scale", "l2_b", "beta")}
     return Instance(
-        parts=_parts(problem.loss, y, t) or (), K=problem.classes, bias=problem.bias, features=problem.features,
+        parts=_parts(problem.loss, y, t), K=problem.classes, bias=problem.bias, features=problem.features,
         m=[sum((m[c] for c in every if labels[c] == i), rational(0)) for i in range(len(chosen))],
         a=[a[c] for c in chosen], w=[w[c] for c in chosen], N=scalars["samples"], scale=scalars["scale"],
         ridges=list(map(rational, np.asarray(problem.ridges))), lb=scalars["l2_b"],
@@ -153,10 +159,9 @@ def _parts(loss: Loss, y: Columns, t: Columns) -> tuple[Part, ...]:
     value, one = loss.value, rational(1)
     if isinstance(value, Mixture):
         T, hard = rational(value.temperature), rational(value.gamma)
-        first = (Part(Entropy(), hard, one, _distributions(y)),) if hard else ()
-        soft = rational(value.kd) * T * T
-        teacher = [[a / T for a in column] for column in t]
-        return first + ((Part(Entropy(), soft, T, teacher, kind="softmax", divergence=True),) if soft else ())
+        soft, teacher = rational(value.kd) * T * T, [[a / T for a in column] for column in t]
+        both = Part(Entropy(), hard, one, _distributions(y)), Part(Entropy(), soft, T, teacher, kind="softmax", divergence=True)
+        return tuple(part for part in both if part.weight)
     if isinstance(value, Binary):
         return (_binary(value, one, t, 0),)
     if isinstance(value, SingleHead):
@@ -164,8 +169,8 @@ def _parts(loss: Loss, y: Columns, t: Columns) -> tuple[Part, ...]:
         return Part(Entropy(), hard, one, _distributions(y)), _binary(value.binary, soft, t, 0)
     if isinstance(value, DualHead):
         half, hard, soft = len(y[0]) // 2, rational(value.gamma), rational(value.kd)
-        first = Part(Entropy(), hard, one, _distributions([column[:half] for column in y]))
-        return first, _binary(value.binary, soft, [column[half:] for column in y], half)
+        head = Part(Entropy(), hard, one, _distributions([column[:half] for column in y]))
+        return head, _binary(value.binary, soft, [column[half:] for column in y], half)
     if isinstance(value, LdrKl):
         T, margin = rational(value.temperature), rational(value.margin)
         shift = [[rational(0) if k == _first_largest(column) else -margin for k in range(len(column))] for column in y]

@@ -1,7 +1,7 @@
 """Sandwich: lower <= inf f <= upper of one trained layer or a fixed classifier, from a point and a dual point in exact numbers.
 
     upper = f(W, h, b) in balls
-    lower = - sum_c om_c loss_c*(theta_c) - |G_b|^2/(2 l_b) - pull,      theta = sum over parts of (weight/temperature) t in its rows
+    lower = - sum_c om_c loss_c*(theta_c) - |G_b|^2/(2 l_b) - pull,     theta = sum over parts of (weight/temperature) t in its rows
 
 where l_W l_H I - S is positive definite, S = (scale/N)^2 sum_c w_c^2 m_c theta_c theta_c' (or, for non-negative features, where
 l_W l_H diag(1/m_c) - B is, B_cd = max(0, theta_c . theta_d) w_c w_d (scale/N)^2), and G_b = sum_c om_c a_c theta_c = 0 under a free
@@ -46,9 +46,10 @@ def sandwich(instance: Instance, point: Point, digits: float) -> Sandwich:
       instance: one trained layer, or a fixed classifier. point: any point of it, in the domain of its features.
     """
     bits = working_bits(instance, point, digits)
-    with precision(bits + 64):
+    with precision(bits + 64 + bits_before_the_point(instance, point)):
         if point.b is not None:
             point = Point(point.W, point.h, with_best_bias(instance, features_logits(instance, point), point.b, bits))
+    with precision(bits + 64 + bits_before_the_point(instance, point)):
         z = logits(instance, point)
         upper = outward(above(objective(instance, point, z)), bits, 1)
         dual, norm, lower = lower_bound(instance, z, digits, bits)
@@ -62,15 +63,15 @@ def lower_bound(instance: Instance, z: Columns, digits: float, bits: int) -> tup
         for part in instance.parts
     ]
     if instance.bias == "free":
-        dual = balanced(instance, dual, bits)
+        dual = balanced(instance, dual)
     dual, norm = scaled(instance, dual, _spare(digits))
     return dual, norm, outward(below(dual_value(instance, dual, norm)), bits, -1)
 
 
 def working_bits(instance: Instance, point: Point, digits: float) -> int:
     """Bits behind the binary point of dual points: the digits asked for, and what ridges and small values add to them."""
-    with precision(128):
-        value = middle_float(objective(instance, point, logits(instance, point)), penalty(instance, point))
+    with precision(128 + bits_before_the_point(instance, point)):
+        value = max(map(below, (objective(instance, point, logits(instance, point)), penalty(instance, point))))
         needed = [value / sum(instance.shares, rational(0))]
         if instance.trained and instance.features != "sphere":
             needed.append(instance.ridges[0] * instance.ridges[1] / max(instance.gains))
@@ -80,18 +81,21 @@ def working_bits(instance: Instance, point: Point, digits: float) -> int:
     return _spare(digits) + 20 + spare
 
 
+def bits_before_the_point(instance: Instance, point: Point) -> int:
+    """Of the largest logits that there may be."""
+    matrices = instance.rows(point.W), point.h, [point.b or [0]], [instance.a]
+    largest = [max(abs(x) for row in matrix for x in row) for matrix in matrices]
+    bound = instance.scale * len(point.h[0]) * largest[0] * largest[1] + largest[2] * largest[3]
+    return max(0, int(rational(bound).ceil()).bit_length())
+
+
 def _spare(digits: float) -> int:
     """Bits of a value that may be given away."""
     return int(3.33 * digits) + 8
 
 
-def middle_float(value: Any, least: Any) -> Any:
-    """The size of a value that is at least `least`, where its ball is wide."""
-    return max(below(value), below(least))
-
-
 def scaled(instance: Instance, dual: list[Columns], spare: int) -> tuple[list[Columns], Any]:
-    """(tau times the dual point, norm): tau at most 1 such that the ridges pay for it for certain; on the sphere a proved norm^2."""
+    """(tau times the dual point, norm): tau at most 1 such that the ridges pay for it; on the sphere a proved norm^2."""
     theta = combined(instance, dual)
     if not instance.trained:
         return dual, None
@@ -158,8 +162,8 @@ def dual_value(instance: Instance, dual: list[Columns], norm: Any) -> Any:
             gained = part.atom.minus_conjugate(x, y)
             gained = part.weight * (gained - part.atom.entropy(y) if part.divergence else gained)
             if part.shift is not None:
-                moved = part.atom.moved(x, y)
-                gained -= part.weight / part.temperature * sum((a * b for a, b in zip(moved, part.shift[c], strict=True)), rational(0))
+                shifted = sum((a * b for a, b in zip(part.atom.moved(x, y), part.shift[c], strict=True)), rational(0))
+                gained -= part.weight / part.temperature * shifted
             total += share * gained
     total -= constants(instance)
     if instance.bias == "ridge":
@@ -173,9 +177,9 @@ def pulled(instance: Instance, theta: Columns, norm: Any) -> Any:
         if instance.features != "sphere":
             return ball(0)
         return ball(sphere_penalty(instance)) - (ball(norm) * instance.K * sum(instance.m, rational(0))).sqrt()
-    total = ball(0)
+    total, columns = ball(0), transposed(instance.rows(None))
     for gain, m, column in zip(instance.gains, instance.m, theta, strict=True):
-        pull = [-sum((a * t for a, t in zip(row, column, strict=True)), rational(0)) for row in transposed(instance.classifier)]
+        pull = [-sum((a * t for a, t in zip(row, column, strict=True)), rational(0)) for row in columns]
         if instance.features == "nonnegative":
             pull = [ball(x).max(0) if not isinstance(x, flint().arb) else x.max(0) for x in pull]
         square = sum((x * x for x in pull), ball(0))

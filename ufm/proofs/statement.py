@@ -18,7 +18,8 @@ _LISTED = 16  # columns whose numbers are listed
 def sandwich_statement(problem: Problem, instance: Instance, found: Sandwich) -> str:
     """The sentence of an enclosure."""
     lower, upper = decimals(fraction(found.lower), fraction(found.upper))
-    return f"{lower} <= min f <= {upper} {reach(instance, found)}, {quality(found)}, f the objective of {problem_words(problem, instance)}"
+    said = f"{lower} <= min f <= {upper} {reach(instance, found)}, {quality(found)}"
+    return f"{said}, f the objective of {problem_words(problem, instance)}"
 
 
 def reach(instance: Instance, found: Sandwich) -> str:
@@ -75,7 +76,7 @@ def as_float(x: Any, name: str) -> str:
     if x.q == 1 and abs(x) < 10**15:
         return text(x)
     near = np.dtype(name).type(float(fraction(x)))
-    return f"{near} as {name} ({text(x)})" if rational(float(near)) == x else text(x)
+    return f"{near!s} as {name} ({text(x)})" if rational(float(near)) == x else text(x)
 
 
 def shortfall(instance: Instance, found: Sandwich, digits: int) -> str:
@@ -87,7 +88,7 @@ def shortfall(instance: Instance, found: Sandwich, digits: int) -> str:
     if instance.H0 is not None:
         return f"fewer than {digits} digits: the lower end leaves the proximity term out"
     if instance.features == "nonnegative":
-        return f"fewer than {digits} digits: the point is not accurate enough, or duality over non-negative features is not tight here"
+        return f"fewer than {digits} digits: the point is not accurate enough, or duality not tight over non-negative features"
     if instance.trained and len(found.point.h[0]) < min(instance.K, len(instance.m)):
         return f"fewer than {digits} digits: the point is not accurate enough, or the width is below the rank of the convex optimum"
     return f"fewer than {digits} digits: the point is not accurate enough for more"

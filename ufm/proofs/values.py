@@ -22,8 +22,7 @@ class Point:
 def features_logits(instance: Instance, point: Point) -> Columns:
     """scale W h_c in balls, column by column."""
     arb_mat = flint().arb_mat
-    W = instance.classifier if point.W is None else point.W
-    rows, h = arb_mat(W), arb_mat(transposed(point.h))
+    rows, h = arb_mat(instance.rows(point.W)), arb_mat(transposed(point.h))
     if instance.features == "sphere":
         h = arb_mat(transposed([unit(column) for column in transposed(h.tolist())]))
         rows = rows if point.W is None else arb_mat([unit(row) for row in rows.tolist()])
@@ -110,7 +109,9 @@ def combined(instance: Instance, dual: list[Columns]) -> Columns:
 def gradients(instance: Instance, z: Columns) -> Columns:
     """The gradients of the losses in the logits, in balls."""
     every = [part.targets() for part in instance.parts]
-    dual = [[part.atom.dual(part.scaled(z[c], c), y) for c, y in enumerate(Y)] for part, Y in zip(instance.parts, every, strict=True)]
+    dual = []
+    for part, Y in zip(instance.parts, every, strict=True):
+        dual.append([part.atom.dual(part.scaled(z[c], c), y) for c, y in enumerate(Y)])
     return combined(instance, dual)
 
 
