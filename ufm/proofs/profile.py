@@ -2,10 +2,10 @@
 
     min f >= min over x >= 0 of  max(inf loss, max_j f1_j - c_j x) + (L/2) c x^(2/L)
 
-where f1_j is at most the minimum of one layer with l_W l_H = c_j^2, and c at most the geometric mean of the L ridges. At a minimiser
-x is the nuclear norm of W_M ... W_1 H in column coordinates: data and bias are at least f1_j - c_j x for every j, and the penalty at
-least (L/2) c x^(2/L). Between crossings of the lines the right side is concave, so that finitely many points are looked at. Tight
-where every Z has rank one: two classes under cross-entropy or squared hinge.
+where f1_j is at most the minimum of one layer with l_W l_H = c_j^2, and c at most the geometric mean of the L ridges. At a
+minimiser x is the nuclear norm of W_M ... W_1 H in column coordinates: data and bias are at least f1_j - c_j x for every j, and the
+penalty at least (L/2) c x^(2/L). Between crossings of the lines the right side is concave, so that finitely many points are looked
+at. Tight where every Z has rank one: two classes under cross-entropy or squared hinge.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from ufm.proofs.proof import FORMAT, Proof, decimals, unproved
 from ufm.proofs.sandwich import dual_value, lower_bound, outward
 from ufm.proofs.slopes import OneLayer, Solved
 from ufm.proofs.statement import problem_words
-from ufm.proofs.values import data, exact, squares
+from ufm.proofs.values import data, squares
 from ufm.search import solve
 
 MOST_SLOPES = 400
@@ -126,14 +126,16 @@ def _bounded(instance: Instance, c: Any, start: Solved, upper: Any, digits: int,
     def line_at(price: float, near: Solved) -> Line:
         solved = layer.solve(price, near)
         q = rational(price)
-        dual, _, lower = lower_bound(dataclasses.replace(instance, ridges=[q, q]), _columns(layer.logits(solved.Z, solved.b)), bits)
+        dual, _, lower = lower_bound(
+            dataclasses.replace(instance, ridges=[q, q]), _columns(layer.logits(solved.Z, solved.b)), digits + 2, bits
+        )
         return Line(q, lower, dual, solved)
 
     zeros = [[part.atom.at([rational(0)] * len(y), y) for y in part.targets()] for part in instance.parts]
     infimum = Line(rational(0), outward(below(dual_value(instance, zeros, None)), bits, -1), zeros, None)
     empty = Solved(0.0, 0 * start.Z, _best_bias(instance, start.b, bits))
     dead = max(layer.slope_at_zero(empty.b), 1e-300) * (1 + 1e-9)
-    lines = [infimum, _flat(instance, layer, dead, empty, bits)]
+    lines = [infimum, _flat(instance, layer, dead, empty, digits, bits)]
     if start.norm > 0:
         lines.append(line_at(min(rate * start.norm ** (2 / factors - 1), 0.999 * dead), start))
     goal = upper - abs(upper) / rational(10) ** digits
@@ -152,11 +154,11 @@ def _bounded(instance: Instance, c: Any, start: Solved, upper: Any, digits: int,
     return [line for line in kept.values() if line is not infimum], outward(min(x.value for x in crossings), bits, -1)
 
 
-def _flat(instance: Instance, layer: OneLayer, price: float, empty: Solved, bits: int) -> Line:
+def _flat(instance: Instance, layer: OneLayer, price: float, empty: Solved, digits: int, bits: int) -> Line:
     """The line of the price from which on zero is the minimum."""
     q = rational(price)
     z = _columns(layer.logits(empty.Z, empty.b))
-    dual, _, lower = lower_bound(dataclasses.replace(instance, ridges=[q, q]), z, bits)
+    dual, _, lower = lower_bound(dataclasses.replace(instance, ridges=[q, q]), z, digits + 2, bits)
     return Line(q, lower, dual, dataclasses.replace(empty, price=price))
 
 
@@ -263,9 +265,9 @@ def _written(line: Line) -> dict[str, Any]:
 def _product_matrix(rows: Sequence[Any]) -> Any:
     """The product of matrices of rationals, in balls."""
     arb_mat = flint().arb_mat
-    total = arb_mat(exact(rows[0]))
+    total = arb_mat(rows[0])
     for factor in rows[1:]:
-        total = total * arb_mat(exact(factor))
+        total = total * arb_mat(factor)
     return total
 
 

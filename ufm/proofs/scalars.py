@@ -84,7 +84,7 @@ def enclosed(
         return "the root is not found to the bits at hand: its slope may vanish"
     facts, between = _only(of, balls, low, last, high, near, first), _around(sign, near, bits_for(digits) - 40, first)
     if facts is None or between is None:
-        return "the root is not shown to be the only one" if facts is None else "the root is not enclosed to the digits asked for"
+        return "the root is not shown to be the only one between the ends"
     found = value.evaluate(balls, hull(*between))
     if not found.is_finite():
         return "the value at the root is not finite"

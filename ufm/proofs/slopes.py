@@ -14,7 +14,7 @@ import numpy as np
 from ufm.proofs.floats import Floats, floats_of, number
 from ufm.proofs.instance import Instance
 
-_STEPS, _SMALL = 200, 3e-15
+_STEPS, _ESCAPES, _SMALL = 200, 20, 3e-15
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,20 @@ class OneLayer:
         least = 1e-3 * max(float(s[0]), 1e-3)
         roots = np.sqrt(np.maximum(s, least))  # a rank that is zero would stay so
         W, H, b = U * roots, roots[:, None] * Vt, start.b
+        for _ in range(_ESCAPES):
+            W, H, b = self._critical(price, W, H, b)
+            U, s, Vt = np.linalg.svd(self._gradient(price, W, H, b)[1])
+            if s[0] <= price * (1 + 1e-9):
+                break
+            U2, sizes, Vt2 = np.linalg.svd(W @ H, full_matrices=False)  # a saddle: the weakest direction is turned downhill
+            roots = np.sqrt(sizes)
+            W, H = U2 * roots, roots[:, None] * Vt2
+            size = np.sqrt(max(float(sizes[0]), 1.0) * 0.1)
+            W[:, -1], H[-1] = -size * U[:, 0], size * Vt[0]
+        return Solved(price, W @ H, b)
+
+    def _critical(self, price: float, W: np.ndarray, H: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A critical point from a start: a minimum, or a saddle that the steps ran into."""
         best = (np.inf, W, H, b)
         for _ in range(_STEPS):
             gradient, theta = self._gradient(price, W, H, b)
@@ -73,8 +87,7 @@ class OneLayer:
             if share == 1 and size > 0.5 * best[0] and size <= 1e-11 * price:
                 break
             W, H, b = moved
-        _, W, H, b = best
-        return Solved(price, W @ H, b)
+        return best[1:]
 
     def _pull(self, theta: np.ndarray) -> np.ndarray:
         return theta * (self.floats.shares * self.scales)
