@@ -18,6 +18,14 @@ _STEPS = 60  # of Newton in floats; of the chord in balls a quarter
 
 def with_best_bias(instance: Instance, u: Columns, b: list, bits: int) -> list:
     """The bias that minimises f at logits u without bias, to about `bits` bits: Newton in floats, then its last Hessian in balls."""
+    with np.errstate(all="ignore"):  # where floats overflow the bias stays as it is
+        now, inverse = _in_floats(instance, u, b)
+    exact = [rational(float(v)) if np.isfinite(v) else old for v, old in zip(now, b, strict=True)]
+    return _polished(instance, u, exact, inverse, bits)
+
+
+def _in_floats(instance: Instance, u: Columns, b: list) -> tuple[np.ndarray, np.ndarray]:
+    """(bias, inverse of its Hessian) by damped Newton."""
     floats, x = floats_of(instance), array(u)
     lb, now = number(instance.lb), np.array(list(map(number, b)))
     inverse = np.zeros((instance.K, instance.K))
@@ -33,8 +41,7 @@ def with_best_bias(instance: Instance, u: Columns, b: list, bits: int) -> list:
         now = now - step * min(1.0, 2.0 / max(largest, 1e-300))
         if largest <= 1e-13 * (1 + np.max(np.abs(now))):
             break
-    exact = [rational(float(v)) if np.isfinite(v) else old for v, old in zip(now, b, strict=True)]
-    return _polished(instance, u, exact, inverse, bits)
+    return now, inverse
 
 
 def _polished(instance: Instance, u: Columns, b: list, inverse: np.ndarray, bits: int) -> list:
@@ -71,7 +78,7 @@ def pseudo_inverse(H: np.ndarray, share: float) -> np.ndarray:
     return (V * np.where(kept, 1 / np.where(kept, values, 1), 0)[None, :]) @ V.T / d[:, None] / d[None, :]
 
 
-def balanced(instance: Instance, dual: list[Columns], bits: int) -> list[Columns]:
+def balanced(instance: Instance, dual: list[Columns]) -> list[Columns]:
     """The dual point moved and mixed until G_b = 0 exactly; every target has to be rational."""
     residual, moved = bias_gradient(instance, combined(instance, dual)), list(dual)
     for rows in dict.fromkeys((part.first, len(part.Y[0])) for part in instance.parts):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.proofs.exact import ball, flint, middle, rational, rounded
+from ufm.proofs.exact import ball, flint, rational, rounded
 
 
 def entropy_term(q: Any) -> Any:
@@ -58,7 +58,7 @@ class Quadratic(Atom):
 
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits`: every point is inside."""
-        return [rounded(middle(a), bits) for a in q]
+        return [rounded(a, bits) for a in q]
 
     def inside(self, q: list) -> bool:
         """Whether q is in the domain."""
@@ -106,7 +106,7 @@ class Entropy(Atom):
 
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits`, what is missing from one added to the largest."""
-        q = [max(rounded(middle(a), bits), rational(0)) for a in q]
+        q = [max(rounded(a, bits), rational(0)) for a in q]
         top = max(range(len(q)), key=q.__getitem__)
         q[top] += 1 - sum(q, rational(0))
         return q
@@ -157,12 +157,12 @@ class Bernoulli(Atom):
         return sum((a.max(0) + (-abs(a)).exp().log1p() - a * b for a, b in zip(x, y, strict=True)), ball(0))
 
     def dual(self, x: list, y: list) -> list:
-        """sigmoid(x)."""
-        return [1 / (1 + (-a).exp()) for a in x]
+        """sigmoid(x), without large exponentials."""
+        return [1 / (1 + (-a).exp()) if not a < 0 else a.exp() / (1 + a.exp()) for a in x]
 
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits` and clipped to [0, 1]."""
-        return [min(max(rounded(middle(a), bits), rational(0)), rational(1)) for a in q]
+        return [min(max(rounded(a, bits), rational(0)), rational(1)) for a in q]
 
     def inside(self, q: list) -> bool:
         """Whether every entry is in [0, 1]."""
@@ -208,7 +208,7 @@ class Hinge(Atom):
     def repaired(self, q: list, y: list, bits: int) -> list:
         """Rounded to `bits`, at least 0 off the true class, whose entry is minus the sum of the others."""
         true = _true(y)
-        t = [rational(0) if k == true else max(rounded(middle(a), bits), rational(0)) for k, a in enumerate(q)]
+        t = [rational(0) if k == true else max(rounded(a, bits), rational(0)) for k, a in enumerate(q)]
         t[true] = -sum(t, rational(0))
         return t
 

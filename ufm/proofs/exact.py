@@ -16,6 +16,9 @@ import numpy as np
 from ufm.base.checks import optional, refuse
 
 
+_LEAST = 100_000  # bits behind the binary point beyond which nothing is written down
+
+
 @cache
 def flint() -> Any:
     """The module of python-flint.
@@ -67,23 +70,33 @@ def ball(x: Any) -> Any:
 
 def below(x: Any) -> Any:
     """The rational at the lower end of a ball."""
-    return x.lower().fmpq()
+    return _end(x.lower(), -1)
 
 
 def above(x: Any) -> Any:
     """The rational at the upper end of a ball."""
-    return x.upper().fmpq()
+    return _end(x.upper(), 1)
 
 
 def middle(x: Any) -> Any:
     """The rational in the middle of a ball; a rational itself."""
-    return x.mid().fmpq() if isinstance(x, flint().arb) else x
+    return _end(x.mid(), 0) if isinstance(x, flint().arb) else x
+
+
+def _end(x: Any, side: int) -> Any:
+    """The rational that an exact ball is; what is smaller than 2^-100000 goes to that or to 0, on the side asked for."""
+    fmpq, least = flint().fmpq, flint().arb(2) ** -_LEAST
+    if not abs(x) < least:
+        return x.fmpq()
+    return side * fmpq(1, 1 << _LEAST) if x * side > 0 else fmpq(0)
 
 
 def rounded(x: Any, bits: int) -> Any:
-    """The dyadic rational nearest to a rational, of so many bits behind the binary point."""
-    fmpq = flint().fmpq
-    return fmpq((2 * rational(x) * 2**bits + 1).floor() // 2, 2**bits) if bits >= 0 else rational(x)
+    """The dyadic rational nearest to a rational, or next to the middle of a ball, of so many bits behind the binary point."""
+    fmpq, unit = flint().fmpq, 1 << bits
+    if isinstance(x, flint().arb):
+        return fmpq((x.mid() * unit + 0.5).mid().floor().mid().fmpz(), unit)
+    return fmpq((2 * rational(x) * unit + 1).floor() // 2, unit)
 
 
 def text(x: Any) -> str:

@@ -71,6 +71,17 @@ class Proof:
     def _repr_html_(self) -> str:
         return describe(self).html()
 
+    def latex(self) -> str:
+        r"""The enclosure as a formula in dollar signs, `$0.1250 \\le \\min f \\le 0.1251$`; the statement as text where there is no value."""
+        if self.lower is None or self.upper is None:
+            escaped = "".join(f"\\{x}" if x in "_%&#{}" else x for x in self.statement)
+            return rf"$\text{{{escaped}}}$"
+        lower, upper = decimals(self.lower, self.upper)
+        return rf"${lower} \le \min f \le {upper}$"
+
+    def _repr_latex_(self) -> str:
+        return self.latex()
+
 
 def _log10(x: Fraction) -> float:
     """Of a positive rational of any size."""

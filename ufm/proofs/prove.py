@@ -82,6 +82,11 @@ def best_sandwich(instance: Instance, point: Point, digits: int) -> Sandwich:
 
 def point_of(instance: Instance, problem: Problem, params: Params) -> Point:
     """Params as exact numbers: features a sample, the means of merged columns, W h in its balanced factors where both are free."""
+    with np.errstate(all="ignore"):  # what overflows is not balanced
+        return _point(instance, problem, params)
+
+
+def _point(instance: Instance, problem: Problem, params: Params) -> Point:
     H, root = np.asarray(params.H, float), np.sqrt(np.asarray(problem.multiplicity, float))
     labels, columns = np.asarray(instance.labels), len(instance.m)
     sums = np.zeros((columns, H.shape[0]))
@@ -111,11 +116,15 @@ def _balanced(instance: Instance, W: np.ndarray, h: np.ndarray) -> tuple[np.ndar
     """The factors of W h of least penalty, in no more than min(K, C) features: other widths are these padded with zeros."""
     l_H, l_W = (float(fraction(x)) for x in instance.ridges)
     root = np.sqrt([float(fraction(m)) for m in instance.m])
-    U, S, V = np.linalg.svd(W @ (h * root[:, None]).T, full_matrices=False)
+    Z = W @ (h * root[:, None]).T
+    if not np.all(np.isfinite(Z)):
+        return W, h
+    U, S, V = np.linalg.svd(Z, full_matrices=False)
     width = min(W.shape[1], len(S))
     ratio = (l_H / l_W) ** 0.25
     roots = np.sqrt(S[:width])
-    return U[:, :width] * roots * ratio, V[:width].T * roots / ratio / root[:, None]
+    factors = U[:, :width] * roots * ratio, V[:width].T * roots / ratio / root[:, None]
+    return factors if all(np.all(np.isfinite(x)) for x in factors) else (W, h)
 
 
 def sandwich_proof(problem: Problem, instance: Instance, found: Sandwich, digits: int) -> Proof:

@@ -13,10 +13,11 @@ import numpy as np
 from ufm.proofs.exact import ball, flint, middle, precision, rational
 from ufm.proofs.floats import floats_of, number
 from ufm.proofs.instance import Instance, transposed
+from ufm.proofs.sandwich import bits_before_the_point
 from ufm.proofs.values import Point, bias_gradient, gradients, logits
 
 LARGEST = 1500  # unknowns whose Hessian is still worth its eigenvectors
-_PASSES, _HESSIANS = 60, 4
+_PASSES, _HESSIANS = 60, 12
 
 
 def unknowns(instance: Instance, point: Point) -> int:
@@ -30,23 +31,30 @@ def refined(instance: Instance, point: Point, bits: int) -> Point:
     Args:
       instance: features free or non-negative. point: within reach of Newton's method.
     """
-    with precision(2 * bits):
+    with precision(2 * bits + bits_before_the_point(instance, point)), np.errstate(all="ignore"):
         x = _Unknowns(instance, point)
-        best, least, hessians = x.point, np.inf, 1
+        best, least, hessians = x.point, None, 1
         inverse = x.inverse()
         for _ in range(_PASSES):
             gradient, unit = x.gradient()
             step = inverse @ gradient
+            if not np.all(np.isfinite(step)):
+                return best
             size = unit * rational(float(np.max(np.abs(step), initial=0.0)))
             if size * 2**bits <= x.size():
-                break
-            if least is not np.inf and 8 * size > least:
-                if hessians == _HESSIANS or 2 * size > least:
+                return x.point
+            if least is None or size < least:
+                best = x.point
+            if least is not None and 8 * size > least:
+                if hessians == _HESSIANS or size > 1000 * least:
                     return best
                 hessians, inverse = hessians + 1, x.inverse()
-            best, least = x.point, size
+                step = inverse @ gradient
+                if not np.all(np.isfinite(step)):
+                    return best
+            least = size if least is None else min(least, size)
             x.move(step, unit)
-        return x.point
+        return best
 
 
 class _Unknowns:
@@ -89,12 +97,14 @@ class _Unknowns:
         if point.b is not None:
             every = zip(bias_gradient(instance, theta), point.b, self.scale_b, strict=True)
             found += [(g + instance.lb * b) / float(d) for g, b, d in every]
+        if not all(x.is_finite() for x in found):
+            return np.full(len(found), np.nan), rational(1)
         middles = [rational(0) if off else middle(x) for x, off in zip(found, self.fixed, strict=True)]
         unit = max(map(abs, middles))
         return np.array([number(x / unit) if unit else 0.0 for x in middles]), unit
 
     def inverse(self) -> np.ndarray:
-        """The pseudo-inverse of the Hessian in floats."""
+        """The pseudo-inverse of the Hessian in floats; NaN where it is not finite."""
         instance, point, floats = self.instance, self.point, self.floats
         with precision(64):
             z = np.array([[number(x) for x in column] for column in logits(instance, point)]).T
@@ -129,6 +139,8 @@ class _Unknowns:
             H[in_b] /= self.scale_b[:, None]
             H[:, in_b] /= self.scale_b[None, :]
         H[self.fixed], H[:, self.fixed] = 0, 0
+        if not np.all(np.isfinite(H)):
+            return np.full_like(H, np.nan)
         values, V = np.linalg.eigh(H)
         sizes = np.abs(values)
         kept = sizes > max(1e-11 * np.max(sizes), 1e-6)

@@ -46,7 +46,7 @@ def sandwich(instance: Instance, point: Point, digits: float) -> Sandwich:
       instance: one trained layer, or a fixed classifier. point: any point of it, in the domain of its features.
     """
     bits = working_bits(instance, point, digits)
-    with precision(bits + 64):
+    with precision(bits + 64 + bits_before_the_point(instance, point)):
         if point.b is not None:
             point = Point(point.W, point.h, with_best_bias(instance, features_logits(instance, point), point.b, bits))
         z = logits(instance, point)
@@ -62,15 +62,15 @@ def lower_bound(instance: Instance, z: Columns, digits: float, bits: int) -> tup
         for part in instance.parts
     ]
     if instance.bias == "free":
-        dual = balanced(instance, dual, bits)
+        dual = balanced(instance, dual)
     dual, norm = scaled(instance, dual, _spare(digits))
     return dual, norm, outward(below(dual_value(instance, dual, norm)), bits, -1)
 
 
 def working_bits(instance: Instance, point: Point, digits: float) -> int:
     """Bits behind the binary point of dual points: the digits asked for, and what ridges and small values add to them."""
-    with precision(128):
-        value = middle_float(objective(instance, point, logits(instance, point)), penalty(instance, point))
+    with precision(128 + bits_before_the_point(instance, point)):
+        value = max(map(below, (objective(instance, point, logits(instance, point)), penalty(instance, point))))
         needed = [value / sum(instance.shares, rational(0))]
         if instance.trained and instance.features != "sphere":
             needed.append(instance.ridges[0] * instance.ridges[1] / max(instance.gains))
@@ -80,14 +80,17 @@ def working_bits(instance: Instance, point: Point, digits: float) -> int:
     return _spare(digits) + 20 + spare
 
 
+def bits_before_the_point(instance: Instance, point: Point) -> int:
+    """Of the largest logits that there may be."""
+    rows = instance.classifier if point.W is None else point.W
+    largest = [max(abs(x) for row in matrix for x in row) for matrix in (rows, point.h, [point.b or [0]], [instance.a])]
+    bound = instance.scale * len(point.h[0]) * largest[0] * largest[1] + largest[2] * largest[3]
+    return max(0, int(rational(bound).ceil()).bit_length())
+
+
 def _spare(digits: float) -> int:
     """Bits of a value that may be given away."""
     return int(3.33 * digits) + 8
-
-
-def middle_float(value: Any, least: Any) -> Any:
-    """The size of a value that is at least `least`, where its ball is wide."""
-    return max(below(value), below(least))
 
 
 def scaled(instance: Instance, dual: list[Columns], spare: int) -> tuple[list[Columns], Any]:

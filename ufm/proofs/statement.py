@@ -75,7 +75,7 @@ def as_float(x: Any, name: str) -> str:
     if x.q == 1 and abs(x) < 10**15:
         return text(x)
     near = np.dtype(name).type(float(fraction(x)))
-    return f"{near} as {name} ({text(x)})" if rational(float(near)) == x else text(x)
+    return f"{near!s} as {name} ({text(x)})" if rational(float(near)) == x else text(x)
 
 
 def shortfall(instance: Instance, found: Sandwich, digits: int) -> str:
