@@ -1,16 +1,27 @@
 """Proofs: what is true of one instance, in rational numbers and balls, as a file that anyone can check.
 
     ufm.proofs.Proof                                what was proved, as a value that prints, and saves itself
+    ufm.proofs.prove, profile, critical             the minimum of one trained layer, of several; one critical point
+    ufm.proofs.root, least, closed                  a scalar root, a least value, a closed form, to so many digits
+    ufm.proofs.established, identity, refutation    lists of facts: Less, Equal, Root, Above, PositiveDefinite
 
 Ball arithmetic is that of python-flint (Arb), the extra `proof`. A proof of an instance says nothing of other instances.
 
-Imports base, losses, problem.
+Imports base, losses, problem, equivalent, search, duality.
 """
 
 from ufm.proofs import cards  # noqa: F401  (registers the card of a proof)
+from ufm.proofs.critical import critical
+from ufm.proofs.facts import Above, Equal, Less, PositiveDefinite, Root, established, identity, order, refutation
+from ufm.proofs.profile import profile
 from ufm.proofs.proof import FORMAT, KINDS, Proof, decimals, unproved
+from ufm.proofs.prove import prove
+from ufm.proofs.scalars import closed, least, root
 
-__all__ = ["FORMAT", "KINDS", "Proof", "decimals", "unproved"]
+__all__ = [
+    "FORMAT", "KINDS", "Above", "Equal", "Less", "PositiveDefinite", "Proof", "Root", "closed", "critical", "decimals",
+    "established", "identity", "least", "order", "profile", "prove", "refutation", "root", "unproved",
+]  # fmt: skip
 
 
 def __dir__() -> list[str]:
