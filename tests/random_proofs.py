@@ -25,7 +25,7 @@ import ufm
 from ufm import Params, Problem, losses
 from ufm.proofs.check_proof import Refused, check
 from ufm.proofs.proof import Proof
-from ufm.proofs.prove import prove
+from ufm.proofs.global_minimum import prove
 
 BASIC = ("mse", "ce", "logistic", "squared_hinge")
 OTHERS = {

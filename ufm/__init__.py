@@ -3,14 +3,15 @@
 Closed forms of unconstrained feature models and deep linear networks, held against what optimisation finds.
 
     a problem            Problem, Params, Loss, objective, logits; losses, settings (of papers), conventions (normalisations)
-    its minimum          predict (closed form), solve (search), certify (a float bound), escape_direction, minimise (any function)
+    its minimum          predict (closed form), solve (search), certify (a bound), prove, escape_direction, minimise (any function)
     what it looks like   identify, metrics, frames, plot, explain
     features of yours    features (collapse of given features, last layers, long tails, tokens)
     how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin
     smaller and equal    equivalent (canonical, merged, pooled, narrow, ... problems of the same minimum or the same run)
     many at once         sweep, sweeps (phase diagrams, stores), atlas (all losses)
     the claims           catalogue, verify
-    what comes back      Prediction, Solution, Minimum, Status, Certificate, Identification, Trajectory, Descent, Theorem, Report
+    what comes back      Prediction, Solution, Minimum, Status, Certificate, Proof, Identification, Trajectory, Descent, Theorem,
+                         Report
 """
 
 from ufm import atlas, equivalent, features, frames, losses, metrics, plot, settings, sweeps
@@ -19,6 +20,7 @@ from ufm.duality import Certificate, certify, escape_direction
 from ufm.losses import Loss
 from ufm.motion import Descent, Trajectory, central_path, descend, flow, lion, log_domain, perp_grad
 from ufm.problem import Params, Problem, conventions, initialize, logits, objective
+from ufm.proofs import Proof, prove
 from ufm.recognition import Identification, identify
 from ufm.search import Minimum, Solution, max_margin, minimise, solve
 from ufm.show import explain
@@ -37,6 +39,7 @@ __all__ = [
     "Params",
     "Prediction",
     "Problem",
+    "Proof",
     "Report",
     "Solution",
     "Status",
@@ -67,6 +70,7 @@ __all__ = [
     "perp_grad",
     "plot",
     "predict",
+    "prove",
     "settings",
     "solve",
     "sweep",

@@ -11,7 +11,7 @@ from scipy.optimize import brentq, minimize
 
 from ufm import Params, Problem
 from ufm import losses as losses_of_ufm
-from ufm.proofs.critical import critical
+from ufm.proofs.critical_points import critical
 from ufm.proofs.curvature import objective_of
 from ufm.proofs.exact import precision
 from ufm.proofs.symmetries import symmetries

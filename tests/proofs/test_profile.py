@@ -13,7 +13,7 @@ from ufm.problem.params import Params, objective
 from ufm.proofs.check_proof import check
 from ufm.proofs.exact import rational
 from ufm.proofs.instance import instance_of
-from ufm.proofs.profile import Line, profile, profile_bound
+from ufm.proofs.profiles import Line, profile, profile_bound
 from ufm.proofs.slopes import OneLayer, Solved
 
 

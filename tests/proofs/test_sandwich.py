@@ -14,7 +14,7 @@ from ufm.proofs.balance import balanced
 from ufm.proofs.check_proof import check
 from ufm.proofs.exact import ball, precision, rational
 from ufm.proofs.instance import instance_of
-from ufm.proofs.prove import point_of, prove
+from ufm.proofs.global_minimum import point_of, prove
 from ufm.proofs.sandwich import dual_value, scaled
 
 BIASES = ("none", "ridge", "free")

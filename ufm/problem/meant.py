@@ -40,28 +40,33 @@ def exact(problem: Any, name: str) -> np.ndarray:
     """
     if name not in _NUMBERS:
         refuse("name", name, ", ".join(_NUMBERS))
-    source = problem.design if name == "smoothing" else problem
-    floats = getattr(source, name)
-    refuse_traced(name, floats)
-    floats = np.asarray(floats)
-    meant = dict(problem.meant)
+    floats, meant = _floats(problem, name), dict(problem.meant)
     if name in meant:
         wanted = np.asarray(meant[name], object)
         if wanted.shape in ((), floats.shape) and np.all(wanted.astype(floats.dtype) == floats):
             return np.broadcast_to(wanted, floats.shape)
-    elif name == "targets" and is_meant(problem, "smoothing"):
+    elif name == "targets" and "smoothing" in meant and is_meant(problem, "smoothing"):
         share = exact(problem, "smoothing")[()] / problem.classes
         own = 1 - (problem.classes - 1) * share
         return np.where(floats > floats.min(), own, share)
-    return np.array([Fraction(float(x)) for x in floats.ravel()], object).reshape(floats.shape)
+    return _to_the_last_bit(floats)
 
 
 def is_meant(problem: Any, name: str) -> bool:
-    """Whether the numbers of that name stand for fractions that they were given as."""
-    if name not in dict(problem.meant):
+    """Whether numbers of that name are meant to be others than the floats that stand for them."""
+    if not {name, "smoothing" if name == "targets" else name} & dict(problem.meant).keys():
         return False
-    floats = np.asarray(getattr(problem.design if name == "smoothing" else problem, name))
-    return any(exact(problem, name).ravel() != [Fraction(float(x)) for x in floats.ravel()])
+    return bool(np.any(exact(problem, name) != _to_the_last_bit(_floats(problem, name))))
+
+
+def _floats(problem: Any, name: str) -> np.ndarray:
+    floats = getattr(problem.design if name == "smoothing" else problem, name)
+    refuse_traced(name, floats)
+    return np.asarray(floats)
+
+
+def _to_the_last_bit(floats: np.ndarray) -> np.ndarray:
+    return np.array([Fraction(float(x)) for x in floats.ravel()], object).reshape(floats.shape)
 
 
 def _has_exact(x: Any) -> bool:

@@ -11,11 +11,11 @@ Imports base, losses, problem, equivalent, search, duality.
 """
 
 from ufm.proofs import cards  # noqa: F401  (registers the card of a proof)
-from ufm.proofs.critical import critical
+from ufm.proofs.critical_points import critical
 from ufm.proofs.facts import Above, Equal, Less, PositiveDefinite, Root, established, identity, order, refutation
-from ufm.proofs.profile import profile
+from ufm.proofs.global_minimum import prove
+from ufm.proofs.profiles import profile
 from ufm.proofs.proof import FORMAT, KINDS, Proof, decimals, unproved
-from ufm.proofs.prove import prove
 from ufm.proofs.scalars import closed, least, root
 
 __all__ = [

@@ -18,6 +18,7 @@ from ufm.losses import Loss, cross_entropy, one_vs_all_logistic, squared_error, 
 from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
 from ufm.losses.margin import LdrKl
 from ufm.problem import Problem
+from ufm.problem.meant import exact, is_meant
 from ufm.proofs.conjugates import Atom, Bernoulli, Entropy, Hinge, Quadratic
 from ufm.proofs.exact import ball, rational, text, texts
 
@@ -127,22 +128,25 @@ class Instance:
 
 def instance_of(problem: Problem) -> Instance:
     """The exact instance of a problem whose loss has known atoms (`has_atoms`), equal columns merged where that is exact."""
-    merged, problem = merges(problem), widened(problem)
-    every = range(problem.columns)
-    kinds = [_columns(problem.targets), _columns(problem.teacher) if problem.loss.teacher else [[]] * len(every)]
-    m, a, w = (list(map(rational, np.asarray(x))) for x in (problem.multiplicity, problem.intercept, problem.weight))
+    merged, wide, every = merges(problem), widened(problem), range(problem.columns)
+
+    def given(name: str) -> np.ndarray:  # sums of floats are taken in float64, fractions from where they were given
+        return exact(problem if is_meant(problem, name) else wide, name)
+
+    kinds = [_columns(given("targets")), _columns(given("teacher")) if problem.loss.teacher else [[]] * len(every)]
+    m, a, w = (list(map(rational, given(name))) for name in ("multiplicity", "intercept", "weight"))
     keys: dict[Any, int] = {}
     labels = tuple(keys.setdefault((*kinds[0][c], None, *kinds[1][c], a[c], w[c], None if merged else c), len(keys)) for c in every)
     chosen = [labels.index(c) for c in range(len(keys))]
     y, t = ([kind[c] for c in chosen] for kind in kinds)
-    scalars = {name: rational(np.asarray(getattr(problem, name))) for name in ("samples", "scale", "l2_b", "beta")}
+    scalars = {name: rational(given(name)[()]) for name in ("samples", "scale", "l2_b", "beta", "l2_H")}
     return Instance(
         parts=_parts(problem.loss, y, t), K=problem.classes, bias=problem.bias, features=problem.features,
         m=[sum((m[c] for c in every if labels[c] == i), rational(0)) for i in range(len(chosen))],
         a=[a[c] for c in chosen], w=[w[c] for c in chosen], N=scalars["samples"], scale=scalars["scale"],
-        ridges=list(map(rational, np.asarray(problem.ridges))), lb=scalars["l2_b"],
-        classifier=None if problem.classifier is None else transposed(_columns(problem.classifier)),
-        beta=scalars["beta"], H0=None if problem.H0 is None else _columns(problem.H0), labels=labels,
+        ridges=[scalars["l2_H"], *map(rational, given("l2_W"))], lb=scalars["l2_b"],
+        classifier=None if problem.classifier is None else transposed(_columns(given("classifier"))),
+        beta=scalars["beta"], H0=None if problem.H0 is None else _columns(given("H0")), labels=labels,
     )  # fmt: skip
 
 

@@ -54,9 +54,26 @@ def problem_words(problem: Problem, instance: Instance) -> str:
     numbers = ridges | {"N": instance.N} | ({} if instance.scale == 1 else {"scale": instance.scale})
     numbers |= {} if instance.H0 is None else {"beta": instance.beta}
     words += [f"{key} = {as_float(x, name)}" for key, x in numbers.items()]
+    words.append(_targets(instance))
     for key, what in (("m", "multiplicities"), ("w", "weights"), ("a", "intercepts")):
         words += _listed(what, getattr(instance, key), 0 if key == "m" else 1)
     return ", ".join(words)
+
+
+def _targets(instance: Instance) -> str:
+    """What the columns aim at, in numbers where they are few."""
+    part = instance.parts[0]
+    C, y = len(instance.m), part.Y
+    if part.kind != "rational":
+        return f"{part.kind} targets of {C} columns of a teacher's logits"
+    if all(sorted(column) == [0] * (len(column) - 1) + [1] for column in y):
+        classes = [column.index(1) + 1 for column in y]
+        if classes == list(range(1, instance.K + 1)):
+            return "one column a class"
+        return f"classes {', '.join(map(str, classes))}" if C <= _LISTED else f"{C} one-hot columns"
+    if C * len(y[0]) <= _LISTED:
+        return "targets " + ", ".join(f"({', '.join(map(_decimal, column))})" for column in y)
+    return f"{C} columns of targets that are not one-hot"
 
 
 def _listed(what: str, numbers: list, plain: int) -> list[str]:
@@ -68,7 +85,7 @@ def _listed(what: str, numbers: list, plain: int) -> list[str]:
 
 
 def _decimal(x: Any) -> str:
-    return text(x) if x.q == 1 and abs(x) < 10**15 else brief(float(fraction(x)))
+    return text(x) if x.q < 10**6 and abs(x.p) < 10**15 else brief(float(fraction(x)))
 
 
 def as_float(x: Any, name: str) -> str:
