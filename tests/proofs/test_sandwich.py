@@ -197,7 +197,6 @@ UNPROVED = {
     "no conjugate": lambda: Problem.from_targets(
         np.eye(3), 3, loss=losses.pld(), teacher=np.eye(3), l2_W=0.1, l2_H=0.1
     ),
-    "several trained layers": lambda: Problem.balanced(3, 1, (3, 3), loss="ce", l2_W=0.1, l2_H=0.1),
     "ridge is zero": lambda: Problem.balanced(3, 1, 3, loss="ce"),
     "class 2": lambda: Problem.from_targets(np.eye(3), 3, loss="ce", bias="free", intercept=[1, 1, 0], l2_W=0.1, l2_H=0.1),
     "negative intercepts": lambda: Problem.from_targets(

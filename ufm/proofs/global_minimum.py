@@ -14,6 +14,7 @@ from ufm.problem.params import Params, check_point
 from ufm.proofs.exact import flint, fraction, rational, text, texts
 from ufm.proofs.instance import Instance, instance_of, transposed
 from ufm.proofs.obstacles import obstacle
+from ufm.proofs.profiles import profile
 from ufm.proofs.proof import FORMAT, Proof, unproved
 from ufm.proofs.refine import LARGEST, refined, unknowns
 from ufm.proofs.sandwich import Sandwich, sandwich, working_bits
@@ -29,7 +30,8 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
 
     One trained layer, or a fixed classifier, of mse, cross-entropy, one-vs-all logistic, squared hinge, LDR-KL and the losses of
     distillation, with any class sizes, weights, soft targets, bias mode and features: by convex duality (`ufm.proofs.sandwich`).
-    The problem is that of its floats, each taken as the rational that it is.
+    Several trained layers by the bounds of one (`ufm.proofs.profiles`). The problem is that of its floats, each taken as the
+    rational that it is, unless it was given fractions or decimal strings (`ufm.problem.meant`).
 
     Args:
       problem: the problem, of known numbers. params: any point of it; found by `ufm.solve` where none is given. A bad point gives
@@ -37,7 +39,7 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
       digits: how many digits of the value are asked for. Where the point does not reach them it is refined by Newton's method.
 
     Returns:
-      Proof of the kind "sandwich"; of the kind "none", with the reason, where nothing is proved.
+      Proof of the kind "sandwich" or "profile"; of the kind "none", with the reason, where nothing is proved.
 
     Raises:
       ValueError: for numbers that are traced or not finite; where python-flint is not installed, naming the extra.
@@ -58,6 +60,8 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
         check_point(problem, params)
         if not all(np.all(np.isfinite(np.asarray(x))) for x in jax.tree.leaves(params)):
             refuse("params", "NaN or infinity", "finite")
+    if problem.trainable >= 2:
+        return profile(problem, params, digits=digits)
     reason = obstacle(problem)
     if reason:
         return unproved(reason)

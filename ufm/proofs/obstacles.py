@@ -16,8 +16,6 @@ def obstacle(problem: Problem) -> str:
         return f"no conjugate of the loss {loss.name} is known in balls"
     if not all(np.all(np.isfinite(np.asarray(x))) for x in (problem.l2_W, problem.l2_H, problem.l2_b, problem.scale)):
         return "a ridge or the scale is not finite"
-    if problem.trainable >= 2:
-        return "several trained layers: the penalty is a Schatten quasi-norm, which is not convex"
     if problem.features != "sphere" and not np.all(np.asarray(problem.ridges) > 0):
         return "a ridge is zero, so that nothing pays for a dual point"
     return _of_free_bias(problem) if problem.bias == "free" else ""

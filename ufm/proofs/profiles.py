@@ -35,7 +35,7 @@ from ufm.proofs.values import data, squares
 from ufm.search import solve
 
 MOST_SLOPES = 400
-MOST_DIGITS = 12
+_MOST_DIGITS = 12  # that slopes from floats reach
 """What slopes solved in floats can prove."""
 
 
@@ -62,16 +62,16 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
 
     Args:
       problem: M >= 2 trained layers. params: any point of it, the better the narrower; found by `ufm.solve` where none is given.
-      digits: how many digits are asked for; slopes are added until they are reached, or until no slope would help.
+      digits: how many digits are asked for; slopes are added until they are reached, until no slope would help, or up to twelve.
 
     Returns:
       Proof of kind "profile", with the reason where it is wider than asked for; of the kind "none" where nothing is proved.
 
     Raises:
-      ValueError: for numbers that are traced, for digits beyond those of floats, where python-flint is not installed.
+      ValueError: for numbers that are traced, digits below 1, or where python-flint is not installed.
     """
     flint()
-    check_count("digits", digits, 1, MOST_DIGITS)
+    check_count("digits", digits, 1)
     if is_traced(problem, params):
         refuse("problem and params", "traced", "of known numbers to be proved")
     reason = _obstacle(problem)
@@ -81,6 +81,7 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
     params = solve(wide, jax.random.key(0)).params if params is None else params
     check_point(problem, params)
     instance = instance_of(problem)
+    asked, digits = digits, min(digits, _MOST_DIGITS)
     bits = _bits(instance, digits)
     with precision(bits + 64):
         weights, h, b, upper = _point(instance, wide, params, bits)
@@ -93,7 +94,7 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
         "W": [texts(W) for W in weights], "h": texts(h), "b": None if b is None else list(map(text, b)), "c": text(c),
         "slopes": [_written(line) for line in lines], "lower": text(lower), "upper": text(upper),
     }  # fmt: skip
-    return _proof(problem, instance, fraction(lower), fraction(upper), digits, document)
+    return _proof(problem, instance, fraction(lower), fraction(upper), asked, document)
 
 
 def profile_bound(c: Any, factors: int, lines: Sequence[Line]) -> list[Crossing]:
@@ -254,7 +255,9 @@ def _proof(problem: Problem, instance: Instance, lower: Any, upper: Any, digits:
         f"{ends[0]} <= min f <= {ends[1]} for all widths of at least {width}, {quality}, "
         f"f the objective of {problem_words(problem, instance)}"
     )
-    short = "" if gap * 10**digits <= 1 else f"fewer than {digits} digits: the profile sees the nuclear norm of the logits alone"
+    reached = gap * 10 ** min(digits, _MOST_DIGITS) <= 1
+    why = f"slopes are floats, and reach {_MOST_DIGITS}" if reached else "the profile sees the nuclear norm of the logits alone"
+    short = "" if gap * 10**digits <= 1 else f"fewer than {digits} digits: {why}"
     return Proof("profile", statement, lower, upper, short, document | {"statement": statement})
 
 
