@@ -78,13 +78,9 @@ def found_stability(problem: Problem) -> dict[str, jax.Array]:
     moving = [equal_factors((P * v[None, :]) @ P, unscaled, 0 * v), nothing._replace(H=jnp.tile(v[:, None], (1, K)))]
     if problem.bias != "none":
         moving.append(nothing._replace(b=v))
-    values, spills = zip(*(_restricted(hessian, space) for space in (turning, moving)), strict=True)
-    return {
-        "eigenvalue": values[0],
-        "block": values[1],
-        "negative_directions": jnp.sum(jnp.linalg.eigvalsh(hessian) < -1e-7),
-        "residual": jnp.maximum(*spills),
-    }
+    (eigenvalue, spill), (block, other_spill) = (_restricted(hessian, space) for space in (turning, moving))
+    count = jnp.sum(jnp.linalg.eigvalsh(hessian) < -1e-7)
+    return {"eigenvalue": eigenvalue, "block": block, "negative_directions": count, "residual": jnp.maximum(spill, other_spill)}
 
 
 def _restricted(hessian: jax.Array, directions: list[Params]) -> tuple[jax.Array, jax.Array]:

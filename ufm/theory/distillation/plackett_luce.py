@@ -19,8 +19,9 @@ from ufm.problem import Problem
 from ufm.settings.distillation import confident_teacher
 from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import distilled, numbers, one_head, symmetric_prediction
+from ufm.theory.distillation.symmetric import distilled, numbers, one_head
 from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import symmetric_prediction
 from ufm.theory.theorem import Assumption
 
 
@@ -35,7 +36,7 @@ def predict(problem: Problem) -> Prediction:
     alive = q > K * n.price
     a = jnp.where(alive, jnp.log(jnp.where(alive, q / n.price, K) - (K - 1)), 0)
     loss = q * jax.nn.softplus(rest - a) + q_other * math.lgamma(K)
-    return symmetric_prediction(problem, a, jnp.zeros_like(a), n.total * (loss + n.price * (K - 1) * a))
+    return symmetric_prediction(problem, a, 0.0, n.total * (loss + n.price * (K - 1) * a))
 
 
 def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int = 4) -> Problem:
@@ -45,7 +46,7 @@ def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int
 
 def cases() -> dict[str, Problem]:
     """Teachers that are certain, and not (q = 1/K has all classes tied), on both sides of the threshold."""
-    at = [(0.9, 0.01), (0.9, 0.5), (0.6, 0.95), (0.6, 1.05), (0.25, 0.1), (0.1, 0.1)]
+    at = ((0.9, 0.01), (0.9, 0.5), (0.6, 0.95), (0.6, 1.05), (0.25, 0.1), (0.1, 0.1))
     return {f"q={q} price at {ratio} of q/K": problem_at(q, ratio) for q, ratio in at}
 
 
@@ -61,8 +62,7 @@ def _averages_ties(problem: Problem) -> bool:
 
 THEOREMS = (
     descent_theorem(
-        "pld", "loss: [bassam2025]; closed form and averaging of ties derived",
-        predict, cases, draw,
+        "pld", "loss: [bassam2025]; closed form and averaging of ties derived", predict, cases, draw,
         (*one_head(has_loss(PlackettLuce, name="pld")), Assumption("ties averaged over their orders", _averages_ties)),
     ),
 )  # fmt: skip
