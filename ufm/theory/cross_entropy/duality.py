@@ -1,7 +1,4 @@
-"""The certificates as theorems: the dual bound is tight at one-layer minima, and no bound is ever above a minimum.
-
-What is held against each other is the proof and the search.
-"""
+"""The certificates as theorems, proof against search: the dual bound is tight at one-layer minima, and no bound above a minimum."""
 
 from typing import Any
 
@@ -138,9 +135,8 @@ def draw_duality(rng: np.random.Generator) -> Problem:
     kind = rng.integers(5)
     if kind < 3:
         return _imbalanced(loss, bias, price=price, counts=tuple(int(n) for n in rng.integers(1, 40, size=_K)), widths=width)
-    if kind == 3:
-        return _soft(kd(0.5, 0.5, 2.0), bias, price, rng, width)
-    return _soft(loss, bias, price, rng, width, fixed=bool(rng.integers(2)))
+    taught = kind == 3
+    return _soft(kd(0.5, 0.5, 2.0) if taught else loss, bias, price, rng, width, fixed=not taught and bool(rng.integers(2)))
 
 
 def _from_random_params(problem: Problem, seed: int) -> Point:

@@ -21,7 +21,7 @@ import numpy as np
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
-from ufm.problem.params import Params, gradient_norm, objective
+from ufm.problem.params import gradient_norm, objective
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
@@ -108,7 +108,7 @@ def critical_margin(problem: Problem) -> jax.Array:
     It evaluates `ufm.objective` alone and knows no equation for the margin. The first grid has steps of 1.5 %, finer than the
     distance to the local maximum near the end of the branch.
     """
-    slope = jax.grad(lambda a: objective(problem, _simplex(problem, a)))
+    slope = jax.grad(lambda a: objective(problem, symmetric_prediction(problem, a, 0.0, a).params))
 
     def refine(_: int, bracket: jax.Array) -> jax.Array:
         grid = bracket[0] * (bracket[1] / bracket[0]) ** jnp.linspace(0, 1, 480, dtype=problem.dtype)
@@ -119,15 +119,11 @@ def critical_margin(problem: Problem) -> jax.Array:
     return jnp.mean(jax.lax.fori_loop(0, 7, refine, jnp.array([0.05, 60.0], problem.dtype)))
 
 
-def _simplex(problem: Problem, a: jax.Array) -> Params:
-    return symmetric_prediction(problem, a, 0.0, a).params
-
-
 @jax.jit
 def found_branch(problem: Problem) -> dict[str, jax.Array]:
     """The gradient over all parameters at the critical size found by `critical_margin`."""
     a = critical_margin(problem)
-    point = _simplex(problem, a)
+    point = symmetric_prediction(problem, a, 0.0, a).params
     return {"gradient_norm": gradient_norm(problem, point), "margin": a, "value": objective(problem, point)}
 
 

@@ -7,8 +7,8 @@ of the shared measurement anew; here it is the objective with its gradient alone
     f >= data(X0) - <G, X0> - max(|G|_2 - c, 0) f(X0)/c.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ufm.problem.params import Params, column_weights, logits, objective
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
 from ufm.theory.statements import minimum
-from ufm.theory.theorem import Check, Theorem, below, gap_checks
+from ufm.theory.theorem import Check, below, gap_checks
 
 _SMALLEST = 1e-2  # matrices below this size are compared absolutely
 
@@ -104,6 +104,5 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Seen) -> list[C
     ]
 
 
-def descent_theorem(id: str, origin: str, predict: Callable[[Problem], Prediction], *case: Any, **fields: Any) -> Theorem:
-    """`statements.minimum` for one-layer problems of a convex loss without bias, measured by `descended_minimum`."""
-    return minimum(id, origin, predict, *case, measure=descended_minimum, evidence=_evidence, **fields)
+descent_theorem = partial(minimum, measure=descended_minimum, evidence=_evidence)
+"""`statements.minimum` for one-layer problems of a convex loss without bias."""

@@ -147,8 +147,7 @@ def _contradiction(case: Collapsed, claimed: jax.Array, measured: tuple[Conflict
 
 def surer_students() -> dict[str, Collapsed]:
     """Collapsed students of margin 6 under symmetric teachers that are less sure: the classifier's gradients contradict."""
-    rng = np.random.default_rng(1)
-    teacher = np.asarray(symmetric_teacher(4, 4.0))
+    rng, teacher = np.random.default_rng(1), np.asarray(symmetric_teacher(4, 4.0))
     return {f"{kind} a_T=4 a_S=6": collapsed(teacher, 6**0.5, 6**0.5, KINDS[kind], 2.0, rng) for kind in ("plain", "norm")}
 
 

@@ -33,8 +33,7 @@ def predict(problem: Problem) -> Prediction:
     rest = jnp.log(K - 1.0).astype(problem.dtype)
     gap = (n.t_own - n.t_other) / value_of(problem.loss, PlackettLuce).temperature
     q, q_other = jax.nn.sigmoid(gap - rest), jax.nn.sigmoid(rest - gap) / (K - 1)
-    alive = q > K * n.price
-    a = jnp.where(alive, jnp.log(jnp.where(alive, q / n.price, K) - (K - 1)), 0)
+    a = jnp.log(jnp.where(q > K * n.price, q / n.price, K) - (K - 1))
     loss = q * jax.nn.softplus(rest - a) + q_other * math.lgamma(K)
     return symmetric_prediction(problem, a, 0.0, n.total * (loss + n.price * (K - 1) * a))
 
@@ -56,13 +55,12 @@ def draw(rng: np.random.Generator) -> Problem:
     return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
-def _averages_ties(problem: Problem) -> bool:
-    return is_loss(problem.loss, PlackettLuce) and value_of(problem.loss, PlackettLuce).ties == "average"
-
-
+_AVERAGED = Assumption(
+    "ties averaged over their orders", lambda p: is_loss(p.loss, PlackettLuce) and value_of(p.loss, PlackettLuce).ties == "average"
+)
 THEOREMS = (
     descent_theorem(
         "pld", "loss: [bassam2025]; closed form and averaging of ties derived", predict, cases, draw,
-        (*one_head(has_loss(PlackettLuce, name="pld")), Assumption("ties averaged over their orders", _averages_ties)),
+        (*one_head(has_loss(PlackettLuce, name="pld")), _AVERAGED),
     ),
 )  # fmt: skip

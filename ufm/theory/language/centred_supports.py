@@ -35,11 +35,9 @@ class Proxy(NamedTuple):
 
 
 class Lowered(NamedTuple):
-    """Supports (V, m), and a logit off them that is lowered by `amount`: token and context as zeros and a one, (V,) and (m,)."""
+    """Supports (V, m), and by how much logits off them are lowered, (V, m)."""
 
     supports: np.ndarray
-    token: np.ndarray
-    context: np.ndarray
     amount: np.ndarray
 
 
@@ -103,17 +101,15 @@ def predict_claim(case: Lowered) -> Claim:
 
 def measure_lowered(case: Lowered, key: jax.Array) -> Refutation:
     """The nuclear norm of P S with one logit off the supports lowered, which is feasible; tr ((P S)^T P S)^(1/2); the program's."""
-    S = np.asarray(case.supports)
-    lowered = S - float(case.amount) * np.outer(case.token, case.context)
-    centred, lowered = (x - x.mean(axis=0) for x in (S, lowered))
+    centred, lowered = (x - x.mean(axis=0) for x in map(np.asarray, (case.supports, case.supports - case.amount)))
     claimed = np.sqrt(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0)).sum()
     return Refutation(np.linalg.svd(lowered, compute_uv=False).sum(), claimed, max_margin(_DENSE).value)
 
 
 def counterexamples() -> dict[str, Lowered]:
     """Four tokens and four contexts, one logit lowered by two amounts."""
-    axes = np.eye(4)
-    return {f"V = m = 4, one logit lowered by {x}": Lowered(FAILS, axes[2], axes[0], np.asarray(x)) for x in (0.03, 0.06)}
+    logit = np.outer(*np.eye(4)[[2, 0]])
+    return {f"V = m = 4, one logit lowered by {x}": Lowered(FAILS, x * logit) for x in (0.03, 0.06)}
 
 
 _SOURCE = "the proxy: [zhao2024]; certificate derived"

@@ -114,8 +114,7 @@ def draw(rng: np.random.Generator) -> Problem:
 THEOREMS = (
     # other: bounds at every ridge on what a limit says, from probabilities
     statements.other(
-        "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived",
-        predict, measure, cases, draw, evidence=evidence,
+        "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived", predict, measure, cases, draw, evidence=evidence,
         notes="Logits turn to L_mm as slowly as 1/log(1/tau): what is held against it is a dual bound, within 2/log(1/tau).",
     ),
 )  # fmt: skip
