@@ -81,7 +81,6 @@ def _searched(*shapes: tuple[int, int]) -> Assumption:
 
 _SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, is_wide(1))
 _SOURCE = "low rank beats the simplex: [garrod2025]; the codes and their values: own search"
-
 THEOREMS = (
     statements.minimum(
         "ce-deep-best-known", _SOURCE, predict_best_known, _cases, _draw,

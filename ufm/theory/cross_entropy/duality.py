@@ -98,9 +98,7 @@ def _imbalanced(loss: object, bias: str, depth: int = 1, price: float = 0.02, co
     return split_columns(Problem.imbalanced(counts, loss=loss, bias=bias, **choices))
 
 
-def _soft(
-    loss: object, bias: str, price: float = 0.02, rng: np.random.Generator | None = None, width: int = _WIDE, fixed: bool = False
-) -> Problem:
+def _soft(loss: object, bias: str, price=0.02, rng: np.random.Generator | None = None, width=_WIDE, fixed=False) -> Problem:
     """Six weighted columns of smoothed targets, or of a teacher's logits beside hard ones."""
     rng = rng or np.random.default_rng(0)
     targets = np.eye(_K)[:, rng.integers(_K, size=6)]

@@ -55,8 +55,8 @@ def tie(classes: int, depth: int) -> float:
         odds = (classes - 1) * math.exp(-a)
         return math.log(classes) - math.log1p(odds) - 0.5 * (depth + 1) * a * odds / (1 + odds)
 
-    start = peak(classes, depth)
-    return strength_at(bisect(advantage, start, start + 4 * math.log(classes) + 4 * depth), classes, depth)
+    end = peak(classes, depth)
+    return strength_at(bisect(advantage, end, end + 4 * math.log(classes) + 4 * depth), classes, depth)
 
 
 def stable_up_to(classes: int, depth: int) -> float:

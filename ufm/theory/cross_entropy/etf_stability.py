@@ -114,12 +114,11 @@ _SHAPES = ((4, 2, "none"), (5, 2, "none"), (6, 3, "none"), (8, 3, "none"), (5, 2
 
 def _cases() -> dict[str, Problem]:
     """Both sides of both thresholds, close to them and far, and 3 % above the end of the branch."""
-    cases = {}
+    cases, factors = {}, ((2, "a_1"), (1.01, "a_1"), (0.99, "a_1"), (1.01, "a_2"), (0.99, "a_2"), (1.03, "of the end"))
     for K, M, bias in _SHAPES:
         margins = {"a_1": K * (M - 1) / (M + 1), "a_2": second_margin(K, M, bias), "of the end": peak(K, M)}
-        for name in ("2 a_1", "1.01 a_1", "0.99 a_1", "1.01 a_2", "0.99 a_2", "1.03 of the end"):
-            factor, _, which = name.partition(" ")
-            cases[f"K={K} M={M} {bias} a={name}"] = at_margin(float(factor) * margins[which], K, M, 3, bias)
+        for factor, which in factors:
+            cases[f"K={K} M={M} {bias} a={factor} {which}"] = at_margin(factor * margins[which], K, M, 3, bias)
     return cases
 
 

@@ -67,12 +67,12 @@ def gradients(case: Collapsed, noise: jax.Array | float = 0.0) -> tuple[tuple, t
     def second_loss(z: jax.Array, y: jax.Array, t: jax.Array) -> jax.Array:
         return case.kinds @ jnp.stack([plain(z, (y, t)), norm(z, (y, t)), 0.5 * jnp.sum((z - t) ** 2)])
 
-    def mean(loss):
+    def slopes(loss):
         columns = jax.vmap(loss, in_axes=1)
-        return jax.grad(lambda W, H: jnp.mean(columns(W @ H, case.Y, case.teacher)), argnums=(0, 1))
+        return jax.grad(lambda W, H: jnp.mean(columns(W @ H, case.Y, case.teacher)), argnums=(0, 1))(*point)
 
-    W, H = case.a * case.U, case.b * (case.U.T @ case.Y + noise)
-    return mean(lambda z, y, t: cross_entropy(z, y))(W, H), mean(second_loss)(W, H)
+    point = case.a * case.U, case.b * (case.U.T @ case.Y + noise)
+    return slopes(lambda z, y, t: cross_entropy(z, y)), slopes(second_loss)
 
 
 @jax.jit
@@ -89,14 +89,12 @@ def conflict(case: Collapsed, noise: jax.Array | float = 0.0) -> Conflict:
     return gradient_conflict(*gradients(case, noise), samples_axis=1)
 
 
-def collapsed(
-    teacher: np.ndarray, a: float, b: float, kinds: tuple, temperature: float, rng: np.random.Generator, n: int = 5
-) -> Collapsed:
+def collapsed(teacher: np.ndarray, a: float, b: float, kinds: tuple, T: float, rng: np.random.Generator, n: int = 5) -> Collapsed:
     """A random frame in d = K + 3 dimensions under teacher logits (K, K) of the classes, or (K, K n) of all samples."""
     K = teacher.shape[0]
     U = np.asarray(helmert(K)) @ np.linalg.qr(rng.normal(size=(K + 3, K - 1)))[0].T
     Y, columns = np.repeat(np.eye(K), n, axis=1), np.repeat(teacher, K * n // teacher.shape[1], axis=1)
-    return Collapsed(*(jnp.asarray(x, float) for x in (U, a, b, Y, columns, kinds, temperature)))
+    return Collapsed(*(jnp.asarray(x, float) for x in (U, a, b, Y, columns, kinds, T)))
 
 
 def cases() -> dict[str, Collapsed]:

@@ -3,8 +3,7 @@
 The mean over the batch of the transport between softmax(z/T) and softmax(t/T), with Z = a P Y under t = a_T P Y (K classes of n
 samples), p and q the probabilities of the true class, p_o and q_o of any other, eps the regularisation and 0 <= a <= a_T, is
 
-    L(a) = (c_0 + s c_1)/(1 + s),   s = (K-1) e^{(c_0 - c_1)/eps},   c_0 = 2 (q - p),
-    c_1 = (p - q_o) + (q - p_o) + (K-2)(p_o - q_o)
+    L(a) = (c_0 + s c_1)/(1 + s),  s = (K-1) e^{(c_0 - c_1)/eps},  c_0 = 2 (q - p),  c_1 = (p - q_o) + (q - p_o) + (K-2)(p_o - q_o)
 
 since the plan of a symmetric batch needs one normalisation. L has a kink at a_T, so that a = a_T exactly as long as
 sqrt(n l2_W l2_H) (K-1) <= -L'(a_T), and shrinks, at last to 0, above. L(a_T) > 0: the plan blurs. Any order of the teacher's
