@@ -9,13 +9,16 @@ al. 2022); for others it is an upper bound. In the logits x of the true class an
 b = x + (K-1) y, so that a > 0 > b asks for slopes d loss/dx = -c (K-2), d loss/dy = 2c of one logit, and a, b > 0 for -cK and 0.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ufm.base.matrices import helmert
 from ufm.problem import Problem
+from ufm.search.roots import increasing_root
 from ufm.theory.prediction import Prediction, effective_c, from_triples
 
 
@@ -24,16 +27,31 @@ def price_of(problem: Problem) -> jax.Array:
     return effective_c(problem) * jnp.sqrt(problem.samples / problem.classes)
 
 
-def symmetric_prediction(problem: Problem, a: Any, b: Any, value: jax.Array, unique: Any = True) -> Prediction:
-    """The Prediction whose class logits are a (I - J) + b J, minimally factored."""
+def symmetric_prediction(problem: Problem, a: Any, b: Any, value: jax.Array, unique: Any = True, bias: Any = 0.0) -> Prediction:
+    """The Prediction whose class logits are a (I - J) + b J besides equal biases, minimally factored.
+
+    The mean is a direction of its own where widths have room for it, the loss sees it, and no free bias takes it.
+    """
     K, dtype = problem.classes, problem.dtype
-    basis = helmert(K, dtype=dtype)
-    mean = jnp.full((K, 1), K**-0.5, dtype)
-    wide = min(problem.widths) >= K
-    U = jnp.concatenate([basis, mean], axis=1) if wide else basis
-    signs = jnp.concatenate([jnp.broadcast_to(jnp.where(a < 0, -1.0, 1.0), (K - 1,)), jnp.where(b < 0, -1.0, 1.0)[None]])
-    sigma = jnp.concatenate([jnp.broadcast_to(jnp.abs(a), (K - 1,)), jnp.abs(b)[None]]).astype(dtype)
-    rank = U.shape[1]
-    root = jnp.sqrt(problem.samples / K)
-    V = U * signs[None, :rank].astype(dtype)
-    return from_triples(problem, U, root * sigma[:rank], V, jnp.zeros((K,), dtype), value, unique=unique)
+    mean = min(problem.widths) >= K and not problem.loss.shift_invariant and problem.bias != "free"
+    basis, values = helmert(K, dtype=dtype), jnp.broadcast_to(a, (K - 1,)).astype(dtype)
+    U = jnp.concatenate([basis, jnp.full((K, 1), K**-0.5, dtype)], axis=1) if mean else basis
+    values = jnp.append(values, b) if mean else values
+    V = jnp.where((values < 0)[None, :], -U, U)
+    b = jnp.broadcast_to(bias, (K,)).astype(dtype)
+    return from_triples(problem, U, jnp.sqrt(problem.counts[0]) * jnp.abs(values), V, b, value, unique=unique)
+
+
+def kinked_root(slope: Callable, price: jax.Array, *parameters: Any, reach: Any = 1e5) -> jax.Array:
+    """argmin_x F(x) + price |x| for a convex F of the given slope(x, *parameters): the root on either side of zero, or zero.
+
+    A bracket without a root closes on its end to reach/2^60.
+    """
+
+    def sided(x: jax.Array, side: jax.Array, price: jax.Array, *rest: Any) -> jax.Array:
+        return slope(x, *rest) + side * price
+
+    sides = jnp.array([1.0, -1.0], price.dtype)
+    ends = (jnp.minimum(sides * reach, 0), jnp.maximum(sides * reach, 0))
+    x = jnp.sum(lax.map(lambda at: increasing_root(sided, at[0], at[1], at[2], price, *parameters), (*ends, sides)))
+    return jnp.where(jnp.abs(x) > 1e-16 * reach, x, 0)

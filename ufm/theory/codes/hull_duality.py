@@ -46,11 +46,8 @@ def _largest_margin(code: np.ndarray, k: int, start: np.ndarray) -> float:
         {"type": "ineq", "fun": lambda x: 1 - x[:-1] @ x[:-1], "jac": lambda x: np.append(-2 * x[:-1], 0)[None]},
     )
     slope = np.append(np.zeros(len(start)), -1.0)
-    found = minimize(
-        lambda x: -x[-1], np.append(start, 0.0), jac=lambda x: slope, constraints=constraints, method="SLSQP",
-        options={"ftol": 1e-15, "maxiter": 300},
-    )  # fmt: skip
-    h = found.x[:-1]
+    problem = {"fun": lambda x: -x[-1], "x0": np.append(start, 0.0), "jac": lambda x: slope, "constraints": constraints}
+    h = minimize(**problem, method="SLSQP", options={"ftol": 1e-15, "maxiter": 300}).x[:-1]
     return float(np.min(D @ h) / max(1.0, np.linalg.norm(h)))
 
 
@@ -77,16 +74,14 @@ def _largest_other(matrix: np.ndarray) -> np.ndarray:
 
 def cases() -> dict[str, np.ndarray]:
     """Random codes, the half-axes, a polygon, a vector inside the hull of others, and two that coincide."""
-    rng = np.random.default_rng(0)
+    rng, angles = np.random.default_rng(0), 2 * np.pi * np.arange(6) / 6
     free = rng.normal(size=_SHAPE)
-    angles = 2 * np.pi * np.arange(6) / 6
-    twice = (free / np.linalg.norm(free, axis=0))[:, [0, 1, 2, 3, 4, 0]]
     return {
         "random lengths": free,
         "half-axes": np.hstack([np.eye(3), -np.eye(3)]),
         "hexagon": np.stack([np.cos(angles), np.sin(angles), 0 * angles]),
         "two vectors inside the hull": np.hstack([simplex_etf(4, 3).vectors, 0.1 * rng.normal(size=(3, 2))]),
-        "two vectors coincide": twice,
+        "two vectors coincide": (free / np.linalg.norm(free, axis=0))[:, [0, 1, 2, 3, 4, 0]],
     }
 
 

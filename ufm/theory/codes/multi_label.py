@@ -55,12 +55,9 @@ def predict(problem: Problem) -> Prediction:
     highest = 2 * size * (1 + jnp.log1p(size * pull))
     s = increasing_root(balance, jnp.zeros_like(highest), highest, pull, m, share)
     s = jnp.where(size * pull > K, s, 0)
-    ratio = ratios(s, pull, m)
-    g = s * ratio
-    basis = helmert(K, dtype=problem.dtype)
-    V = (jnp.sqrt(n) * ratio)[:, None] * (member.T.astype(problem.dtype) @ basis)
-    V = V / jnp.sqrt(jnp.sum(share * ratio**2))
-    loss = jnp.sum(weight * n * (jnp.log(m) + jnp.log1p((K - m) / m * jnp.exp(-g)))) / problem.samples
+    ratio, basis = ratios(s, pull, m), helmert(K, dtype=problem.dtype)
+    V = (jnp.sqrt(n) * ratio)[:, None] * (member.T.astype(problem.dtype) @ basis) / jnp.sqrt(jnp.sum(share * ratio**2))
+    loss = jnp.sum(weight * n * (jnp.log(m) + jnp.log1p((K - m) / m * jnp.exp(-s * ratio)))) / problem.samples
     value = loss + effective_c(problem) * (K - 1) * s
     return from_triples(problem, basis, jnp.broadcast_to(s, (K - 1,)), V, jnp.zeros((K,), problem.dtype), value)
 
@@ -72,9 +69,8 @@ def _is_design(problem: Problem) -> bool:
     targets, weight, n = (np.asarray(x) for x in (problem.targets, problem.weight, problem.multiplicity))
     K, member, accuracy = problem.classes, targets > 0, float(jnp.finfo(targets.dtype).eps) ** 0.6
     m = member.sum(axis=0)
-    if not (abs(targets * m - member).max() <= accuracy and abs(weight - m).max() <= accuracy):
-        return False
-    if problem.bias != "none" and np.any(np.asarray(problem.intercept) != 1):
+    even = abs(targets * m - member).max() <= accuracy and abs(weight - m).max() <= accuracy
+    if not even or (problem.bias != "none" and np.any(np.asarray(problem.intercept) != 1)):
         return False
     for size in np.unique(m[m < K]):
         of_size = member[:, m == size] - size / K
@@ -108,17 +104,13 @@ def _at(samples: dict[int, int], tau: float, classes: int = 4) -> Problem:
     return multi_label_problem(classes, samples, 5, l2_W=2 * tau, l2_H=tau / 2)
 
 
+_DESIGN = Assumption(
+    "label sets whose targets are uniform, of weight |S| and intercept 1, and spread evenly over pairs of labels", _is_design
+)
 THEOREMS = (
     statements.minimum(
-        "multi-label-pal", "[li2024]; scalar equation, threshold and designs derived",
-        predict, cases, draw,
-        (
-            has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"),
-            Assumption(
-                "label sets whose targets are uniform, of weight |S| and intercept 1, and spread evenly over pairs of labels",
-                _is_design,
-            ),
-        ),
+        "multi-label-pal", "[li2024]; scalar equation, threshold and designs derived", predict, cases, draw,
+        (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _DESIGN),
         geometry_tolerance=1e-5,
         notes="Not all sets of a size need occur: the seven lines of the Fano plane will do. Unequal frequencies within a "
         "size break the formula; `ufm.solve` with `ufm.certify` then gives the minimum.",

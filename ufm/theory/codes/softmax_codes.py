@@ -68,8 +68,7 @@ def cases() -> dict[str, Lines]:
 
 THEOREMS = (
     statements.bound(
-        "softmax-code-distance", "[jiang2024]",
-        predict, measure, cases, upper=True, met=lambda case: True, near=1e-7,
+        "softmax-code-distance", "[jiang2024]", predict, measure, cases, upper=True, met=lambda case: True, near=1e-7,
         notes="For d + 2 <= K <= 2 d many codes reach the distance, so that no Gram matrix is tested. No value is known "
         "for other K; `ufm.frames.softmax_code` searches.",
     ),

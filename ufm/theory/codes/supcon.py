@@ -91,8 +91,7 @@ def draw(rng: np.random.Generator) -> Batch:
 THEOREMS = (
     # other: a minimum over the features of a batch, not of a Problem
     statements.other(
-        "supcon", "[graf2021]",
-        predict, measure, cases, draw, evidence=agreement(1e-9, cosines=1e-4),
+        "supcon", "[graf2021]", predict, measure, cases, draw, evidence=agreement(1e-9, cosines=1e-4),
         notes="One full batch. Classes of one sample have no positives and are refused.",
     ),
 )  # fmt: skip

@@ -1,10 +1,9 @@
 """The lowest known value of balanced cross-entropy on M >= 2 linear layers: the best of the codes of `families`.
 
-Nobody has proved which code minimises f for K >= 3. More than a million searches over all ranks (K up to 8, M up to
-4, c from 1e-6 to 1.3 times the simplex's tie with zero) found nothing lower than these where the theorems below apply,
-and the codes reproduce the best values to 4e-9. As c falls: K = 3 zero, a pair, the simplex; K = 4 two pairs on a line
-(where zero has just lost), and for M = 2 a square, then the simplex; K = 5, M = 2 pentagon, triangle + pair, square
-pyramid, simplex; M >= 3 polygons and orthoplexes.
+Nobody has proved which code minimises f for K >= 3. More than a million searches over all ranks (K up to 8, M up to 4, c from 1e-6
+to 1.3 times the simplex's tie with zero) found nothing lower than these where the theorems below apply, and the codes reproduce the
+best values to 4e-9. As c falls: K = 3 zero, a pair, the simplex; K = 4 two pairs on a line (where zero has just lost), and for
+M = 2 a square, then the simplex; K = 5, M = 2 pentagon, triangle + pair, square pyramid, simplex; M >= 3 polygons and orthoplexes.
 """
 
 import jax
@@ -33,18 +32,15 @@ def predict_best_known(problem: Problem) -> Prediction:
     _, codes = named_codes(K, problem.bias == "free")
     found = minimise_codes(codes, s, M)
     lowest = jnp.min(found.values)
-    first = jnp.argmax(found.values <= lowest * (1 + 50 * jnp.finfo(problem.dtype).eps))
-    alive = lowest < zero
+    first, alive = jnp.argmax(found.values <= lowest * (1 + 50 * jnp.finfo(problem.dtype).eps)), lowest < zero
     code = Codes(*(jnp.asarray(array, problem.dtype)[first] for array in codes))
     code = code._replace(active=jnp.where(alive, code.active, 0))
     scalars = polish(code, found.scalars[first], s, M)
     U, sigma, V, b = code_triples(code, scalars)
     value = jnp.where(alive, code_value(code, scalars, s, M), zero).astype(problem.dtype)
     sigma = jnp.where(alive & (sigma > 0), sigma * jnp.sqrt(jnp.mean(problem.counts)), 0)
-    order = jnp.argsort(-sigma)
-    b = jnp.where(alive, b, 0)
-    z = (U * sigma[None, :]) @ V.T
-    relabelled = jnp.diag(jnp.full((K,), 1, z.dtype) * (z[0, 0] - z[0, 1])) + z[0, 1]
+    order, b, z = jnp.argsort(-sigma), jnp.where(alive, b, 0), (U * sigma[None, :]) @ V.T
+    relabelled = jnp.where(jnp.eye(K, dtype=bool), z[0, 0], z[0, 1])
     symmetric = jnp.max(jnp.abs(z - relabelled)) <= 1e-9 * jnp.max(jnp.abs(z))  # else relabelled classes make other minimisers
     prediction = from_triples(problem, U[:, order], sigma[order], V[:, order], b, value, unique=~alive | symmetric)
     return prediction.named("", "best-known")
@@ -85,11 +81,9 @@ def _searched(*shapes: tuple[int, int]) -> Assumption:
 
 _SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, is_wide(1))
 _SOURCE = "low rank beats the simplex: [garrod2025]; the codes and their values: own search"
-
 THEOREMS = (
     statements.minimum(
-        "ce-deep-best-known", _SOURCE,
-        predict_best_known, _cases, _draw,
+        "ce-deep-best-known", _SOURCE, predict_best_known, _cases, _draw,
         (*_SHARED, has_bias("none"), _searched(*((K, M) for K in (3, 4, 5, 6, 8) for M in (2, 3, 4)))),
         status="numerical", measure=search,
         notes="An upper bound that no search has undercut, not a proof: predictions are labelled best-known.",

@@ -1,15 +1,11 @@
-"""The certificates as theorems: the dual bound is tight at one-layer minima, and no bound is ever above a minimum.
+"""The certificates as theorems, proof against search: the dual bound is tight at one-layer minima, and no bound above a minimum."""
 
-What is held against each other is the proof and the search.
-"""
-
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from scipy.special import softmax, xlogy
 
-from ufm.base.checks import AnyArray
 from ufm.duality import Certificate, certify, is_tight
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE, MSE, is_loss, kd, poly1
@@ -18,18 +14,11 @@ from ufm.problem.params import initialize, objective
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.mse.cases import ridges_at
+from ufm.theory.statements.identities import Point
 from ufm.theory.theorem import Check, below, gap_checks, lower_bound, relative_error
 
-_K = 4
-_WIDE = 12
+_K, _WIDE = 4, 12
 _LOSSES, _BIASES = ("mse", "ce", "logistic", "squared_hinge"), ("none", "free", "ridge")
-
-
-class BoundedProblem(NamedTuple):
-    """A problem and a seed for the random params, far from any optimum, from which its minimum is bounded."""
-
-    problem: Problem
-    seed: AnyArray
 
 
 def predict_certified(problem: Problem) -> float:
@@ -59,27 +48,26 @@ def duality_evidence(problem: Problem, predicted: float, measured: tuple[Certifi
     return [*gap_checks(gap, 1e-7), below("certificate", "|G|/c - 1", abs(excess) if rank > 0 else excess, 1e-7)]
 
 
-def predict_bound(case: BoundedProblem) -> jax.Array:
+def predict_bound(case: Point) -> jax.Array:
     """The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum."""
-    return certify(case.problem, initialize(case.problem, jax.random.key(case.seed), 0.3)).lower_bound
+    return certify(case.problem, case.params).lower_bound
 
 
-def measure_value(case: BoundedProblem, key: jax.Array) -> tuple[float, float | None]:
+def measure_value(case: Point, key: jax.Array) -> tuple[float, float | None]:
     """The lowest value found, and for free features, a ridge bias, MSE and CE the bound at the same params in plain NumPy."""
     p = case.problem
     by_hand = p.bias == "ridge" and p.features == "free" and p.classifier is None and is_loss(p.loss, CE, MSE)
     return float(solve(p, key, columns="raw").value), _bound_by_hand(case) if by_hand else None
 
 
-def _bound_by_hand(case: BoundedProblem) -> float:
+def _bound_by_hand(case: Point) -> float:
     """-sum_c p_c loss*(tau theta_c) - |tau G_b|^2/(2 l2_b), tau = min(1, c/|G|_2), or that of tau = 0 where it is higher.
 
     theta = softmax(z) - y with loss*(theta) = sum_k (theta_k + y_k) log(theta_k + y_k), or z - y with |theta|^2/2 + <theta, y>,
-    at mean features of equal columns. For L = M + 1 > 2 factors c is the chord's: values up to f confine singular values to
-    r^(L/2), r = 2 f/(L c), where the chord has the slope c L/2 r^(1 - L/2).
+    at mean features of equal columns. For L = M + 1 factors c is the chord's: values up to f confine singular values to
+    r^(L/2), r = 2 f/(L c), where the chord has the slope c L/2 r^(1 - L/2), c itself for L = 2.
     """
-    problem = case.problem
-    params = initialize(problem, jax.random.key(case.seed), 0.3)
+    problem, params = case
     runs, m, L = np.asarray(problem.labels), np.asarray(problem.multiplicity), problem.factors
     n = np.bincount(runs, m)
     Y, w = (np.asarray(x)[..., np.unique(runs, return_index=True)[1]] for x in (problem.targets, problem.weight))
@@ -88,9 +76,7 @@ def _bound_by_hand(case: BoundedProblem) -> float:
     means = np.stack([np.bincount(runs, np.sqrt(m) * row) for row in np.asarray(params.H)]) / n[None, :]
     value = float(objective(problem, params))
     z, c = W @ means + np.asarray(params.b)[:, None], np.prod(ridges) ** (1 / L)
-    theta = (softmax(z, axis=0) if is_loss(problem.loss, CE) else z) - Y
-    if L > 2:
-        c = 0.5 * L * c * (2 * value / (L * c)) ** (1 - L / 2)
+    theta, c = (softmax(z, axis=0) if is_loss(problem.loss, CE) else z) - Y, c * (L / 2 * (2 * value / (L * c)) ** (1 - L / 2))
 
     def bound(theta: np.ndarray) -> float:
         conjugate = xlogy(theta + Y, theta + Y) if is_loss(problem.loss, CE) else theta * (theta / 2 + Y)
@@ -100,7 +86,7 @@ def _bound_by_hand(case: BoundedProblem) -> float:
     return max(bound(tau * theta), bound(0 * theta))
 
 
-def bound_evidence(case: BoundedProblem, predicted: jax.Array, measured: tuple[float, float | None]) -> list[Check]:
+def bound_evidence(case: Point, predicted: jax.Array, measured: tuple[float, float | None]) -> list[Check]:
     """Never above the lowest value, with no tolerance, since rounding is in the bound; and the number that is got by hand."""
     value, bound = measured
     checks = lower_bound(0.0, "certificate")(case, predicted, value)
@@ -109,14 +95,12 @@ def bound_evidence(case: BoundedProblem, predicted: jax.Array, measured: tuple[f
 
 def _imbalanced(loss: object, bias: str, depth: int = 1, price: float = 0.02, counts: tuple = (9, 5, 3, 1), **choices) -> Problem:
     choices = {"widths": (_WIDE,) * depth, "l2_b": 0.05 if bias == "ridge" else 0.0} | ridges_at(price, depth) | choices
-    return split_columns(Problem.imbalanced(counts, choices.pop("widths"), loss=loss, bias=bias, **choices))
+    return split_columns(Problem.imbalanced(counts, loss=loss, bias=bias, **choices))
 
 
-def _soft(
-    loss: object, bias: str, price: float = 0.02, rng: np.random.Generator | None = None, width: int = _WIDE, fixed: bool = False
-) -> Problem:
+def _soft(loss: object, bias: str, price=0.02, rng: np.random.Generator | None = None, width=_WIDE, fixed=False) -> Problem:
     """Six weighted columns of smoothed targets, or of a teacher's logits beside hard ones."""
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = rng or np.random.default_rng(0)
     targets = np.eye(_K)[:, rng.integers(_K, size=6)]
     choices: dict[str, Any] = ridges_at(price, 1) | {"l2_b": 0.05 if bias == "ridge" else 0.0}
     if getattr(loss, "teacher", False):
@@ -149,12 +133,16 @@ def draw_duality(rng: np.random.Generator) -> Problem:
     kind = rng.integers(5)
     if kind < 3:
         return _imbalanced(loss, bias, price=price, counts=tuple(int(n) for n in rng.integers(1, 40, size=_K)), widths=width)
-    if kind == 3:
-        return _soft(kd(0.5, 0.5, 2.0), bias, price, rng, width)
-    return _soft(loss, bias, price, rng, width, fixed=bool(rng.integers(2)))
+    taught = kind == 3
+    return _soft(kd(0.5, 0.5, 2.0) if taught else loss, bias, price, rng, width, fixed=not taught and bool(rng.integers(2)))
 
 
-def bound_cases() -> dict[str, BoundedProblem]:
+def _from_random_params(problem: Problem, seed: int) -> Point:
+    """Random params far from any optimum, from which the minimum is bounded."""
+    return Point(problem, initialize(problem, jax.random.key(seed), 0.3))
+
+
+def bound_cases() -> dict[str, Point]:
     """The dual bound (CE, M = 1) and the chord bound (CE, M = 2; MSE, M = 3) from random params; constrained features."""
     deep = {f"{loss} M={M}": _imbalanced(loss, "ridge", M) for loss, M in (("mse", 3), ("ce", 1), ("ce", 2))}
     others = {
@@ -163,19 +151,18 @@ def bound_cases() -> dict[str, BoundedProblem]:
         "ce on the sphere": _imbalanced("ce", "none", features="sphere", scale=4.0),
         "kd, free bias": _soft(kd(0.5, 0.5, 2.0), "free"),
     }
-    cases = {f"{name} seed={seed}": BoundedProblem(p, np.asarray(seed)) for name, p in deep.items() for seed in (0, 1)}
-    return cases | {name: BoundedProblem(p, np.asarray(0)) for name, p in others.items()}
+    cases = {f"{name} seed={seed}": _from_random_params(p, seed) for name, p in deep.items() for seed in (0, 1)}
+    return cases | {name: _from_random_params(p, 0) for name, p in others.items()}
 
 
-def draw_bound(rng: np.random.Generator) -> BoundedProblem:
+def draw_bound(rng: np.random.Generator) -> Point:
     """Random depth, loss, bias mode, width, ridges and params; soft labels, teachers, fixed classifiers."""
-    seed = np.asarray(int(rng.integers(2**31)))
-    depth = int(rng.integers(1, 4))
+    seed, depth = int(rng.integers(2**31)), int(rng.integers(1, 4))
     if depth == 1:
-        return BoundedProblem(draw_duality(rng), seed)
+        return _from_random_params(draw_duality(rng), seed)
     price, bias = float(np.exp(rng.uniform(-6, -3))), str(rng.choice(_BIASES))
     widths = (int(rng.choice([2, _WIDE])), *(_WIDE,) * (depth - 1))
-    return BoundedProblem(_imbalanced(str(rng.choice(_LOSSES[:3])), bias, depth, price, widths=widths), seed)
+    return _from_random_params(_imbalanced(str(rng.choice(_LOSSES[:3])), bias, depth, price, widths=widths), seed)
 
 
 THEOREMS = (

@@ -5,9 +5,9 @@ With L = M + 1 factors and strength s = c n^(1/L), the logits Zbar = a (I - J) c
     h(a) = log(1 + (K-1) e^-a) + (L/2) s (K-1) a^(2/L)
     stationary:  a^((M-1)/(M+1)) / (e^a + K - 1) = s,   a the largest root, above the peak of the left side
 
-The branch ends where s passes the peak; it meets log K, the value of zero, at `tie`; for K >= 4 it is a local minimum
-up to `stable_up_to` only (see `etf_stability`). For K = 2 Jensen's inequality leaves one logit difference and rank one,
-so the branch or zero is the global minimum; for K >= 3 it is in general not (see `refuted`).
+The branch ends where s passes the peak; it meets log K, the value of zero, at `tie`; for K >= 4 it is a local minimum up to
+`stable_up_to` only (see `etf_stability`). For K = 2 Jensen's inequality leaves one logit difference and rank one, so the branch or
+zero is the global minimum; for K >= 3 it is in general not (see `refuted`).
 """
 
 import math
@@ -25,9 +25,9 @@ from ufm.problem.params import gradient_norm, objective
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
-from ufm.theory.cross_entropy.one_layer import simplex_of
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c
+from ufm.theory.symmetric import symmetric_prediction
 
 
 def strength(problem: Problem) -> jax.Array:
@@ -55,8 +55,8 @@ def tie(classes: int, depth: int) -> float:
         odds = (classes - 1) * math.exp(-a)
         return math.log(classes) - math.log1p(odds) - 0.5 * (depth + 1) * a * odds / (1 + odds)
 
-    start = peak(classes, depth)
-    return strength_at(bisect(advantage, start, start + 4 * math.log(classes) + 4 * depth), classes, depth)
+    end = peak(classes, depth)
+    return strength_at(bisect(advantage, end, end + 4 * math.log(classes) + 4 * depth), classes, depth)
 
 
 def stable_up_to(classes: int, depth: int) -> float:
@@ -66,8 +66,7 @@ def stable_up_to(classes: int, depth: int) -> float:
 
 def margin(s: jax.Array, classes: int, depth: int) -> jax.Array:
     """The largest root a of the stationarity equation; its peak where the strength s is beyond the branch."""
-    p = (depth - 1) / (depth + 1)
-    log_s = jnp.log(s)
+    p, log_s = (depth - 1) / (depth + 1), jnp.log(s)
 
     def equation(a: jax.Array, log_s: jax.Array) -> jax.Array:
         return log_s + a + jnp.log1p((classes - 1) * jnp.exp(-a)) - p * jnp.log(a)
@@ -90,10 +89,9 @@ def etf_prediction(problem: Problem) -> Prediction:
 
     For K >= 3 the lower of the branch and zero is an upper bound on the minimum.
     """
-    zero = jnp.log(1.0 * problem.classes)
-    a, h = branch(problem)
+    zero, (a, h) = jnp.log(1.0 * problem.classes), branch(problem)
     alive = (strength(problem) < 2 * tie(problem.classes, problem.factors - 1)) & (h < zero)
-    return simplex_of(problem, jnp.where(alive, a, 0), jnp.where(alive, h, zero).astype(problem.dtype))
+    return symmetric_prediction(problem, jnp.where(alive, a, 0), 0.0, jnp.where(alive, h, zero).astype(problem.dtype))
 
 
 def predict_branch(problem: Problem) -> dict[str, jax.Array]:
@@ -110,9 +108,7 @@ def critical_margin(problem: Problem) -> jax.Array:
     It evaluates `ufm.objective` alone and knows no equation for the margin. The first grid has steps of 1.5 %, finer than the
     distance to the local maximum near the end of the branch.
     """
-
-    def slope(a: jax.Array) -> jax.Array:
-        return jax.jvp(lambda a: objective(problem, simplex_of(problem, a, a).params), (a,), (jnp.ones_like(a),))[1]
+    slope = jax.grad(lambda a: objective(problem, symmetric_prediction(problem, a, 0.0, a).params))
 
     def refine(_: int, bracket: jax.Array) -> jax.Array:
         grid = bracket[0] * (bracket[1] / bracket[0]) ** jnp.linspace(0, 1, 480, dtype=problem.dtype)
@@ -127,24 +123,22 @@ def critical_margin(problem: Problem) -> jax.Array:
 def found_branch(problem: Problem) -> dict[str, jax.Array]:
     """The gradient over all parameters at the critical size found by `critical_margin`."""
     a = critical_margin(problem)
-    point = simplex_of(problem, a, a).params
+    point = symmetric_prediction(problem, a, 0.0, a).params
     return {"gradient_norm": gradient_norm(problem, point), "margin": a, "value": objective(problem, point)}
 
 
 def balanced_at_tie(ratio: float, classes: int, depth: int, per_class: int = 1, bias: str = "none", extra: int = 0) -> Problem:
     """A balanced problem of one column a class whose strength is ratio times the tie."""
     c, l2_b = ratio * tie(classes, depth) / per_class ** (1 / (depth + 1)), 0.2 if bias == "ridge" else 0.0
-    widths = (classes + extra,) * depth
-    return Problem.balanced(classes, per_class, widths, loss="ce", bias=bias, l2_b=l2_b, **ridges_at(c, depth)).collapsed()
+    ridges, widths = ridges_at(c, depth) | {"l2_b": l2_b}, (classes + extra,) * depth
+    return Problem.balanced(classes, per_class, widths, loss="ce", bias=bias, **ridges).collapsed()
 
 
 def _two_class_cases() -> dict[str, Problem]:
     some = (0.01, 0.5, 0.9, 1.1, 2.0)
-    chosen = ((2, "none", some), (2, "free", (0.3, 1.2)), (3, "none", some), (3, "ridge", (0.1, 0.9, 1.2)))
-    return {
-        f"M={M} {bias} c/tie={ratio}": split_columns(balanced_at_tie(ratio, 2, M, 5, bias))
-        for M, bias, ratios in chosen for ratio in ratios
-    }  # fmt: skip
+    ratios = {(2, "none"): some, (2, "free"): (0.3, 1.2), (3, "none"): some, (3, "ridge"): (0.1, 0.9, 1.2)}
+    chosen = [(M, bias, ratio) for (M, bias), some in ratios.items() for ratio in some]
+    return {f"M={M} {bias} c/tie={r}": split_columns(balanced_at_tie(r, 2, M, 5, bias)) for M, bias, r in chosen}
 
 
 def _draw_two_classes(rng: np.random.Generator) -> Problem:
@@ -174,17 +168,14 @@ def bisect(increasing: Callable[[float], float], low: float, high: float) -> flo
     return 0.5 * (low + high)
 
 
-_DANG = "[dang2023]"
 _SHARED = (has_loss(CE), BALANCED, PLAIN, PENALISED, DEEP)
-
 THEOREMS = (
     statements.minimum(
-        "ce-deep-two-classes", _DANG + "; global optimality for K = 2 by Jensen's inequality, derived",
+        "ce-deep-two-classes", "[dang2023]; global optimality for K = 2 by Jensen's inequality, derived",
         etf_prediction, _two_class_cases, _draw_two_classes, (*_SHARED, has_classes("two classes", lambda K: K == 2), is_wide(1)),
     ),
     statements.identity(
-        "ce-deep-etf-critical", _DANG,
-        predict_branch, found_branch, _branch_cases, _draw_branch, (*_SHARED, is_wide(1)),
+        "ce-deep-etf-critical", "[dang2023]", predict_branch, found_branch, _branch_cases, _draw_branch, (*_SHARED, is_wide(1)),
         tolerance=1e-10, leaves={"gradient_norm": 1e-12, "margin": 1e-9},
         notes="Critical, not minimal: see ce-deep-etf-stability and ce-deep-etf-global. The measured point is found by "
         "searching the objective over simplices of all sizes; the gradient is over all parameters.",

@@ -78,13 +78,9 @@ def found_stability(problem: Problem) -> dict[str, jax.Array]:
     moving = [equal_factors((P * v[None, :]) @ P, unscaled, 0 * v), nothing._replace(H=jnp.tile(v[:, None], (1, K)))]
     if problem.bias != "none":
         moving.append(nothing._replace(b=v))
-    values, spills = zip(*(_restricted(hessian, space) for space in (turning, moving)), strict=True)
-    return {
-        "eigenvalue": values[0],
-        "block": values[1],
-        "negative_directions": jnp.sum(jnp.linalg.eigvalsh(hessian) < -1e-7),
-        "residual": jnp.maximum(*spills),
-    }
+    (eigenvalue, spill), (block, other_spill) = (_restricted(hessian, space) for space in (turning, moving))
+    count = jnp.sum(jnp.linalg.eigvalsh(hessian) < -1e-7)
+    return {"eigenvalue": eigenvalue, "block": block, "negative_directions": count, "residual": jnp.maximum(spill, other_spill)}
 
 
 def _restricted(hessian: jax.Array, directions: list[Params]) -> tuple[jax.Array, jax.Array]:
@@ -118,12 +114,11 @@ _SHAPES = ((4, 2, "none"), (5, 2, "none"), (6, 3, "none"), (8, 3, "none"), (5, 2
 
 def _cases() -> dict[str, Problem]:
     """Both sides of both thresholds, close to them and far, and 3 % above the end of the branch."""
-    cases = {}
+    cases, factors = {}, ((2, "a_1"), (1.01, "a_1"), (0.99, "a_1"), (1.01, "a_2"), (0.99, "a_2"), (1.03, "of the end"))
     for K, M, bias in _SHAPES:
         margins = {"a_1": K * (M - 1) / (M + 1), "a_2": second_margin(K, M, bias), "of the end": peak(K, M)}
-        for name in ("2 a_1", "1.01 a_1", "0.99 a_1", "1.01 a_2", "0.99 a_2", "1.03 of the end"):
-            factor, _, which = name.partition(" ")
-            cases[f"K={K} M={M} {bias} a={name}"] = at_margin(float(factor) * margins[which], K, M, 3, bias)
+        for factor, which in factors:
+            cases[f"K={K} M={M} {bias} a={factor} {which}"] = at_margin(factor * margins[which], K, M, 3, bias)
     return cases
 
 

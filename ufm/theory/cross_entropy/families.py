@@ -4,12 +4,11 @@ After within-class collapse a balanced problem of L = M + 1 factors depends on t
 
     f(Z, b) = (1/K) sum_k CE(z_k + b, k) + (L/2) s |Z|_p^p,   p = 2/L      (Schatten quasi-norm)
 
-Since p < 1 for M >= 2, low rank is cheap, and codes of fewer directions than the simplex may win: zero, orthogonal sums
-of simplices (all pairs: the orthoplex), polygons, cyclic codes of two amplitudes (antiprisms), bipyramids, pyramids,
-for K = 4 two pairs of unequal length on one line, and with a free bias a ring around a class at the origin (K = 3: a
-line). Each is Z = U diag(sigma) V^T, where amplitudes own directions and U and V turn by an angle each at most; the
-symmetry of the code makes a minimum over its scalars a critical point of the whole problem. Low rank after Garrod and
-Keating 2025, arXiv 2410.23169; codes derived.
+Since p < 1 for M >= 2, low rank is cheap, and codes of fewer directions than the simplex may win: zero, orthogonal sums of
+simplices (all pairs: the orthoplex), polygons, cyclic codes of two amplitudes (antiprisms), bipyramids, pyramids, for K = 4 two
+pairs of unequal length on one line, and with a free bias a ring around a class at the origin (K = 3: a line). Each is
+Z = U diag(sigma) V^T, where amplitudes own directions and U and V turn by an angle each at most; by the symmetry of the code a
+minimum over its scalars is a critical point of the problem. Low rank: Garrod and Keating 2025, arXiv 2410.23169; codes derived.
 """
 
 from functools import cache
@@ -32,10 +31,9 @@ _LOWEST = -12.0  # a log amplitude that is zero for every purpose
 class Codes(NamedTuple):
     """F codes of K classes as stacked arrays.
 
-    U, V: (F, K, K-1), Z = U diag(sigma) V^T; zero columns beyond the rank.
-    W, T: (F, K, K-1), a column of V that has a W turns as cos(angle) V + sin(angle) W, one of U that has a T likewise.
-    owner: (F, K-1, 3), sigma = owner @ amplitudes. bias: (F, K), 1 for classes that have a bias.
-    active: (F, 6), which scalars count. margin: (F,), smallest margin at amplitudes 1: how large they must be.
+    U, V: (F, K, K-1), Z = U diag(sigma) V^T; zero columns beyond the rank. W, T: (F, K, K-1), a column of V that has a W turns as
+    cos(angle) V + sin(angle) W, one of U that has a T likewise. owner: (F, K-1, 3), sigma = owner @ amplitudes. bias: (F, K), 1 for
+    classes that have a bias. active: (F, 6), which scalars count. margin: (F,), the smallest one at amplitudes 1.
     """
 
     U: AnyArray
@@ -71,12 +69,11 @@ def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...],
 
     With a free bias the codes that leave classes at the origin come a second time with a bias for those classes.
     """
-    K = classes
-    named = {}
+    K, named = classes, {}
     for sizes in _partitions(K, K)[:-1]:  # the last one has nothing but ones
-        ones = sizes.count(1)
-        name = "simplices " + "+".join(str(size) for size in sizes if size > 1) + (f", {ones} at zero" if ones else "")
-        named[name] = _sum_of_rings(K, [(size, _all(size)) for size in sizes if size > 1])
+        large = [size for size in sizes if size > 1]
+        zero = f", {K - sum(large)} at zero" if sum(large) < K else ""
+        named[f"simplices {'+'.join(map(str, large))}{zero}"] = _sum_of_rings(K, [(size, _all(size)) for size in large])
     for size in range(5, K + 1):
         zero = f", {K - size} at zero" if size < K else ""
         named[f"polygon {size}{zero}"] = _sum_of_rings(K, [(size, (1,))])
@@ -87,8 +84,8 @@ def named_codes(classes: int, free_bias: bool = False) -> tuple[tuple[str, ...],
         named[f"cyclic 1,{f}"] = _code(both, both, [0, 0] + [1] * (both.shape[1] - 2))
     if K % 2:
         named[f"pyramid over {K // 2} pairs"] = _pyramid(K, np.kron(np.eye(K // 2), waves(2, (1,))))
-    for size in (K - 1,) if K > 4 else ():
-        named[f"pyramid over polygon {size}"] = _pyramid(K, waves(size, (1,)))
+    if K > 4:
+        named[f"pyramid over polygon {K - 1}"] = _pyramid(K, waves(K - 1, (1,)))
     if K == 4:  # u = (cos, -cos, sin, -sin)/sqrt 2 of one angle, v of another
         pairs = np.kron(np.eye(2), waves(2, (1,)))
         named["two pairs on a line"] = _code(pairs[:, :1], pairs[:, :1], [0], pairs[:, 1:], pairs[:, 1:])
@@ -104,15 +101,13 @@ def code_value(code: Codes, scalars: jax.Array, strength: jax.Array, depth: int)
     """f of one code at its scalars, in the margin form that is exact for small losses."""
     U, sigma, V, b = code_triples(code, scalars)
     z = (U * sigma[None, :]) @ V.T + b[:, None]
-    own = jnp.eye(z.shape[0], dtype=bool)
-    rivals = z - jnp.diag(z)[None, :]
+    own, rivals = jnp.eye(z.shape[0], dtype=bool), z - jnp.diag(z)[None, :]
     top = lax.stop_gradient(jnp.max(jnp.where(own, -jnp.inf, rivals), axis=0))
     # third derivatives of logsumexp at -inf are NaN, hence the explicit sum
     others = jnp.where(own, 0, jnp.exp(jnp.where(own, 0, rivals - top[None, :])))
     losses = jax.nn.softplus(top + jnp.log(jnp.sum(others, axis=0)))
     p = 2 / (depth + 1)
-    cost = jnp.sum(jnp.sum(code.owner, axis=0) * jnp.exp(p * scalars[:_AMPLITUDES]))
-    return jnp.mean(losses) + strength / p * cost
+    return jnp.mean(losses) + strength / p * jnp.sum(jnp.sum(code.owner, axis=0) * jnp.exp(p * scalars[:_AMPLITUDES]))
 
 
 def code_triples(code: Codes, scalars: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -139,11 +134,9 @@ def minimise_codes(codes: Codes, strength: jax.Array, depth: int) -> Found:
         return lax.fori_loop(0, _STEPS, lambda _, found: _damped_step(code, found[1], strength, depth), (first, x))
 
     starts = jnp.asarray(_STARTS, strength.dtype)
-    of_code = jax.vmap(from_start, in_axes=(None, 0))
     arrays = jax.tree.map(lambda array: jnp.asarray(array, strength.dtype), codes)
-    values, scalars = jax.vmap(of_code, in_axes=(0, None))(arrays, starts)
-    best = jnp.argmin(values, axis=1)
-    rows = jnp.arange(values.shape[0])
+    values, scalars = jax.vmap(jax.vmap(from_start, in_axes=(None, 0)), in_axes=(0, None))(arrays, starts)
+    rows, best = jnp.arange(values.shape[0]), jnp.argmin(values, axis=1)
     return Found(values[rows, best], scalars[rows, best])
 
 
@@ -192,8 +185,7 @@ def _sum_of_rings(classes: int, rings: list[tuple[int, tuple[int, ...]]]) -> Cod
     """Orthogonal sum of blocks of waves, one amplitude for all blocks alike, the remaining classes at zero."""
     from scipy.linalg import block_diag  # `import ufm` reaches this module and needs none of it
 
-    kinds = sorted(set(rings), reverse=True)
-    blocks = [waves(*ring) for ring in rings]
+    kinds, blocks = sorted(set(rings), reverse=True), [waves(*ring) for ring in rings]
     U = block_diag(*blocks)
     U = np.pad(U, ((0, classes - len(U)), (0, 0)))
     return _code(U, U, [kinds.index(ring) for ring, block in zip(rings, blocks, strict=True) for _ in block.T])
@@ -201,10 +193,8 @@ def _sum_of_rings(classes: int, rings: list[tuple[int, tuple[int, ...]]]) -> Cod
 
 def _pyramid(classes: int, base: np.ndarray) -> Codes:
     """A base in the first K - 1 classes and u v^T with u = (-1, ..., -1, K-1)/norm, v = (-cos, ..., -cos, sin)/norm."""
-    K = classes
-    padded, apex = np.pad(base, ((0, 1), (0, 0))), np.eye(K)[:, -1:]
-    others = (apex - 1) / np.sqrt(K - 1)
-    up = (K * apex - 1) / np.sqrt(K * (K - 1))
+    K, padded, apex = classes, np.pad(base, ((0, 1), (0, 0))), np.eye(classes)[:, -1:]
+    others, up = (apex - 1) / np.sqrt(K - 1), (K * apex - 1) / np.sqrt(K * (K - 1))
     turn = np.hstack([np.zeros_like(padded), apex])
     return _code(np.hstack([padded, up]), np.hstack([padded, others]), [0] * base.shape[1] + [2], turn)
 

@@ -5,19 +5,21 @@ Zbar = a (I - J), a = log(1/kappa - K + 1), b = 0, and the minimum is the Shanno
 f* = -p log p - (K-1) kappa log kappa. Under label smoothing s the prediction elsewhere is s/K + kappa (Guo et al. 2025).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Classes, Problem
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
-from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption
 
 _BIASES = ("none", "free", "ridge")
@@ -27,34 +29,24 @@ def predict_one_layer(problem: Problem) -> Prediction:
     """Balanced CE on one layer: the simplex ETF with margin log(1/kappa - K + 1), kappa = sqrt(n l2_W l2_H), in every bias mode;
     everything is zero iff kappa >= 1/K.
     """
-    K = problem.classes
-    kappa = jnp.minimum(jnp.sqrt(problem.samples / K) * effective_c(problem), 1 / K)
-    p = 1 - (K - 1) * kappa
-    value = -p * jnp.log1p(-(K - 1) * kappa) - (K - 1) * xlogy(kappa, kappa)
-    return simplex_of(problem, jnp.where(kappa < 1 / K, jnp.log(1 / kappa - (K - 1)), 0), value)
+    return soft_simplex(problem, price_of(problem))
 
 
 def predict_smoothed(problem: Problem) -> Prediction:
     """Label smoothing keeps the simplex ETF, with margin log(K/(s + K kappa) - K + 1), and zero iff kappa >= (1-s)/K."""
-    K, own, off = problem.classes, problem.targets[0, 0], problem.targets[1, 0]
-    kappa = jnp.sqrt(problem.samples / K) * effective_c(problem)
-    other = jnp.minimum(off + kappa, 1 / K)
-    p = 1 - (K - 1) * other
-    margin = jnp.where(off + kappa < 1 / K, jnp.log(p / other), 0)
-    loss = -own * jnp.log(p) - (K - 1) * off * jnp.log(other)
-    return simplex_of(problem, margin, loss + kappa * (K - 1) * margin)
+    return soft_simplex(problem, problem.targets[1, 0] + price_of(problem))
 
 
-def simplex_of(problem: Problem, margin: jax.Array, value: jax.Array) -> Prediction:
-    """The prediction with class logits margin (I - J) and zero bias, of the least penalty."""
-    K, U = problem.classes, helmert(problem.classes, dtype=problem.dtype)
-    sigma = jnp.full((K - 1,), 1, problem.dtype) * margin * jnp.sqrt(problem.samples / K)
-    return from_triples(problem, U, sigma, U, jnp.zeros((K,), problem.dtype), value)
+def soft_simplex(problem: Problem, other: jax.Array, total: Any = 1.0) -> Prediction:
+    """The simplex that predicts `other`, label and price, on any wrong class: f* is the entropy of the prediction times `total`."""
+    K = problem.classes
+    p_o = jnp.minimum(other, 1 / K)
+    p_t = 1 - (K - 1) * p_o
+    entropy = -p_t * jnp.log1p(-(K - 1) * p_o) - (K - 1) * xlogy(p_o, p_o)
+    return symmetric_prediction(problem, jnp.where(other < 1 / K, jnp.log(p_t / p_o), 0), 0.0, total * entropy)
 
 
-def problem_at(
-    ratio: float, bias: str, *, classes: int = 4, per_class: int = 5, width: int = 12, smoothing: float = 0.0
-) -> Problem:
+def problem_at(ratio: float, bias: str, *, classes: int = 4, per_class: int = 5, width: int = 12, smoothing: float = 0) -> Problem:
     """A CE problem with kappa = ratio (1 - s)/K, each class as two columns of half its samples."""
     ridges = ridges_at(ratio * (1 - smoothing) / classes / per_class**0.5, 1) | {"l2_b": 0.05 if bias == "ridge" else 0.0}
     return split_columns(Problem.balanced(classes, per_class, width, loss="ce", bias=bias, smoothing=smoothing, **ridges))
@@ -62,11 +54,8 @@ def problem_at(
 
 def one_layer_cases() -> dict[str, Problem]:
     """Both sides of kappa K = 1 in all bias modes, d = K - 1, and K=10, n=100, d=512 at the published ridges."""
-    cases = {}
-    for bias in _BIASES:
-        for ratio in (0.002, 0.3, 0.9, 1.1, 3.0):
-            cases[f"{bias} bias, kappa K={ratio}"] = problem_at(ratio, bias)
-        cases[f"{bias} bias, d=K-1"] = problem_at(0.1, bias, width=3)
+    cases = {f"{bias} bias, kappa K={r}": problem_at(r, bias) for bias in _BIASES for r in (0.002, 0.3, 0.9, 1.1, 3.0)}
+    cases |= {f"{bias} bias, d=K-1": problem_at(0.1, bias, width=3) for bias in _BIASES}
     published = Problem.balanced(10, 100, 512, loss="ce", bias="ridge", l2_W=5e-4, l2_H=1e-5, l2_b=1e-2)
     return cases | {"K=10 n=100 d=512, ridge bias": published}
 
@@ -94,7 +83,6 @@ _SHARED = (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias(*_BIA
 _SMOOTHED = Assumption(
     "smoothed targets (label smoothing)", lambda p: isinstance(p.design, Classes) and p.design.smoothing is not None
 )
-
 THEOREMS = (
     statements.minimum(
         "ce-one-layer", "[zhu2021]; explicit form derived",

@@ -1,7 +1,6 @@
 """Counterexamples to global neural collapse under cross-entropy with M >= 2 linear layers and K >= 3 classes.
 
-A point of lower value than the branch of `etf_branch` has class logits a U U^T + b 1^T with few orthonormal directions U;
-`ufm.objective` evaluates it:
+A point of lower value than the branch of `etf_branch` has class logits a U U^T + b 1^T with few orthonormal directions U:
 
     antipodal pairs   classes (1, 2), (3, 4), ...: rank K/2 in place of K - 1
     one pair          classes 1 and 2 apart, class 3 at zero: rank 1
@@ -9,7 +8,6 @@ A point of lower value than the branch of `etf_branch` has class logits a U U^T 
 
 Low rank is cheap because the penalty of L = M + 1 factors is a Schatten quasi-norm of power 2/L < 1.
 """
-
 
 import jax
 import jax.numpy as jnp
@@ -60,20 +58,20 @@ def _best_simplex_value(problem: Problem) -> float:
 
 def counterexamples() -> dict[str, Point]:
     """One column a class (n = 1), all ridges equal; amplitudes to five digits."""
-    pairs = {4: np.kron(np.eye(2), waves(2, (1,))), 6: np.kron(np.eye(3), waves(2, (1,)))}
+    two_pairs, three_pairs = (np.kron(np.eye(count), waves(2, (1,))) for count in (2, 3))
     one_pair = np.array([[1.0], [-1.0], [0.0]]) / np.sqrt(2)
     return {
-        "K=4 M=2 l2=0.05, two pairs": _point(4, 2, 0.05, pairs[4], 5.6432),
-        "K=4 M=3 l2=0.01, two pairs": _point(4, 3, 0.01, pairs[4], 10.127),
-        "K=6 M=2 l2=0.001, three pairs": _point(6, 2, 0.001, pairs[6], 14.797),
+        "K=4 M=2 l2=0.05, two pairs": _point(4, 2, 0.05, two_pairs, 5.6432),
+        "K=4 M=3 l2=0.01, two pairs": _point(4, 3, 0.01, two_pairs, 10.127),
+        "K=6 M=2 l2=0.001, three pairs": _point(6, 2, 0.001, three_pairs, 14.797),
         "K=3 M=3 l2=0.1 free bias, a line": _point(3, 3, 0.1, one_pair, 8.4109, favour=2.0418),
         "K=3 M=2 l2=0.18, one pair": _point(3, 2, 0.18, one_pair, 1.9730),
     }
 
 
 def _point(classes: int, depth: int, l2: float, U: np.ndarray, amplitude: float, favour: float = 0.0) -> Point:
-    bias, widths = "free" if favour else "none", (classes,) * depth
-    problem = Problem.balanced(classes, 1, widths, loss="ce", bias=bias, l2_W=l2, l2_H=l2)
+    bias = "free" if favour else "none"
+    problem = Problem.balanced(classes, 1, (classes,) * depth, loss="ce", bias=bias, l2_W=l2, l2_H=l2)
     sigma, b = jnp.full((U.shape[1],), amplitude, problem.dtype), jnp.zeros((classes,), problem.dtype).at[-1].set(favour)
     return Point(problem, from_triples(problem, jnp.asarray(U), sigma, jnp.asarray(U), b, sigma[0]).params)
 

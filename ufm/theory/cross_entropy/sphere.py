@@ -63,11 +63,10 @@ _ON_SPHERES = Assumption(
     "unit features, a trained classifier of unit rows, and no proximity term",
     lambda p: p.features == "sphere" and p.classifier is None and p.H0 is None,
 )
-
 THEOREMS = (
     statements.minimum(
-        "sphere-ce", "[yaras2022]",
-        predict, cases, draw, (has_loss(CE), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)), alive="classes",
+        "sphere-ce", "[yaras2022]", predict, cases, draw,
+        (has_loss(CE), BALANCED, _ON_SPHERES, has_bias("none"), ONE_LAYER, is_wide(1)), alive="classes",
         notes="K = 2 and d = 1 is covered, but its domain is isolated points, among which no descent can look.",
     ),
 )  # fmt: skip

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE, is_loss
 from ufm.problem import Problem
@@ -27,12 +26,13 @@ from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import CLASS_SYMMETRIC, ONE_LAYER, PENALISED, PLAIN, is_wide
 from ufm.theory.mse.cases import ridges_at
-from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import kinked_root, price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption
 
 _REACH, _SHORTENINGS = 1e4, 16
+_BIASES = ("none", "free", "ridge")
 _NOTHING = {"f": jnp.nan, "i": -1, "b": False}  # in leaves of these kinds, where the point found is no minimum
-_DEAD = 1e-12  # a bracket without a root closes on its lower end to _REACH / 2^60
 
 
 def predict_symmetric(problem: Problem) -> Prediction:
@@ -41,53 +41,36 @@ def predict_symmetric(problem: Problem) -> Prediction:
 
     Found over (a, s), s = e/K + beta the common shift, by nested brackets of slopes.
     """
-    K, n = problem.classes, problem.samples / problem.classes
-    price, target = effective_c(problem) * jnp.sqrt(n), problem.targets[:, 0]
-    numbers, zero = (price, problem.l2_b, target), jnp.zeros_like(price)
+    K, price, l2_b, target = problem.classes, price_of(problem), problem.l2_b, problem.targets[:, 0]
 
     def fit(a: jax.Array, s: jax.Array, target: jax.Array) -> jax.Array:
         return problem.loss.value(jnp.where(jnp.arange(K) == 0, a, 0) - a / K + s, target)
 
     reach = _reach(fit, target)
-    # |a| and |e| have a kink at zero: the root on either side, or zero where neither side has one
-    sides = jnp.array([1.0, -1.0], problem.dtype)
-    ends = (jnp.minimum(sides * reach, 0), jnp.maximum(sides * reach, 0))
 
-    def slope_in_s(s: jax.Array, a: jax.Array, numbers: tuple, side: jax.Array) -> jax.Array:
-        price, l2_b, target = numbers
-        slope = jax.grad(fit, argnums=1)(a, s, target)
-        if problem.bias == "ridge":
-            return slope + K * jnp.clip(l2_b * s, -price, price)
-        return slope + side * price * K
+    def slope_in_s(s: jax.Array, a: jax.Array, price: jax.Array, l2_b: jax.Array, target: jax.Array) -> jax.Array:
+        ridge = K * jnp.clip(l2_b * s, -price, price) if problem.bias == "ridge" else 0
+        return jax.grad(fit, argnums=1)(a, s, target) + ridge
 
-    def best_shift(a: jax.Array, numbers: tuple) -> jax.Array:
+    def best_shift(a: jax.Array, price: jax.Array, *numbers: jax.Array) -> jax.Array:
         if problem.loss.shift_invariant:
             return jnp.zeros_like(a)
         if problem.bias != "none":
-            return increasing_root(slope_in_s, -reach, reach, a, numbers, zero)
-        return jnp.sum(lax.map(lambda at: increasing_root(slope_in_s, *at[1], a, numbers, at[0]), (sides, ends)))
+            return increasing_root(slope_in_s, -reach, reach, a, price, *numbers)
+        return kinked_root(slope_in_s, price * K, a, price, *numbers, reach=reach)
 
-    def slope_in_a(a: jax.Array, numbers: tuple, side: jax.Array) -> jax.Array:
-        price, _, target = numbers
-        return jax.grad(fit)(a, best_shift(a, numbers), target) + side * price * (K - 1)
+    def slope_in_a(a: jax.Array, *numbers: jax.Array) -> jax.Array:
+        return jax.grad(fit)(a, best_shift(a, *numbers), numbers[-1])
 
-    a = jnp.sum(lax.map(lambda at: increasing_root(slope_in_a, *at[1], numbers, at[0]), (sides, ends)))
-    a = jnp.where(jnp.abs(a) > _DEAD, a, 0)
-    s = best_shift(a, numbers)
-    s = jnp.where(jnp.abs(s) > _DEAD, s, 0)
-    most = {"none": zero, "free": zero + jnp.inf, "ridge": price / problem.l2_b}[problem.bias]
+    a = kinked_root(slope_in_a, price * (K - 1), price, l2_b, target, reach=reach)
+    s = best_shift(a, price, l2_b, target)
+    most = {"none": 0 * price, "free": 0 * price + jnp.inf, "ridge": price / l2_b}[problem.bias]
     beta = jnp.clip(s, -most, most)
     e = K * (s - beta)
-    value = fit(a, s, target) + price * ((K - 1) * jnp.abs(a) + jnp.abs(e)) + 0.5 * problem.l2_b * K * beta**2
-    rank = K - 1 if problem.loss.shift_invariant or problem.bias == "free" else K
-    mean = jnp.full((K, 1), 1 / jnp.sqrt(1.0 * K), problem.dtype)
-    U = jnp.concatenate([helmert(K, dtype=problem.dtype), mean], axis=1)[:, :rank]
-    values = jnp.concatenate([jnp.broadcast_to(a, (K - 1,)), e[None]])[:rank]  # eigenvalues of the logits, on the columns of U
-    V = jnp.where((values < 0)[None, :], -U, U)
-    unique = is_loss(problem.loss, *_STRICT)  # of others nobody has said that they have one minimiser
-    b = jnp.broadcast_to(beta, (K,))
-    found = from_triples(problem, U, jnp.sqrt(n) * jnp.abs(values), V, b, value, unique=unique)
+    value = fit(a, s, target) + price * ((K - 1) * jnp.abs(a) + jnp.abs(e)) + 0.5 * l2_b * K * beta**2
+    unique = is_loss(problem.loss, MSE, CE, LOGISTIC, SQUARED_HINGE)  # of others nobody has said that they have one minimiser
     optimal = _is_optimal(problem, fit, a, s, price)
+    found = symmetric_prediction(problem, a, e, value, unique, beta)
     return jax.tree.map(lambda x: jnp.where(optimal, x, _NOTHING[x.dtype.kind]), found)
 
 
@@ -95,7 +78,7 @@ def _reach(fit: Callable, target: jax.Array) -> jax.Array:
     """Half the length of the brackets: 1e4 targets, less where the slopes of the loss would leave the range of the dtype."""
     frozen = lax.stop_gradient(target)
     reaches = _REACH * jnp.maximum(1, jnp.max(jnp.abs(frozen))) / 2.0 ** jnp.arange(_SHORTENINGS, dtype=frozen.dtype)
-    corners = jnp.asarray([c for c in itertools.product((-1, 0, 1), repeat=2)], frozen.dtype)
+    corners = jnp.asarray(list(itertools.product((-1, 0, 1), repeat=2)), frozen.dtype)
     slopes = jax.grad(lambda x: fit(x[0], x[1], frozen))
     found = lax.map(lambda reach: jnp.all(jnp.isfinite(jax.vmap(slopes)(reach * corners))), reaches)
     return reaches[jnp.argmax(found)]
@@ -116,9 +99,6 @@ def _is_optimal(problem: Problem, fit: Callable, a: jax.Array, s: jax.Array, pri
     return jnp.all(left <= blur * jnp.array([1, K], x.dtype))
 
 
-_BIASES = ("none", "free", "ridge")
-
-
 def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0, classes: int = 4) -> Problem:
     """n = 5, each class as two columns; c sqrt(n) = price."""
     ridges = ridges_at(price / 5**0.5, 1) | {"l2_b": 0.02 if bias == "ridge" else 0.0}
@@ -127,10 +107,11 @@ def _problem_at(loss: str, bias: str, price: float, smoothing: float = 0.0, clas
 
 def symmetric_cases() -> dict[str, Problem]:
     """Losses without a closed form in all bias modes, smoothed CE as a cross-check, alive and collapsed."""
-    chosen = itertools.product(("logistic", "squared_hinge"), _BIASES, (0.01, 0.1))
+    losses = ("logistic", "squared_hinge")
+    chosen = itertools.product(losses, _BIASES, (0.01, 0.1))
     cases = {f"{loss}, {bias} bias, price={price}": _problem_at(loss, bias, price) for loss, bias, price in chosen}
     cases["ce s=0.2, ridge bias, price=0.05"] = _problem_at("ce", "ridge", 0.05, 0.2)
-    return cases | {f"{loss}, collapsed": _problem_at(loss, "none", 2.0) for loss in ("logistic", "squared_hinge")}
+    return cases | {f"{loss}, collapsed": _problem_at(loss, "none", 2.0) for loss in losses}
 
 
 def draw_symmetric(rng: np.random.Generator) -> Problem:
@@ -140,9 +121,7 @@ def draw_symmetric(rng: np.random.Generator) -> Problem:
     return _problem_at(loss, bias, price, classes=int(rng.choice((3, 4))))
 
 
-_STRICT = (MSE, CE, LOGISTIC, SQUARED_HINGE)
 _SYMMETRIC = Assumption("a convex loss that treats all classes alike", lambda p: p.loss.convex and p.loss.symmetric)
-
 THEOREMS = (
     statements.minimum(
         "symmetric-reduction", "derived (group averaging; cf. [zhou2022losses])",

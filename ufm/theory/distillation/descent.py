@@ -1,14 +1,14 @@
 """Minima of one-layer problems measured at little cost of compilation: SciPy's descent on the factors, everything else in NumPy.
 
-The losses of distillation have parameters that are part of a compiled program, so that every entry would compile the large
-programs of the shared measurement anew; here it is the objective with its gradient alone. The certificate is the supporting
-plane of `ufm.certify`: with G the gradient of the data term in X = scale W H, for every convex loss that is nowhere below 0
+The losses of distillation have parameters that are part of a compiled program, so that every entry would compile the large programs
+of the shared measurement anew; here it is the objective with its gradient alone. The certificate is the supporting plane of
+`ufm.certify`: with G the gradient of the data term in X = scale W H, for every convex loss that is nowhere below 0
 
     f >= data(X0) - <G, X0> - max(|G|_2 - c, 0) f(X0)/c.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,16 +21,16 @@ from ufm.problem.params import Params, column_weights, logits, objective
 from ufm.theory.consistency import consistency_checks, uniqueness_check
 from ufm.theory.prediction import Prediction
 from ufm.theory.statements import minimum
-from ufm.theory.theorem import Check, Theorem, below, gap_checks
+from ufm.theory.theorem import Check, below, gap_checks
 
 _SMALLEST = 1e-2  # matrices below this size are compared absolutely
 
 
-class Point(NamedTuple):
+class Seen(NamedTuple):
     """A point seen through what rotations leave alone.
 
-    value: f. gradient_norm: |grad f|. logits: (K, C), less their means where the loss does not see them. classifier_gram:
-    W W^T. feature_gram: H^T H of the columns. gap: relative, to the supporting plane.
+    value: f. gradient_norm: |grad f|. logits: (K, C), less their means where the loss does not see them. classifier_gram: W W^T.
+    feature_gram: H^T H of the columns. gap: relative, to the supporting plane.
     """
 
     value: float
@@ -41,10 +41,9 @@ class Point(NamedTuple):
     gap: float
 
 
-def descended_minimum(problem: Problem, key: jax.Array) -> Point:
+def descended_minimum(problem: Problem, key: jax.Array) -> Seen:
     """Where L-BFGS-B ends from a random start, every column free to differ."""
     K, d, C = problem.classes, problem.widths[0], problem.columns
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     # in units in which both ridges are equal
     units = np.repeat(np.sqrt(np.asarray(problem.c / problem.ridges))[::-1], [K * d, d * C])
 
@@ -53,46 +52,42 @@ def descended_minimum(problem: Problem, key: jax.Array) -> Point:
 
     def value_and_slope(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope, *_ = _look(problem, unpacked(x * units))
-        return float(value), np.concatenate([np.ravel(slope.weights[0]), np.ravel(slope.H)]) * units
+        return float(value), np.concatenate([np.ravel(x) for x in jax.tree.leaves(slope)]) * units
 
-    start = rng.normal(size=units.size) / np.sqrt(d)
     limits = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-12}
-    point = start
+    point = np.random.default_rng(np.asarray(jax.random.key_data(key))).normal(size=units.size) / np.sqrt(d)
     for _ in range(3):  # a line search that rounding stopped goes on from a fresh memory
         point = minimize(value_and_slope, point, jac=True, method="L-BFGS-B", options=limits).x
     return seen(problem, unpacked(point * units))
 
 
-def seen(problem: Problem, params: Params) -> Point:
+def seen(problem: Problem, params: Params) -> Seen:
     """A point of the problem, examined and certified."""
     value, slope, z, theta, G, weights, c = jax.tree.map(np.asarray, _look(problem, params))
-    W, H = np.asarray(params.weights[0]), np.asarray(params.H)
+    W, H = (np.asarray(x) for x in jax.tree.leaves(params))
     penalty = float(problem.l2_W[0]) / 2 * np.sum(W**2) + float(problem.l2_H) / 2 * np.sum(H**2)
-    excess = max(np.linalg.norm(G, 2) - c, 0.0)
-    bound = value - penalty - np.sum(weights * theta * z) - excess * value / c
+    drop = penalty + np.sum(weights * theta * z) + max(np.linalg.norm(G, 2) - c, 0.0) * value / c
     if problem.loss.shift_invariant:
         z = z - z.mean(axis=0)
-    norm = np.sqrt(np.sum(slope.weights[0] ** 2) + np.sum(slope.H**2))
-    return Point(float(value), norm, z, W @ W.T, H.T @ H, (value - bound) / value)
+    norm = np.sqrt(sum(np.sum(x**2) for x in jax.tree.leaves(slope)))
+    return Seen(float(value), norm, z, W @ W.T, H.T @ H, drop / value)
 
 
 @jax.jit
 def _look(problem: Problem, params: Params) -> tuple:
     """f and its gradient; logits (K, C), the loss's gradients in them and in X, the columns' weights, and c."""
     value, slope = jax.value_and_grad(lambda p: objective(problem, p))(params)
-    z, weights = logits(problem, params), column_weights(problem)
+    z = logits(problem, params)
     theta = loss_gradients(problem, z)
-    return value, slope, z, theta, scaled_gradient(problem, theta), weights, problem.c
+    return value, slope, z, theta, scaled_gradient(problem, theta), column_weights(problem), problem.c
 
 
-def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[Check]:
+def _evidence(problem: Problem, predicted: Prediction, measured: Seen) -> list[Check]:
     """Agreement of values and of geometry, a predicted point that is stationary with its value, certificates of both points."""
     expected = seen(problem, predicted.params)
     p, m = float(predicted.value), measured.value
-    errors = []
-    for name in ("logits", "classifier_gram", "feature_gram"):
-        a, b = getattr(expected, name), getattr(measured, name)
-        errors.append(np.max(np.abs(a - b)) / max(np.max(np.abs(a)), _SMALLEST))
+    # of logits and of both Gram matrices
+    errors = [np.max(np.abs(a - b)) / max(np.max(np.abs(a)), _SMALLEST) for a, b in zip(expected[2:5], measured[2:5], strict=True)]
     geometry = float(np.max(errors))
     # a bound is of first order in how far the loss's gradient has moved, next to c, which at most logits do
     moved = errors[0] * np.max(np.abs(expected.logits))
@@ -109,6 +104,5 @@ def _evidence(problem: Problem, predicted: Prediction, measured: Point) -> list[
     ]
 
 
-def descent_theorem(id: str, origin: str, predict: Callable[[Problem], Prediction], *case: Any, **fields: Any) -> Theorem:
-    """`statements.minimum` for one-layer problems of a convex loss without bias, measured by `descended_minimum`."""
-    return minimum(id, origin, predict, *case, measure=descended_minimum, evidence=_evidence, **fields)
+descent_theorem = partial(minimum, measure=descended_minimum, evidence=_evidence)
+"""`statements.minimum` for one-layer problems of a convex loss without bias."""

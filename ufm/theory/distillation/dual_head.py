@@ -2,13 +2,11 @@
 
     f = gamma CE(W1 h, y) + kd B(W2 h, t) + l1/2 |W1|^2 + l2/2 |W2|^2 + l2_H/2 |h|^2
 
-With a symmetric teacher Z1 = a1 P and Z2 = a2 P + e J, and P W2 = (a2/a1) P W1: what both heads ask of the features is paid
-for once,
+With a symmetric teacher Z1 = a1 P, Z2 = a2 P + e J and P W2 = (a2/a1) P W1: what both heads ask of the features is paid for once,
 
     f* = min gamma log(1 + (K-1) e^-a1) + kd B(a2, e) + sqrt(n l2_H) ((K-1) sqrt(l1 a1^2 + l2 a2^2) + sqrt(l2) |e|),
 
-so that the first margin may end above that of cross-entropy alone. Problems have l1 = l2
-(`ufm.settings.distillation.dual_head_problem`).
+so that the first margin may end above that of cross-entropy alone. Problems of `dual_head_problem` have l1 = l2.
 """
 
 from typing import Any
@@ -28,13 +26,12 @@ from ufm.problem.params import column_weights
 from ufm.settings.distillation import dual_head_problem, symmetric_teacher
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import binary_slopes, kinked_root
+from ufm.theory.distillation.symmetric import binary_slopes
 from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.symmetric import kinked_root
 from ufm.theory.theorem import Assumption
 
-_ITERATIONS = 60
-_TRIALS = 24
-_SLACK = 1e-9
+_ITERATIONS, _TRIALS, _SLACK = 60, 24, 1e-9
 
 
 def predict(problem: Problem) -> Prediction:
@@ -44,10 +41,8 @@ def predict(problem: Problem) -> Prediction:
 
     Newton on the scalars, for e above, below and at zero; all margins zero where the slopes at 0 allow it.
     """
-    K = len(problem.groups)
-    total = jnp.sum(column_weights(problem))
-    price = effective_c(problem) * jnp.sqrt(problem.counts[0]) / total
-    teacher = (problem.targets[K, 0], problem.targets[K + 1, 0])
+    K, total = len(problem.groups), jnp.sum(column_weights(problem))
+    price, teacher = effective_c(problem) * jnp.sqrt(problem.counts[0]) / total, tuple(problem.targets[K : K + 2, 0])
 
     # no margin at all: the mean alone, where the slopes of both margins are within the cone of the penalty
     e = kinked_root(lambda e, *teacher: _slopes(problem, jnp.stack([0 * e, 0 * e, e]), teacher)[2], price, *teacher)
@@ -67,24 +62,20 @@ def _loss(problem: Problem, x: jax.Array, teacher: tuple) -> jax.Array:
     K, loss = len(problem.groups), value_of(problem.loss, DualHead)
     logits = (x[1] * (K - 1) + x[2]) / K, (x[2] - x[1]) / K
     own, other = (loss.binary(z[None], (None, t[None])) for z, t in zip(logits, teacher, strict=True))
-    return loss.gamma * jax.nn.softplus(_rest(K, x) - x[0]) + loss.kd * (own + (K - 1) * other)
+    return loss.gamma * jax.nn.softplus(jnp.log(K - 1.0) - x[0]) + loss.kd * (own + (K - 1) * other)
 
 
 def _slopes(problem: Problem, x: jax.Array, teacher: tuple) -> jax.Array:
     """Derivatives of `_loss` in x."""
     K, loss = len(problem.groups), value_of(problem.loss, DualHead)
     in_a, in_e = binary_slopes(loss.binary, K, x[1], x[2], *teacher)
-    return jnp.stack([-loss.gamma * jax.nn.sigmoid(_rest(K, x) - x[0]), loss.kd * in_a, loss.kd * in_e])
+    return jnp.stack([-loss.gamma * jax.nn.sigmoid(jnp.log(K - 1.0) - x[0]), loss.kd * in_a, loss.kd * in_e])
 
 
 def _length(x: jax.Array) -> jax.Array:
     """|(a1, a2)|, of derivative 0 at 0."""
     square = x[0] ** 2 + x[1] ** 2
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-
-
-def _rest(K: int, x: jax.Array) -> jax.Array:
-    return jnp.log(K - 1.0).astype(x.dtype)
 
 
 def _of_side(problem: Problem, side: jax.Array, price: jax.Array, teacher: tuple) -> tuple[jax.Array, jax.Array]:
@@ -114,35 +105,27 @@ def _of_side(problem: Problem, side: jax.Array, price: jax.Array, teacher: tuple
         best = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
         return jnp.where(values[best] < value(x, *frozen), trials[best], x)
 
-    t_own, t_other = frozen[1]
-    sizes = jnp.stack([jnp.asarray(jnp.inf, price.dtype), jnp.log1p(1 / frozen[0])])  # from the teacher, and from nearer to zero
-
-    def start(size: jax.Array) -> jax.Array:
-        teacher = jnp.stack([t_own - t_other, side**2 * (t_own + (K - 1) * t_other)])
-        return jnp.concatenate([sizes[1:], jnp.clip(teacher, -size, size)])
-
-    ends = jax.vmap(lambda size: lax.fori_loop(0, _ITERATIONS, damped, start(size)))(sizes)
+    near, (t_own, t_other) = jnp.log1p(1 / frozen[0]), frozen[1]
+    taught = jnp.stack([t_own - t_other, side**2 * (t_own + (K - 1) * t_other)])
+    starts = jnp.stack([jnp.append(near, taught), jnp.append(near, jnp.clip(taught, -near, near))])  # it, and nearer to zero
+    ends = jax.vmap(lambda start: lax.fori_loop(0, _ITERATIONS, damped, start))(starts)
     x = lax.stop_gradient(ends[jnp.argmin(jax.vmap(lambda x: value(x, *frozen))(ends))])
 
     def polish(x: jax.Array, _: None) -> tuple[jax.Array, None]:
         """A plain step, which carries the derivatives; NaN where the minimum has not been reached."""
         moved = step(x, price, teacher)
-        near = jnp.linalg.norm(moved) <= 1e-3 * (1 + jnp.linalg.norm(x))
-        return jnp.where(near, x - moved, jnp.nan), None
+        return jnp.where(jnp.linalg.norm(moved) <= 1e-3 * (1 + jnp.linalg.norm(x)), x - moved, jnp.nan), None
 
     x, _ = lax.scan(polish, x, length=2)
-    right = (side == 0) | (x[2] * side > 0)
-    return jnp.where(right, value(x, price, teacher), jnp.inf), x
+    return jnp.where((side == 0) | (x[2] * side > 0), value(x, price, teacher), jnp.inf), x
 
 
 def _assembled(problem: Problem, x: jax.Array, value: jax.Array) -> Prediction:
     """Class logits [a1 P; a2 P + e J]: K - 1 directions shared by both heads, and the mean of the second."""
-    K, dtype = len(problem.groups), problem.dtype
-    r = _length(x)
+    K, dtype, r = len(problem.groups), problem.dtype, _length(x)
     safe = jnp.where(r > 0, r, 1)
     basis, mean = helmert(K, dtype=dtype), jnp.full((K, 1), K**-0.5, dtype)
-    U = jnp.concatenate([basis * x[0] / safe, basis * x[1] / safe])
-    U = jnp.concatenate([U, jnp.concatenate([0 * mean, jnp.where(x[2] < 0, -mean, mean)])], axis=1)
+    U = jnp.block([[basis * x[0] / safe, 0 * mean], [basis * x[1] / safe, jnp.where(x[2] < 0, -mean, mean)]])
     V = jnp.concatenate([basis, mean], axis=1)
     sigma = jnp.sqrt(problem.counts[0]) * jnp.append(jnp.full((K - 1,), 1, dtype) * r, jnp.abs(x[2]))
     return from_triples(problem, U, sigma, V, jnp.zeros((2 * K,), dtype), value)
@@ -151,9 +134,8 @@ def _assembled(problem: Problem, x: jax.Array, value: jax.Array) -> Prediction:
 def problem_at(a_T: float, b_T: float, ridge: float, ratio: float = 1.0, per_class: int = 1) -> Problem:
     """K = 4, ridges (l, ratio l, l); the second head's T and kd follow the ratio so that all cases share one loss."""
     s = ratio**-0.5
-    ridges: dict[str, Any] = {"l2_W": (ridge, ratio * ridge), "l2_H": ridge}
-    teacher = symmetric_teacher(4, a_T, b_T)
-    return split_columns(dual_head_problem(teacher, per_class, 16, kd=1 / s**2, temperature=2 * s, **ridges))
+    second: dict[str, Any] = {"kd": 1 / s**2, "temperature": 2 * s, "l2_W": (ridge, ratio * ridge)}
+    return split_columns(dual_head_problem(symmetric_teacher(4, a_T, b_T), per_class, 16, l2_H=ridge, **second))
 
 
 def cases() -> dict[str, Problem]:
@@ -179,17 +161,14 @@ def _is_symmetric(problem: Problem, xp: Any) -> Any:
         return False
     Y = xp.asarray(problem.targets)[:, run_starts(problem.groups)]
     expected = xp.concatenate([np.eye(K), xp.where(np.eye(K) == 1, Y[K, 0], Y[K + 1, 0])])
-    good = xp.max(xp.abs(Y - expected)) <= _SLACK * (1 + xp.max(xp.abs(Y)))
-    for x in (problem.counts, problem.weight):
-        good = good & (xp.max(xp.abs(x / x[0] - 1)) <= _SLACK)
-    return good
+    counts, weights = (xp.max(xp.abs(x / x[0] - 1)) <= _SLACK for x in (problem.counts, problem.weight))
+    return counts & weights & (xp.max(xp.abs(Y - expected)) <= _SLACK * (1 + xp.max(xp.abs(Y))))
 
 
 _SYMMETRIC = Assumption("a symmetric teacher on equal classes", lambda p: not is_traced(p.design) and bool(_is_symmetric(p, np)))
 THEOREMS = (
     descent_theorem(
-        "dhkd-dual-head", "derived (group averaging); setting: [yang2024]",
-        predict, cases, draw,
+        "dhkd-dual-head", "derived (group averaging); setting: [yang2024]", predict, cases, draw,
         (
             has_loss(DualHead, name="dual_head"), _SYMMETRIC, PLAIN, PENALISED, ONE_LAYER,
             Assumption("a width of at least K", lambda p: min(p.widths) >= len(p.groups)), has_bias("none"),

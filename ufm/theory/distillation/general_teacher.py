@@ -8,8 +8,6 @@ of its singular vectors, omega_j the weights of the columns in the data term and
 since at every c softmax(z_j) - q_j = -c sqrt(m_j)/omega_j polar(X)_j. The bend is largest where the teacher is most certain.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +21,7 @@ from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.theorem import Assumption, Check, agreement, gap_checks
 
-_STEP = 1e-3
-_MULTIPLES = np.array([1.0, 2.0, 3.0, 4.0])
+_STEP, _MULTIPLES = 1e-3, np.array([1.0, 2.0, 3.0, 4.0])
 
 
 def predict(problem: Problem) -> dict[str, jax.Array]:
@@ -33,11 +30,9 @@ def predict(problem: Problem) -> dict[str, jax.Array]:
 
     (K, C) limit and derivative in c of the logits of the loss, scale included.
     """
-    root = jnp.sqrt(problem.multiplicity)[None, :]
-    limit = _centred(jnp.log(problem.targets))
+    root, limit = jnp.sqrt(problem.multiplicity)[None, :], _centred(jnp.log(problem.targets))
     U, s, Vt = jnp.linalg.svd(limit * root, full_matrices=False)
-    alive = (s > 1e-10 * s[0]).astype(problem.dtype)
-    polar = (U * alive[None, :]) @ Vt
+    polar = (U * (s > 1e-10 * s[0]).astype(problem.dtype)[None, :]) @ Vt
     slope = -_centred(polar / problem.targets) * root / (problem.scale * column_weights(problem))[None, :]
     return {"limit": limit, "slope": slope}
 
@@ -70,20 +65,16 @@ def evidence(problem: Problem, predicted: dict, measured: tuple[dict, float]) ->
 
 def problem_of(Q: np.ndarray, multiplicity: np.ndarray, c: float) -> Problem:
     """Soft labels Q (4, 8) of unequal weights under small unequal ridges of geometric mean c."""
-    ridges: dict[str, Any] = {"l2_W": 2 * c, "l2_H": c / 2}
-    return Problem.from_targets(Q, 12, loss="ce", multiplicity=multiplicity, groups=(1,) * Q.shape[1], **ridges)
+    return Problem.from_targets(Q, 12, loss="ce", multiplicity=multiplicity, groups=(1,) * Q.shape[1], l2_W=2 * c, l2_H=c / 2)
 
 
 def cases() -> dict[str, Problem]:
     """Random teachers, soft and sharper, and two columns a class of one symmetric teacher."""
     rng = np.random.default_rng(0)
     counts = rng.uniform(1, 5, size=8)
-    symmetric = np.repeat(0.6 * np.eye(4) + 0.1, 2, axis=1)
-    return {
-        "soft teacher": problem_of(_teacher(rng, 0.7), counts, 4e-5),
-        "sharper teacher": problem_of(_teacher(rng, 1.2), counts, 4e-5),
-        "symmetric teacher": problem_of(symmetric, np.ones(8), 4e-5),
-    }
+    spreads = {"soft teacher": 0.7, "sharper teacher": 1.2}
+    random = {label: problem_of(_teacher(rng, spread), counts, 4e-5) for label, spread in spreads.items()}
+    return random | {"symmetric teacher": problem_of(np.repeat(0.6 * np.eye(4) + 0.1, 2, axis=1), np.ones(8), 4e-5)}
 
 
 def draw(rng: np.random.Generator) -> Problem:
@@ -103,8 +94,7 @@ def _centred(z: jax.Array) -> jax.Array:
 THEOREMS = (
     # other: an expansion in the ridge, read off minima at four of them
     statements.other(
-        "kd-general-teacher", "derived (optimality conditions)",
-        predict, measure, cases, draw,
+        "kd-general-teacher", "derived (optimality conditions)", predict, measure, cases, draw,
         (
             has_loss(CE), has_bias("none"), PLAIN, PENALISED, ONE_LAYER, is_wide(1),
             Assumption("strictly positive soft labels", lambda p: bool((np.asarray(p.targets) > 0).all())),

@@ -19,13 +19,9 @@ from ufm.theory.theorem import Check
 
 _DRAWS = 64
 _EXPECTED = {  # teacher's margin, loss, noise: conflict rates of rows and columns, on record (means over 64 draws)
-    (8.0, "plain", 0.0): (0.0, 0.0),
-    (8.0, "plain", 0.1): (0.0, 0.0),
-    (8.0, "plain", 0.3): (0.62, 0.012),
-    (8.0, "norm", 0.3): (0.38, 0.06),
-    (4.0, "plain", 0.0): (1.0, 1.0),
-    (4.0, "norm", 0.0): (1.0, 1.0),
-}
+    (8.0, "plain", 0.0): (0.0, 0.0), (8.0, "plain", 0.1): (0.0, 0.0), (8.0, "plain", 0.3): (0.62, 0.012),
+    (8.0, "norm", 0.3): (0.38, 0.06), (4.0, "plain", 0.0): (1.0, 1.0), (4.0, "norm", 0.0): (1.0, 1.0),
+}  # fmt: skip
 
 
 class Noisy(NamedTuple):
@@ -55,22 +51,18 @@ def measure(case: Noisy, key: jax.Array) -> Conflict:
 
 def evidence(case: Noisy, predicted: jax.Array, measured: Conflict) -> list[Check]:
     """Rates are reported, and have to be exact where there is no noise; so have the cosines, which are then +-1."""
-    exact = float(case.noise) == 0
-    tolerance = 1e-9 if exact else float("inf")
-    sign = 1 - 2 * predicted[0]
+    exact, sign = float(case.noise) == 0, 1 - 2 * predicted[0]
     checks = [("rows", predicted[0], measured.rows), ("columns", predicted[1], measured.columns)]
     if exact:
         checks += [("cosine in W", sign, measured.cosine_W), ("cosine in H", sign, measured.cosine_H)]
-    return [Check("agreement", name, abs(float(p) - float(m)), tolerance) for name, p, m in checks]
+    return [Check("agreement", name, abs(float(p) - float(m)), 1e-9 if exact else float("inf")) for name, p, m in checks]
 
 
 def cases() -> dict[str, Noisy]:
     """K = 5, n = 20, a margin of 6 under teachers of 8 and 4, without and with noise."""
-    rng = np.random.default_rng(2)
-    found = {}
+    rng, found = np.random.default_rng(2), {}
     for (a_T, kind, noise), expected in _EXPECTED.items():
-        teacher = np.asarray(symmetric_teacher(5, a_T))
-        state = collapsed(teacher, 6**0.5, 6**0.5, KINDS[kind], 2.0, rng, n=20)
+        state = collapsed(np.asarray(symmetric_teacher(5, a_T)), 6**0.5, 6**0.5, KINDS[kind], 2.0, rng, n=20)
         found[f"{kind} a_T={a_T} noise={noise}"] = Noisy(state, jnp.asarray(noise), jnp.asarray(expected))
     return found
 
@@ -78,7 +70,6 @@ def cases() -> dict[str, Noisy]:
 THEOREMS = (
     # other: rates over draws of noise, reported
     statements.other(
-        "dhkd-conflict", "measured here; question: [yang2024]",
-        predict, measure, cases, status="diagnostic", evidence=evidence,
+        "dhkd-conflict", "measured here; question: [yang2024]", predict, measure, cases, status="diagnostic", evidence=evidence,
     ),
 )  # fmt: skip

@@ -47,19 +47,17 @@ def predict(case: Collapsed) -> dict[str, jax.Array]:
 
     Both in W and in H, the products over n b^2 + a^2.
     """
-    K, N = case.Y.shape
-    n, a, b = N / K, case.a, case.b
-    T, Z = case.temperature, a * b * (case.Y - 1 / K)
+    (K, N), a, b, T = case.Y.shape, case.a, case.b, case.temperature
+    n, Z = N / K, a * b * (case.Y - 1 / K)
     plain = T * (jax.nn.sigmoid(Z / T) - jax.nn.sigmoid(case.teacher / T))
     norm = T * (jax.nn.sigmoid((Z - case.teacher) / T) - 0.5)
     G = (case.kinds[0] * plain + case.kinds[1] * norm + case.kinds[2] * (Z - case.teacher)) / N
     s = K / ((K - 1) * N) * (1 - 1 / (1 + (K - 1) * jnp.exp(-a * b)))
     PY, PG = case.Y - 1 / K, G - jnp.mean(G, axis=0, keepdims=True)
-    product = -s * jnp.sum(PY * G)
+    products = -s * jnp.sum(PY * G) * jnp.stack([n * b * b, a * a])
     along_rows = jnp.linalg.norm(G @ PY.T)  # |G Y^T P|: what W sees of G
     sizes = jnp.stack([n * b * b * s * jnp.sqrt(K - 1.0) * along_rows, a * a * s * jnp.sqrt(n * (K - 1)) * jnp.linalg.norm(PG)])
-    cosines = jnp.stack([n * b * b, a * a]) * product / sizes
-    return {"products": jnp.stack([n * b * b, a * a]) * product / (n * b * b + a * a), "cosines": cosines}
+    return {"products": products / (n * b * b + a * a), "cosines": products / sizes}
 
 
 def gradients(case: Collapsed, noise: jax.Array | float = 0.0) -> tuple[tuple, tuple]:
@@ -69,20 +67,18 @@ def gradients(case: Collapsed, noise: jax.Array | float = 0.0) -> tuple[tuple, t
     def second_loss(z: jax.Array, y: jax.Array, t: jax.Array) -> jax.Array:
         return case.kinds @ jnp.stack([plain(z, (y, t)), norm(z, (y, t)), 0.5 * jnp.sum((z - t) ** 2)])
 
-    def mean(loss):
+    def slopes(loss):
         columns = jax.vmap(loss, in_axes=1)
-        return jax.grad(lambda W, H: jnp.mean(columns(W @ H, case.Y, case.teacher)), argnums=(0, 1))
+        return jax.grad(lambda W, H: jnp.mean(columns(W @ H, case.Y, case.teacher)), argnums=(0, 1))(*point)
 
-    W, H = case.a * case.U, case.b * (case.U.T @ case.Y + noise)
-    return mean(lambda z, y, t: cross_entropy(z, y))(W, H), mean(second_loss)(W, H)
+    point = case.a * case.U, case.b * (case.U.T @ case.Y + noise)
+    return slopes(lambda z, y, t: cross_entropy(z, y)), slopes(second_loss)
 
 
 @jax.jit
 def by_differentiation(case: Collapsed) -> dict[str, jax.Array]:
     """Inner products of what automatic differentiation gives for both losses."""
-    first, second = gradients(case)
-    found = gradient_conflict(first, second, samples_axis=1)
-    K, N = case.Y.shape
+    (K, N), (first, second), found = case.Y.shape, gradients(case), conflict(case)
     products = jnp.stack([jnp.sum(x * y) for x, y in zip(first, second, strict=True)])
     return {"products": products / (N / K * case.b**2 + case.a**2), "cosines": jnp.stack([found.cosine_W, found.cosine_H])}
 
@@ -93,22 +89,17 @@ def conflict(case: Collapsed, noise: jax.Array | float = 0.0) -> Conflict:
     return gradient_conflict(*gradients(case, noise), samples_axis=1)
 
 
-def collapsed(
-    teacher: np.ndarray, a: float, b: float, kinds: tuple, temperature: float, rng: np.random.Generator, n: int = 5
-) -> Collapsed:
+def collapsed(teacher: np.ndarray, a: float, b: float, kinds: tuple, T: float, rng: np.random.Generator, n: int = 5) -> Collapsed:
     """A random frame in d = K + 3 dimensions under teacher logits (K, K) of the classes, or (K, K n) of all samples."""
     K = teacher.shape[0]
-    Q = np.linalg.qr(rng.normal(size=(K + 3, K - 1)))[0]
-    U = np.asarray(helmert(K)) @ Q.T
-    Y = np.repeat(np.eye(K), n, axis=1)
-    columns = teacher if teacher.shape[1] == K * n else np.repeat(teacher, n, axis=1)
-    return Collapsed(*(jnp.asarray(x, float) for x in (U, a, b, Y, columns, kinds, temperature)))
+    U = np.asarray(helmert(K)) @ np.linalg.qr(rng.normal(size=(K + 3, K - 1)))[0].T
+    Y, columns = np.repeat(np.eye(K), n, axis=1), np.repeat(teacher, K * n // teacher.shape[1], axis=1)
+    return Collapsed(*(jnp.asarray(x, float) for x in (U, a, b, Y, columns, kinds, T)))
 
 
 def cases() -> dict[str, Collapsed]:
     """Symmetric teachers on both sides of the student and one without relation to it, three losses; a^2 on both sides of n b^2."""
-    rng = np.random.default_rng(0)
-    found = {}
+    rng, found = np.random.default_rng(0), {}
     for a_T, sizes in ((8.0, (6.0, 1.0)), (4.0, (2.0, 3.0))):
         teacher = np.asarray(symmetric_teacher(4, a_T, 3.0))
         for name, kinds in KINDS.items():
@@ -142,20 +133,19 @@ def _contradiction(case: Collapsed, claimed: jax.Array, measured: tuple[Conflict
 
     The claim is a sign, so that the number it is compared with is zero itself.
     """
-    unsure, sure = measured
-    shortfall = float(claimed) - float(unsure.cosine_H) if unsure.cosine_W < 0 else 0.0
+    zero, (unsure, sure) = float(claimed), measured
+    shortfall = zero - float(unsure.cosine_H) if unsure.cosine_W < 0 else 0.0
     return [
         below("agreement", "backbone cosine below 0", shortfall, 1e-9)._replace(refutes=True),
-        Check("agreement", "the claim", abs(float(claimed)), 0.0),
-        below("agreement", "where it holds", float(claimed) - float(sure.cosine_H), 1e-9),
+        Check("agreement", "the claim", abs(zero), 0.0),
+        below("agreement", "where it holds", zero - float(sure.cosine_H), 1e-9),
         Check("agreement", "cosines where it holds", abs(1 - min(float(sure.cosine_W), float(sure.cosine_H))), 1e-9),
     ]
 
 
 def surer_students() -> dict[str, Collapsed]:
     """Collapsed students of margin 6 under symmetric teachers that are less sure: the classifier's gradients contradict."""
-    rng = np.random.default_rng(1)
-    teacher = np.asarray(symmetric_teacher(4, 4.0))
+    rng, teacher = np.random.default_rng(1), np.asarray(symmetric_teacher(4, 4.0))
     return {f"{kind} a_T=4 a_S=6": collapsed(teacher, 6**0.5, 6**0.5, KINDS[kind], 2.0, rng) for kind in ("plain", "norm")}
 
 

@@ -43,11 +43,10 @@ def differences(case: Logits) -> dict[str, jax.Array]:
     T = case.temperature
 
     def difference(norm: bool) -> jax.Array:
-        def loss(z: jax.Array) -> jax.Array:
-            return jax.vmap(lambda z, t: Binary(T, norm)(z[None], (None, t[None])))(z, case.teacher)
+        loss = jax.vmap(lambda z, t: Binary(T, norm)(z[None], (None, t[None])))
 
         def central(step: float) -> jax.Array:
-            return (loss(case.student + step * T) - loss(case.student - step * T)) / (2 * step)
+            return (loss(case.student + step * T, case.teacher) - loss(case.student - step * T, case.teacher)) / (2 * step)
 
         return (4 * central(_STEP) - central(2 * _STEP)) / (3 * T**2)
 
@@ -56,8 +55,7 @@ def differences(case: Logits) -> dict[str, jax.Array]:
 
 def evidence(case: Logits, predicted: dict, measured: dict) -> list[Check]:
     """Agreement to 1e-8 and the rounding of values as large as |z - t|/T."""
-    distance = np.abs(np.asarray(case.student - case.teacher)) / float(case.temperature)
-    room = 1e-8 + 1e-13 * distance
+    room = 1e-8 + 1e-13 * np.abs(np.asarray(case.student - case.teacher)) / float(case.temperature)
     errors = {name: np.abs(np.asarray(p) - np.asarray(measured[name])) / room for name, p in predicted.items()}
     return [Check("agreement", name, float(np.max(error)), 1.0) for name, error in errors.items()]
 
@@ -76,7 +74,7 @@ def draw(rng: np.random.Generator) -> Logits:
 
 
 def _at(student: np.ndarray, teacher: np.ndarray, temperature: float) -> Logits:
-    return Logits(jnp.asarray(student), jnp.asarray(teacher), jnp.asarray(temperature))
+    return Logits(*map(jnp.asarray, (student, teacher, temperature)))
 
 
 THEOREMS = (

@@ -16,16 +16,16 @@ from ufm.problem import Problem
 from ufm.settings.distillation import symmetric_teacher
 from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import distilled, kinked_root, numbers, one_head, student
+from ufm.theory.distillation.symmetric import distilled, numbers, one_head, student
 from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import kinked_root
 
 
 def predict(problem: Problem) -> Prediction:
     """Hard labels and a symmetric teacher on one head: the simplex ETF, whose margin a solves gamma (1 - p(a)) + kd T (q_t -
     p(a/T)) = (K-1) sqrt(n l2_W l2_H), p(x) = e^x/(e^x + K - 1); between those of either alone.
     """
-    K, loss = problem.classes, value_of(problem.loss, Mixture)
-    n = numbers(problem)
+    K, loss, n = problem.classes, value_of(problem.loss, Mixture), numbers(problem)
     rest, T = jnp.log(K - 1.0).astype(problem.dtype), loss.temperature
 
     def slope(a: jax.Array, own: jax.Array, taught: jax.Array) -> jax.Array:
@@ -49,11 +49,9 @@ def threshold(a_T: float) -> float:
 
 def cases() -> dict[str, Problem]:
     """Teachers less and more sure than the student, one against its labels; both sides of the threshold."""
-    found = {f"a_T={a} price={price}": problem_at(a, price) for a, price in ((2.0, 3e-3), (12.0, 3e-3), (12.0, 0.1))}
-    found["teacher against its labels"] = problem_at(-60.0, 1e-2)
-    for ratio in (0.95, 1.05):
-        found[f"a_T=4 at {ratio} of the threshold"] = problem_at(4.0, ratio * threshold(4.0))
-    return found
+    taught = {f"a_T={a} price={price}": problem_at(a, price) for a, price in ((2.0, 3e-3), (12.0, 3e-3), (12.0, 0.1))}
+    near = {f"a_T=4 at {ratio} of the threshold": problem_at(4.0, ratio * threshold(4.0)) for ratio in (0.95, 1.05)}
+    return taught | {"teacher against its labels": problem_at(-60.0, 1e-2)} | near
 
 
 def draw(rng: np.random.Generator) -> Problem:
@@ -63,7 +61,6 @@ def draw(rng: np.random.Generator) -> Problem:
 
 THEOREMS = (
     descent_theorem(
-        "kd-mixture", "derived (group averaging); loss: [hinton2015]",
-        predict, cases, draw, one_head(has_loss(Mixture, name="kd")),
+        "kd-mixture", "derived (group averaging); loss: [hinton2015]", predict, cases, draw, one_head(has_loss(Mixture, name="kd")),
     ),
 )  # fmt: skip

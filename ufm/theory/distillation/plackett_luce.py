@@ -19,8 +19,9 @@ from ufm.problem import Problem
 from ufm.settings.distillation import confident_teacher
 from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import distilled, numbers, one_head, symmetric_prediction
+from ufm.theory.distillation.symmetric import distilled, numbers, one_head
 from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import symmetric_prediction
 from ufm.theory.theorem import Assumption
 
 
@@ -32,10 +33,9 @@ def predict(problem: Problem) -> Prediction:
     rest = jnp.log(K - 1.0).astype(problem.dtype)
     gap = (n.t_own - n.t_other) / value_of(problem.loss, PlackettLuce).temperature
     q, q_other = jax.nn.sigmoid(gap - rest), jax.nn.sigmoid(rest - gap) / (K - 1)
-    alive = q > K * n.price
-    a = jnp.where(alive, jnp.log(jnp.where(alive, q / n.price, K) - (K - 1)), 0)
+    a = jnp.log(jnp.where(q > K * n.price, q / n.price, K) - (K - 1))
     loss = q * jax.nn.softplus(rest - a) + q_other * math.lgamma(K)
-    return symmetric_prediction(problem, a, jnp.zeros_like(a), n.total * (loss + n.price * (K - 1) * a))
+    return symmetric_prediction(problem, a, 0.0, n.total * (loss + n.price * (K - 1) * a))
 
 
 def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int = 4) -> Problem:
@@ -45,7 +45,7 @@ def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int
 
 def cases() -> dict[str, Problem]:
     """Teachers that are certain, and not (q = 1/K has all classes tied), on both sides of the threshold."""
-    at = [(0.9, 0.01), (0.9, 0.5), (0.6, 0.95), (0.6, 1.05), (0.25, 0.1), (0.1, 0.1)]
+    at = ((0.9, 0.01), (0.9, 0.5), (0.6, 0.95), (0.6, 1.05), (0.25, 0.1), (0.1, 0.1))
     return {f"q={q} price at {ratio} of q/K": problem_at(q, ratio) for q, ratio in at}
 
 
@@ -55,14 +55,12 @@ def draw(rng: np.random.Generator) -> Problem:
     return problem_at(*at, classes=int(rng.choice((4, 6))))
 
 
-def _averages_ties(problem: Problem) -> bool:
-    return is_loss(problem.loss, PlackettLuce) and value_of(problem.loss, PlackettLuce).ties == "average"
-
-
+_AVERAGED = Assumption(
+    "ties averaged over their orders", lambda p: is_loss(p.loss, PlackettLuce) and value_of(p.loss, PlackettLuce).ties == "average"
+)
 THEOREMS = (
     descent_theorem(
-        "pld", "loss: [bassam2025]; closed form and averaging of ties derived",
-        predict, cases, draw,
-        (*one_head(has_loss(PlackettLuce, name="pld")), Assumption("ties averaged over their orders", _averages_ties)),
+        "pld", "loss: [bassam2025]; closed form and averaging of ties derived", predict, cases, draw,
+        (*one_head(has_loss(PlackettLuce, name="pld")), _AVERAGED),
     ),
 )  # fmt: skip

@@ -18,8 +18,9 @@ from ufm.problem import Problem
 from ufm.settings.distillation import symmetric_teacher
 from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
-from ufm.theory.distillation.symmetric import binary_slopes, distilled, kinked_root, numbers, one_head, student
+from ufm.theory.distillation.symmetric import binary_slopes, distilled, numbers, one_head, student
 from ufm.theory.prediction import Prediction
+from ufm.theory.symmetric import kinked_root
 
 
 def predict(problem: Problem) -> Prediction:
@@ -28,9 +29,8 @@ def predict(problem: Problem) -> Prediction:
 
     Nested roots of both slopes: e for every a, then a.
     """
-    K, loss = problem.classes, value_of(problem.loss, SingleHead)
-    n = numbers(problem)
-    rest = jnp.log(K - 1.0).astype(problem.dtype)
+    K, loss, n = problem.classes, value_of(problem.loss, SingleHead), numbers(problem)
+    rest, teacher = jnp.log(K - 1.0).astype(problem.dtype), (n.t_own, n.t_other)
 
     def slope_in_e(e: jax.Array, a: jax.Array, *teacher: jax.Array) -> jax.Array:
         return loss.kd * binary_slopes(loss.binary, K, a, e, *teacher)[1]
@@ -39,7 +39,6 @@ def predict(problem: Problem) -> Prediction:
         e = kinked_root(slope_in_e, price, a, *teacher)
         return loss.gamma * (jax.nn.sigmoid(a - rest) - own) + loss.kd * binary_slopes(loss.binary, K, a, e, *teacher)[0]
 
-    teacher = (n.t_own, n.t_other)
     a = kinked_root(slope_in_a, n.price * (K - 1), n.price, n.own, *teacher)
     return student(problem, a, kinked_root(slope_in_e, n.price, a, *teacher))
 
@@ -66,7 +65,7 @@ def draw(rng: np.random.Generator) -> Problem:
 
 THEOREMS = (
     descent_theorem(
-        "kd-binary-single-head", "derived (group averaging); losses: [yang2024]",
-        predict, cases, draw, one_head(has_loss(SingleHead, name="ce_binary_kl"), missing=0),
+        "kd-binary-single-head", "derived (group averaging); losses: [yang2024]", predict, cases, draw,
+        one_head(has_loss(SingleHead, name="ce_binary_kl"), missing=0),
     ),
 )  # fmt: skip

@@ -3,8 +3,7 @@
 The mean over the batch of the transport between softmax(z/T) and softmax(t/T), with Z = a P Y under t = a_T P Y (K classes of n
 samples), p and q the probabilities of the true class, p_o and q_o of any other, eps the regularisation and 0 <= a <= a_T, is
 
-    L(a) = (c_0 + s c_1)/(1 + s),   s = (K-1) e^{(c_0 - c_1)/eps},   c_0 = 2 (q - p),
-    c_1 = (p - q_o) + (q - p_o) + (K-2)(p_o - q_o)
+    L(a) = (c_0 + s c_1)/(1 + s),  s = (K-1) e^{(c_0 - c_1)/eps},  c_0 = 2 (q - p),  c_1 = (p - q_o) + (q - p_o) + (K-2)(p_o - q_o)
 
 since the plan of a symmetric batch needs one normalisation. L has a kink at a_T, so that a = a_T exactly as long as
 sqrt(n l2_W l2_H) (K-1) <= -L'(a_T), and shrinks, at last to 0, above. L(a_T) > 0: the plan blurs. Any order of the teacher's
@@ -24,8 +23,7 @@ from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.theorem import Check, below
 
-_GRID = 801
-_STARTS = 3
+_GRID, _STARTS = 801, 3
 
 
 class Batch(NamedTuple):
@@ -82,16 +80,15 @@ def measure(case: Batch, key: jax.Array) -> tuple[Student, float, float]:
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     Y, c, a_T = np.asarray(case.Y), float(case.c), float(case.a_T)
     (K, B), d = Y.shape, Y.shape[0] + 1
-    P = (Y - 1 / K) @ Y.T / (B / K)
-    price = c * np.sqrt(B / K) * (K - 1)
+    P, price = (Y - 1 / K) @ Y.T / (B / K), c * np.sqrt(B / K) * (K - 1)
 
     def of_margin(a: float) -> float:
         return float(_loss(case, a * P, Y, Y)[0]) + price * a
 
     grid = np.linspace(0, 2 * a_T, 41)
     best = grid[np.argmin([of_margin(a) for a in grid])]
-    around = (max(best - grid[1], 0.0), best + grid[1])
-    scan = minimize_scalar(of_margin, bounds=around, method="bounded", options={"xatol": 1e-9})
+    bounds = (max(best - grid[1], 0.0), best + grid[1])
+    scan = minimize_scalar(of_margin, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     found = min([(scan.fun, scan.x), (of_margin(0.0), 0.0)])
 
     def value_and_slope(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -118,8 +115,7 @@ def _loss(case: Batch, W: jax.Array, H: jax.Array, Y: jax.Array) -> tuple[jax.Ar
 
 def evidence(case: Batch, predicted: Student, measured: tuple[Student, float, float]) -> list[Check]:
     """The scan agrees, no descent ends lower and the best one ends near; the order of the teacher's columns is free."""
-    a, f = float(predicted.margin), float(predicted.value)
-    scanned, lowest, moved = measured
+    (a, f), (scanned, lowest, moved) = map(float, predicted), measured
     return [
         Check("agreement", "margin", abs(a - float(scanned.margin)) / float(case.a_T), 1e-6),
         Check("agreement", "value", abs(f - float(scanned.value)) / f, 1e-7),
@@ -137,8 +133,7 @@ def _at(a_T: float, price: float, temperature: float = 2.0, regularisation: floa
 
 def cases() -> dict[str, Batch]:
     """At the kink (its threshold is 0.16765 for a_T = 4), past it, and zero; a hotter and a more blurred teacher."""
-    prices = (0.05, 0.16, 0.175, 0.2, 0.4)
-    found = {f"a_T=4 price={price}": _at(4.0, price) for price in prices}
+    found = {f"a_T=4 price={price}": _at(4.0, price) for price in (0.05, 0.16, 0.175, 0.2, 0.4)}
     return found | {"a_T=3 T=1": _at(3.0, 0.1, 1.0), "a_T=4 eps=0.3": _at(4.0, 0.1, 2.0, 0.3)}
 
 

@@ -6,9 +6,7 @@
 The ridge moves the prediction towards uniform by c/T a class; label smoothing and one-hot targets are the teachers of T = 1.
 """
 
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import xlogy
 
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
@@ -16,7 +14,8 @@ from ufm.problem import Problem
 from ufm.settings.distillation import confident_teacher, soft_label_problem
 from ufm.theory import statements
 from ufm.theory.assumptions import has_loss
-from ufm.theory.distillation.symmetric import numbers, one_head, symmetric_prediction
+from ufm.theory.cross_entropy.one_layer import soft_simplex
+from ufm.theory.distillation.symmetric import numbers, one_head
 from ufm.theory.prediction import Prediction
 
 
@@ -24,25 +23,17 @@ def predict(problem: Problem) -> Prediction:
     """Distillation at temperature T from a teacher of confidence q_t alike on all classes: the simplex ETF with margin T log((K-1)
     p/(1-p)), p = q_t - c (K-1)/T, c = sqrt(n l2_W l2_H); zero iff p <= 1/K.
 
-    f* = total (CE(q, p) + (K-1) (c/T) a/T).
+    f* is the entropy of the prediction times the sum of all weights.
     """
-    K = problem.classes
-    price, total, own, other, *_ = numbers(problem)
-    p_o = jnp.minimum(other + price, 1 / K)
-    p_t = 1 - (K - 1) * p_o
-    margin = jnp.where(other + price < 1 / K, jnp.log(p_t / p_o), 0)
-    loss = -own * jnp.log1p(-(K - 1) * p_o) - (K - 1) * xlogy(other, p_o)
-    return symmetric_prediction(problem, margin, jnp.zeros_like(margin), total * (loss + price * (K - 1) * margin))
+    n = numbers(problem)
+    return soft_simplex(problem, n.other + n.price, n.total)
 
 
-def problem_at(
-    confidence: float, temperature: float, ratio: float, per_class: int = 5, width: int = 12, classes: int = 4
-) -> Problem:
+def problem_at(confidence: float, T: float, ratio: float, per_class: int = 5, width: int = 12, classes: int = 4) -> Problem:
     """Classes at `ratio` of the ridge c = T (q_t - 1/K)/(K-1) above which everything is zero, in two columns each."""
-    c = ratio * temperature * (confidence - 1 / classes) / (classes - 1) / per_class**0.5
-    teacher = confident_teacher(classes, confidence, temperature)
-    ridges = {"l2_W": 2 * c, "l2_H": c / 2}
-    return split_columns(soft_label_problem(teacher, per_class, width, temperature, **ridges))
+    c = ratio * T * (confidence - 1 / classes) / (classes - 1) / per_class**0.5
+    teacher = confident_teacher(classes, confidence, T)
+    return split_columns(soft_label_problem(teacher, per_class, width, T, l2_W=2 * c, l2_H=c / 2))
 
 
 def cases() -> dict[str, Problem]:

@@ -1,34 +1,29 @@
-"""What the entries of a symmetric teacher share: its numbers, the assumption, scalar minimisation and the minimiser's form.
+"""What the entries of a symmetric teacher share: its numbers, the assumption, and the minimiser as a problem's prediction.
 
-Where targets and teacher treat the classes alike, averaging over the symmetric group gives class logits a P + e J for every
-convex loss. With omega the weight of a class in the data term (1/K as a rule) and c the ridge in units of logits,
+Where targets and teacher treat classes alike, averaging over the symmetric group gives class logits a P + e J for every convex
+loss. With omega the weight of a class in the data term (1/K as a rule) and c the ridge in units of logits,
 
     f* = omega K  min_{a, e} [loss(a, e) + price ((K-1)|a| + |e|)],    price = c sqrt(n) / (omega K).
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from ufm.base.checks import is_traced
-from ufm.base.matrices import helmert
 from ufm.equivalent.columns import split_columns
 from ufm.losses import Loss
 from ufm.losses.distillation import Binary
 from ufm.problem import Problem, run_starts
 from ufm.problem.params import column_weights
-from ufm.search.roots import increasing_root
 from ufm.settings.distillation import distilled_problem
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, is_wide
-from ufm.theory.prediction import Prediction, effective_c, from_triples
+from ufm.theory.prediction import Prediction, effective_c
+from ufm.theory.symmetric import symmetric_prediction
 from ufm.theory.theorem import Assumption
 
-_REACH = 1e5
-_DEAD = 1e-11  # a bracket without a root closes on its end to _REACH / 2^60
 _SLACK = 1e-9
 
 
@@ -45,29 +40,15 @@ class Numbers(NamedTuple):
 
 def numbers(problem: Problem) -> Numbers:
     """The numbers of a problem that meets `SYMMETRIC`."""
-    total = jnp.sum(column_weights(problem))
-    price = effective_c(problem) * jnp.sqrt(problem.counts[0]) / total
-    teacher = problem.targets if problem.teacher is None else problem.teacher
-    Y, t = problem.targets, teacher
-    return Numbers(price, total, Y[0, 0], Y[1, 0], t[0, 0], t[1, 0])
+    total, Y = jnp.sum(column_weights(problem)), problem.targets
+    teacher = Y if problem.teacher is None else problem.teacher
+    return Numbers(effective_c(problem) * jnp.sqrt(problem.counts[0]) / total, total, *Y[:2, 0], *teacher[:2, 0])
 
 
 def distilled(teacher: Any, price: float, per_class: int, loss: Loss) -> Problem:
     """Classes under hard labels and a teacher, each as two columns; price = sqrt(n l2_W l2_H)."""
     c = price / per_class**0.5
     return split_columns(distilled_problem(teacher, per_class, 12, loss, l2_W=3 * c, l2_H=c / 3))
-
-
-def kinked_root(slope: Callable, price: jax.Array, *parameters: Any) -> jax.Array:
-    """argmin_x F(x) + price |x| for a convex F of the given slope(x, *parameters): the root on either side of zero, or zero."""
-
-    def sided(x: jax.Array, side: jax.Array, price: jax.Array, *rest: Any) -> jax.Array:
-        return slope(x, *rest) + side * price
-
-    sides = jnp.array([1.0, -1.0], price.dtype)
-    ends = (jnp.minimum(sides * _REACH, 0), jnp.maximum(sides * _REACH, 0))
-    x = jnp.sum(lax.map(lambda at: increasing_root(sided, at[0], at[1], at[2], price, *parameters), (*ends, sides)))
-    return jnp.where(jnp.abs(x) > _DEAD, x, 0)
 
 
 def binary_slopes(binary: Binary, K: int, a: jax.Array, e: jax.Array, t_own: jax.Array, t_other: jax.Array) -> tuple:
@@ -90,18 +71,6 @@ def student(problem: Problem, a: jax.Array, e: jax.Array) -> Prediction:
     z = jnp.where(jnp.arange(K) == 0, a, 0) + (e - a) / K
     loss = problem.loss(z, jax.tree.map(lambda x: x[:, 0], problem.loss_targets))
     return symmetric_prediction(problem, a, e, n.total * (loss + n.price * ((K - 1) * jnp.abs(a) + jnp.abs(e))))
-
-
-def symmetric_prediction(problem: Problem, a: jax.Array, e: jax.Array, value: jax.Array) -> Prediction:
-    """Class logits a P + e J, factored at least penalty; of rank K - 1 at most where the loss does not see e."""
-    K, dtype = problem.classes, problem.dtype
-    mean = jnp.full((K, 1), K**-0.5, dtype)
-    basis = helmert(K, dtype=dtype)
-    U = jnp.concatenate([basis, mean], axis=1)
-    V = jnp.concatenate([jnp.where(a < 0, -basis, basis), jnp.where(e < 0, -mean, mean)], axis=1)
-    sigma = jnp.sqrt(problem.counts[0]) * jnp.abs(jnp.append(jnp.full((K - 1,), 1, dtype) * a, e))
-    rank = K - 1 if problem.loss.shift_invariant else K
-    return from_triples(problem, U[:, :rank], sigma[:rank], V[:, :rank], jnp.zeros((K,), dtype), value)
 
 
 def _is_symmetric(problem: Problem) -> bool:

@@ -22,8 +22,7 @@ from ufm.theory.language.max_margin import FAILS, draw, matrix
 from ufm.theory.statements.refutations import Claim, Refutation
 from ufm.theory.theorem import Check, below
 
-_CLEAR = 1e-4  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least
-_ROUNDING = 1e-10
+_CLEAR, _ROUNDING = 1e-4, 1e-10  # of |P S|_*: of all patterns of four tokens and contexts, those that fail do so by 5.5e-4 at least
 _DENSE = matrix("1101 1110 0111 1011")
 
 
@@ -36,11 +35,9 @@ class Proxy(NamedTuple):
 
 
 class Lowered(NamedTuple):
-    """Supports (V, m), and a logit off them that is lowered by `amount`: token and context as zeros and a one, (V,) and (m,)."""
+    """Supports (V, m), and by how much logits off them are lowered, (V, m)."""
 
     supports: np.ndarray
-    token: np.ndarray
-    context: np.ndarray
     amount: np.ndarray
 
 
@@ -51,10 +48,9 @@ def predict(supports: jax.Array) -> Proxy:
     U, s, Vt = jnp.linalg.svd(supports - jnp.mean(supports, axis=0, keepdims=True), full_matrices=False)
     present = s > 1e-10 * jnp.maximum(s[0], 1)
     excess = jnp.max(jnp.where(supports > 0, -jnp.inf, (U * present[None, :]) @ Vt))
-    rows = jnp.all(supports[:, None] == supports[None, :], axis=2)
-    columns = jnp.all(supports[:, :, None] == supports[:, None, :], axis=0)
-    distinct = [jnp.sum(jnp.sum(jnp.tril(equal, -1), axis=1) == 0) for equal in (rows, columns)]
-    return Proxy(jnp.sum(s), excess, jnp.sum(present) == jnp.minimum(distinct[0] - 1, distinct[1]))
+    equal = (jnp.all(x[:, None] == x[None, :], axis=2) for x in (supports, supports.T))
+    tokens, contexts = (jnp.sum(jnp.sum(jnp.tril(x, -1), axis=1) == 0) for x in equal)
+    return Proxy(jnp.sum(s), excess, jnp.sum(present) == jnp.minimum(tokens - 1, contexts))
 
 
 def measure(supports: jax.Array, key: jax.Array) -> MaxMargin:
@@ -67,19 +63,17 @@ def evidence(supports: jax.Array, predicted: Proxy, measured: MaxMargin) -> list
 
     The polar factor is taken once more from the eigenvectors of (P S)^T P S, and once by the library.
     """
-    S = np.asarray(supports)
+    S, value = np.asarray(supports), float(predicted.value)
     centred = S - S.mean(axis=0)
     squares, V = np.linalg.eigh(centred.T @ centred)
     alive = squares > 1e-12 * max(squares[-1], 1)
     polar = centred @ (V * np.where(alive, 1 / np.sqrt(np.where(alive, squares, 1)), 0)) @ V.T
-    excess = np.max(np.where(S == 1, -np.inf, polar))
-    value = float(predicted.value)
-    drop = (value - float(measured.value)) / max(value, 1)
+    excess, drop = float(np.max(np.where(S == 1, -np.inf, polar))), (value - float(measured.value)) / max(value, 1)
     checks = [
         Check("certificate", "gap", abs(float(measured.value - measured.lower_bound)) / max(value, 1), _ROUNDING),
         below("agreement", "never below", -drop, _ROUNDING),
-        Check("agreement", "excess", abs(float(predicted.excess) - float(excess)), 1e-9),
-        Check("agreement", "ufm.search.max_margin.support_excess", abs(float(support_excess(supports)) - float(excess)), 1e-9),
+        Check("agreement", "excess", abs(float(predicted.excess) - excess), 1e-9),
+        Check("agreement", "ufm.search.max_margin.support_excess", abs(float(support_excess(supports)) - excess), 1e-9),
     ]
     if predicted.excess <= _ROUNDING:
         checks.append(Check("agreement", "minimum", abs(drop), _ROUNDING))
@@ -107,22 +101,18 @@ def predict_claim(case: Lowered) -> Claim:
 
 def measure_lowered(case: Lowered, key: jax.Array) -> Refutation:
     """The nuclear norm of P S with one logit off the supports lowered, which is feasible; tr ((P S)^T P S)^(1/2); the program's."""
-    S = np.asarray(case.supports)
-    lowered = S - float(case.amount) * np.outer(case.token, case.context)
-    lower = np.linalg.svd(lowered - lowered.mean(axis=0), compute_uv=False).sum()
-    centred = S - S.mean(axis=0)
+    centred, lowered = (x - x.mean(axis=0) for x in map(np.asarray, (case.supports, case.supports - case.amount)))
     claimed = np.sqrt(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0)).sum()
-    return Refutation(lower, claimed, max_margin(_DENSE).value)
+    return Refutation(np.linalg.svd(lowered, compute_uv=False).sum(), claimed, max_margin(_DENSE).value)
 
 
 def counterexamples() -> dict[str, Lowered]:
     """Four tokens and four contexts, one logit lowered by two amounts."""
-    token, context = np.eye(4)[2], np.eye(4)[0]
-    return {f"V = m = 4, one logit lowered by {x}": Lowered(FAILS, token, context, np.asarray(x)) for x in (0.03, 0.06)}
+    logit = np.outer(*np.eye(4)[[2, 0]])
+    return {f"V = m = 4, one logit lowered by {x}": Lowered(FAILS, x * logit) for x in (0.03, 0.06)}
 
 
 _SOURCE = "the proxy: [zhao2024]; certificate derived"
-
 THEOREMS = (
     # other: a criterion with two sides, against a convex program and its dual
     statements.other(

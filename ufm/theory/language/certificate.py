@@ -52,14 +52,13 @@ def measure(problem: Problem, key: jax.Array) -> Searched:
 
 def evidence(problem: Problem, predicted: float, measured: Searched) -> list[Check]:
     """The wide minimum is certified; at width d it is met where the rank allows, and never undercut."""
-    bound, value = float(measured.certificate.lower_bound), float(measured.own.value)
-    gap = (value - bound) / value
+    d, gap = problem.widths[0], 1 - float(measured.certificate.lower_bound) / float(measured.own.value)
     checks = [*gap_checks(measured.certificate.relative_gap, 1e-7), below("certificate", "bound above the minimum", -gap)]
-    (W,), H = measured.wide.params.weights, measured.wide.params.H
+    (W,), H, _ = measured.wide.params
     s = np.append(np.linalg.svd(np.asarray(W) @ np.asarray(H), compute_uv=False), np.zeros(_WIDE))
-    if measured.wide.rank <= problem.widths[0]:
+    if measured.wide.rank <= d:
         checks.append(Check("agreement", "minimum at width d", abs(gap - float(predicted)), 1e-7))
-    elif s[problem.widths[0]] > _CLEAR * s[0]:
+    elif s[d] > _CLEAR * s[0]:
         checks.append(below("agreement", "a rank above d costs", 1e-6 - gap, 0.0))
     return checks
 

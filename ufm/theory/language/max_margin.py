@@ -35,13 +35,17 @@ def predict(supports: jax.Array) -> dict[str, Any]:
     return {"value": found.value, "lower_bound": found.lower_bound}
 
 
-def measure(supports: jax.Array, key: jax.Array) -> dict[str, Any]:
+def measure(supports: jax.Array, key: jax.Array) -> dict[str, float]:
     """The lowest half squared norm of factors whose product is feasible, from random starts, which is the bound too."""
+    return dict.fromkeys(("value", "lower_bound"), least_over_factors(supports, key))
+
+
+def least_over_factors(supports: jax.Array, key: jax.Array) -> float:
+    """min (|A|^2 + |B|^2)/2 over factors of feasible logits A B, from random starts; NaN where none has ended at feasible ones."""
     from scipy.optimize import minimize
 
     S = np.asarray(supports) > 0
-    V, m = S.shape
-    width = min(V, m)
+    V, m, width = *S.shape, min(S.shape)
     equal, apart = _constraints(S)
 
     def product(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,18 +60,15 @@ def measure(supports: jax.Array, key: jax.Array) -> dict[str, Any]:
 
         def slopes(x: np.ndarray) -> np.ndarray:
             A, B = product(x)
-            dA, dB = np.zeros((len(pairs), V, width)), np.zeros((len(pairs), width, m))
-            row = np.arange(len(pairs))
-            dA[row, token] += B[:, context].T
-            dA[row, other] -= B[:, context].T
+            dA, dB, row = np.zeros((len(pairs), V, width)), np.zeros((len(pairs), width, m)), np.arange(len(pairs))
+            dA[row, token], dA[row, other] = B[:, context].T, -B[:, context].T
             dB[row, :, context] = A[token] - A[other]
             return np.concatenate([dA.reshape(len(pairs), -1), dB.reshape(len(pairs), -1)], axis=1)
 
         return {"fun": slack, "jac": slopes}
 
     constraints = [{"type": "ineq", **rows_of(apart, 1.0)}] + ([{"type": "eq", **rows_of(equal, 0.0)}] if len(equal) else [])
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    lowest = np.nan
+    rng, lowest = np.random.default_rng(np.asarray(jax.random.key_data(key))), np.nan
     for _ in range(_STARTS):
         found = minimize(
             lambda x: 0.5 * x @ x, rng.normal(size=width * (V + m)), jac=lambda x: x, method="SLSQP", constraints=constraints,
@@ -76,7 +77,7 @@ def measure(supports: jax.Array, key: jax.Array) -> dict[str, Any]:
         slacks = [(rows["type"], rows["fun"](found.x)) for rows in constraints]
         feasible = all(np.min(slack if kind == "ineq" else -np.abs(slack)) > -1e-9 for kind, slack in slacks)
         lowest = np.fmin(lowest, found.fun if feasible else np.nan)
-    return {"value": lowest, "lower_bound": lowest}
+    return float(lowest)
 
 
 def _constraints(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,24 +24,26 @@ from ufm.search.max_margin import max_margin
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.language.certificate import random_problem
+from ufm.theory.language.max_margin import least_over_factors
 from ufm.theory.theorem import Check, below, gap_checks, relative_error
 
 _REACH = 2.0  # of 1/log(1/tau), within which the bound has come to |L_mm|_*
 
 
 class Limit(NamedTuple):
-    """The limit of small ridges. in_support: (V, m), log p_j centred on S_j, zero off it. value: |L_mm|_*."""
+    """The limit of small ridges. in_support: (V, m), log p_j centred on S_j, zero off it. value: |L_mm|_*. dual: (V, m), its M."""
 
     in_support: jax.Array
     value: jax.Array
+    dual: jax.Array
 
 
 class Found(NamedTuple):
-    """A measured minimum. logits: (V, m). certificate: of the point. dual: (V, m), a matrix of the program's dual."""
+    """A measured minimum. logits: (V, m). certificate: of the point. value: |L_mm|_* by a search over factors."""
 
     logits: jax.Array
     certificate: Certificate
-    dual: jax.Array
+    value: float
 
 
 def predict(problem: Problem) -> Limit:
@@ -49,15 +51,15 @@ def predict(problem: Problem) -> Limit:
     the probability off the supports over tau is below |L_mm|_*, and tends to it.
     """
     labels = problem.targets[:, :: problem.groups[0]]
-    return Limit(_in_support(jnp.log(jnp.where(labels > 0, labels, 1)), labels), max_margin(labels > 0).value)
+    found = max_margin(labels > 0)
+    return Limit(_in_support(jnp.log(jnp.where(labels > 0, labels, 1)), labels), found.value, found.dual)
 
 
 def measure(problem: Problem, key: jax.Array) -> Found:
-    """The minimum at the problem's own ridge, from a random start."""
-    solution = solve(problem, key, columns="raw")
-    z = logits(problem, solution.params)
-    dual = max_margin(problem.targets[:, :: problem.groups[0]] > 0).dual
-    return Found(z[:, :: problem.groups[0]], certify(problem, solution.params), dual)
+    """The minimum at the problem's own ridge, and the max-margin problem over factors, from random starts."""
+    params, step = solve(problem, key, columns="raw").params, problem.groups[0]
+    least = least_over_factors(problem.targets[:, ::step], key)
+    return Found(logits(problem, params)[:, ::step], certify(problem, params), least)
 
 
 def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]:
@@ -65,24 +67,21 @@ def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]
 
     |L_mm|_* is held to <M, L> of a matrix M that is seen to be feasible, columns of sum 0 and nothing above 0 off the supports.
     """
-    step = problem.groups[0]
+    step, tau, value, M = problem.groups[0], float(problem.c), float(predicted.value), np.asarray(predicted.dual)
     p, prior = (np.asarray(x)[..., ::step] for x in (problem.targets, column_weights(problem) * step))
-    tau = float(problem.c)
-    q = np.asarray(jax.nn.softmax(measured.logits, axis=0))
-    support = p > 0
+    q, support = np.asarray(jax.nn.softmax(measured.logits, axis=0)), p > 0
     room = tau / prior[None, :] / np.where(support, p, 1)
     bound = np.where(support & (room < 1), -np.log1p(-np.minimum(room, 1 - 1e-9)), np.inf)
     # a difference of two logits on a support, between the pair of tokens that moved the most
     slack = 2 * np.max(np.where(support, bound, 0), axis=0)
     off = np.sum(prior * np.sum(np.where(support, 0, q), axis=0)) / tau
-    value = float(predicted.value)
     moved = np.abs(np.asarray(_in_support(measured.logits, p)) - np.asarray(predicted.in_support)).max(axis=0)
-    M = np.asarray(measured.dual)
     outside = max(np.max(np.abs(M.sum(axis=0))), np.max(M[~support], initial=0), np.linalg.norm(M, 2) - 1)
     checks = [
         *gap_checks(measured.certificate.relative_gap, 1e-7),
         below("certificate", "a feasible dual matrix", outside, 1e-10),
         Check("certificate", "|L_mm|_* on its dual bound", relative_error(value, M[support].sum()), 1e-8),
+        Check("agreement", "|L_mm|_* over factors", relative_error(value, measured.value), 1e-8),
         below("agreement", "probabilities", float(np.max(np.abs(q - p) * prior)) / tau - 1, 1e-6),
         below("agreement", "in-support logits", np.max(moved - slack), 1e-9),
         below("agreement", "off-support mass above |L_mm|_*", off / value - 1, 1e-6),
@@ -95,8 +94,7 @@ def evidence(problem: Problem, predicted: Limit, measured: Found) -> list[Check]
 def _in_support(z: Any, labels: Any) -> jax.Array:
     """Logits less their mean over the support, zero off it."""
     support = labels > 0
-    mean = jnp.sum(jnp.where(support, z, 0), axis=0) / jnp.sum(support, axis=0)
-    return jnp.where(support, z - mean[None, :], 0)
+    return jnp.where(support, z - jnp.mean(z, axis=0, where=support, keepdims=True), 0)
 
 
 def _at(seed: int, ridge: float, tilt: float = 1.0) -> Problem:
@@ -116,8 +114,7 @@ def draw(rng: np.random.Generator) -> Problem:
 THEOREMS = (
     # other: bounds at every ridge on what a limit says, from probabilities
     statements.other(
-        "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived",
-        predict, measure, cases, draw, evidence=evidence,
+        "ntp-in-support", "limits: [zhao2024]; bounds at every ridge derived", predict, measure, cases, draw, evidence=evidence,
         notes="Logits turn to L_mm as slowly as 1/log(1/tau): what is held against it is a dual bound, within 2/log(1/tau).",
     ),
 )  # fmt: skip

@@ -10,23 +10,19 @@ where q is the probability of all tokens off the support; everything is zero iff
 multiple of P S, whose singular values are equal: that is the certificate. k = 1 is neural collapse.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
 from ufm.base.checks import is_traced
 from ufm.base.matrices import helmert
-from ufm.duality import certify
 from ufm.losses import CE
 from ufm.problem import Problem, run_starts
 from ufm.problem.params import column_weights
-from ufm.search.solution import solve
 from ufm.settings.language import uniform_supports
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.prediction import Prediction, effective_c, from_triples
-from ufm.theory.statements.minima import Measured, examine_point, measured_minimum
 from ufm.theory.theorem import Assumption
 
 
@@ -36,19 +32,14 @@ def predict(problem: Problem) -> Prediction:
 
     For n samples a context and weights of any sum tau is tau sqrt(n)/sum.
     """
-    V, labels = problem.classes, problem.targets[:, run_starts(problem.groups)]
-    m = labels.shape[1]
-    k = jnp.sum(labels[:, 0] > 0)
-    n, mass = problem.counts[0], jnp.sum(column_weights(problem))
+    labels, n, mass = problem.targets[:, run_starts(problem.groups)], problem.counts[0], jnp.sum(column_weights(problem))
+    (V, m), k = labels.shape, jnp.sum(labels[:, 0] > 0)
     s = jnp.sqrt(m * k * (V - k) / (V * (V - 1)))
     q = jnp.minimum(jnp.sqrt(n) * effective_c(problem) * (V - 1) * s / mass, (V - k) / V)
-    dead = q >= (V - k) / V
-    g = jnp.where(dead, 0, jnp.log((V - k) / k) + jnp.log1p(-q) - jnp.log(q))
+    g = jnp.where(q >= (V - k) / V, 0, jnp.log((V - k) / k) + jnp.log1p(-q) - jnp.log(q))
     value = mass * ((1 - q) * (jnp.log(k) - jnp.log1p(-q)) + q * jnp.log(V - k) - xlogy(q, q))
-    U = helmert(V, dtype=problem.dtype)
-    right = (labels > 0).astype(problem.dtype).T @ U / s
-    sigma = jnp.full((V - 1,), 1, problem.dtype) * (g * s * jnp.sqrt(n))
-    return from_triples(problem, U, sigma, right, jnp.zeros((V,), problem.dtype), value)
+    U, sigma = helmert(V, dtype=problem.dtype), jnp.full((V - 1,), 1, problem.dtype) * (g * s * jnp.sqrt(n))
+    return from_triples(problem, U, sigma, (labels > 0).astype(U.dtype).T @ U / s, jnp.zeros((V,), U.dtype), value)
 
 
 def _is_even_design(problem: Problem) -> bool:
@@ -57,14 +48,11 @@ def _is_even_design(problem: Problem) -> bool:
     if is_traced(*parts):
         return False
     targets, multiplicity, weight, intercept = map(np.asarray, parts)  # within jit what jax.numpy makes of them would be traced
-    labels = targets[:, run_starts(problem.groups)]
-    eps = 64 * np.finfo(problem.dtype).eps
+    labels, eps = targets[:, run_starts(problem.groups)], 64 * np.finfo(problem.dtype).eps
     S = labels > 0
     k = np.maximum(S.sum(axis=0), 1)
     alike = [np.asarray(problem.group_sum(x)) for x in (multiplicity, multiplicity * weight)]
-    if problem.bias != "none":
-        alike.append(intercept)
-    equal = all(np.ptp(x) <= eps * np.max(np.abs(x)) for x in alike)
+    equal = all(np.ptp(x) <= eps * np.max(np.abs(x)) for x in (*alike, *(() if problem.bias == "none" else (intercept,))))
     even = np.ptp(k) == 0 and k[0] < problem.classes and np.all(np.abs(labels - S / k) <= eps)
     if not (even and equal):
         return False  # most problems: nothing of the order of V^2 m is spent on them
@@ -72,23 +60,14 @@ def _is_even_design(problem: Problem) -> bool:
     return bool(np.ptp(meetings[~np.eye(problem.classes, dtype=bool)]) == 0 and np.ptp(np.diag(meetings)) == 0)
 
 
-def measure(problem: Problem, key: jax.Array) -> Measured:
-    """The shared measurement; where some contexts are split already, on the columns as they are."""
-    if set(problem.groups) != {1, 2}:
-        return measured_minimum(problem, key)
-    solution = solve(problem, key, columns="raw")
-    geometry = examine_point(problem, solution.params)
-    return Measured(problem, solution, geometry, certify(problem, solution.params))
-
-
 def _at(ratio: float, size: int, bias: str = "none", width: int = 12, tilt: float = 2.0) -> Problem:
     """All supports of `size` of four tokens, q = ratio (V-k)/V, in eight columns: as many contexts as fit are split in two."""
-    V, k, tokens = 4, size, uniform_supports(4, size)
-    m = tokens.priors.size
+    k, labels = size, uniform_supports(4, size).labels
+    V, m = labels.shape
     parts = np.where(np.arange(m) < 8 - m, 2, 1)
     tau = ratio * (V - k) / V / (V - 1) / np.sqrt(m * k * (V - k) / (V * (V - 1)))
     return Problem.from_targets(
-        np.repeat(tokens.labels, parts, axis=1), width, loss="ce", multiplicity=np.repeat(1 / parts, parts),
+        np.repeat(labels, parts, axis=1), width, loss="ce", multiplicity=np.repeat(1 / parts, parts),
         l2_W=tau * tilt, l2_H=tau / tilt, bias=bias, l2_b=0.05 if bias == "ridge" else 0.0,
     )  # fmt: skip
 
@@ -112,12 +91,10 @@ _EVEN_DESIGN = Assumption(
     "equally often (all supports of one size), known outside jit",
     _is_even_design,
 )
-
 THEOREMS = (
     statements.minimum(
-        "ntp-uniform-supports", "setting: [zhao2024]; closed form derived",
-        predict, cases, draw,
-        (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN), measure=measure,
+        "ntp-uniform-supports", "setting: [zhao2024]; closed form derived", predict, cases, draw,
+        (has_loss(CE), PLAIN, PENALISED, ONE_LAYER, is_wide(1), has_bias("none", "free", "ridge"), _EVEN_DESIGN),
         geometry_tolerance=1e-5,
         notes="Proved for every 2-design: supports of one size in which each pair of tokens meets equally often.",
     ),

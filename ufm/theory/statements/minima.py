@@ -56,8 +56,10 @@ def measured_minimum(problem: Problem, key: jax.Array, starts: int | None = None
 
 
 def split_problem(problem: Problem) -> Problem:
-    """Two columns a class, and no width above the K + C that classes and columns can use (R2, exact for any loss)."""
-    split = problem if set(problem.groups) == {_PARTS} else split_columns(problem, _PARTS)
+    """Two columns a class, unless some classes have two already, and no width above the K + C that classes and columns can use
+    (R2, exact for any loss).
+    """
+    split = problem if max(problem.groups) == _PARTS else split_columns(problem, _PARTS)
     if problem.classifier is not None:
         return split
     size = spanned_width(split.classes, split.columns)
@@ -83,7 +85,7 @@ def split_point(problem: Problem, split: Problem, params: Params) -> Params:
     first = features[:, run_starts(problem.groups)]
     if np.max(np.abs(features - first[:, labels])) > 1e-12 * np.max(np.abs(first)):
         refuse("params.H", "columns that differ within a class", "one feature vector for each class")
-    whole = params._replace(H=np.repeat(first, _PARTS, axis=1) * np.sqrt(np.asarray(split.multiplicity)))
+    whole = params._replace(H=first[:, np.asarray(split.labels)] * np.sqrt(np.asarray(split.multiplicity)))
     point = resize(split, whole)
     if any(np.count_nonzero(a) != np.count_nonzero(b) for a, b in zip(*map(jax.tree.leaves, (whole, point)), strict=True)):
         refuse("params", f"numbers beyond the widths {split.widths}", "zero there: K + C columns span no more")
