@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import inf, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from ufm.base.checks import check_choice, check_count, refuse
 from ufm.proofs.exact import ball, below, flint, precision, rational, rounded, text
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total, x
 from ufm.proofs.facts import Above, Fact, Less, Where, established, order, refutation
+from ufm.proofs.interlaced import interlaced
 from ufm.proofs.proof import Proof, unproved
 from ufm.proofs.scalars import Enclosed, bits_for, closed, enclosed, least, root
 
@@ -57,10 +58,58 @@ def squared_error_modes(
     """
     weights = [1] * len(squares) if weights is None else weights
     fitting = len(squares) if rank is None else rank
-    modes = Counter((rational(mu), rational(g), i < fitting) for i, (mu, g) in enumerate(zip(squares, weights, strict=True)))
-    M, bits = _factors(ridges) - 1, bits_for(digits + 3)
+    M = _factors(ridges) - 1
     what = statement or f"the minimum of squared error by {len(squares)} modes, M = {M}, N = {samples}, {_words(ridges)}"
-    where: list[tuple[str, Expression]] = [("tie", number(mode_tie(M)))]
+    modes = Counter((rational(mu), rational(g), i < fitting) for i, (mu, g) in enumerate(zip(squares, weights, strict=True)))
+    found = _modes(modes, samples, ridges, digits)
+    if isinstance(found, str):
+        return unproved(f"{what}: {found}")
+    where = [*found.where, ("lower", found.labels[0]), ("upper", found.labels[1])]
+    return established("root", what, found.facts, where, bits=bits_for(digits + 3), lower=found.ends[0], upper=found.ends[1])
+
+
+def squared_error_centred(
+    counts: Sequence[Any], ridges: Sequence[Any], *, rank: int | None = None, digits: int = 12
+) -> Proof:
+    """min f of squared error with a free bias: modes of the eigenvalues mu of diag(n) - n n'/N, each enclosed between two sizes.
+
+    What a mode costs rises with mu: it is bounded by modes of both ends of its interval.
+
+    Args:
+      counts: n of every class, N their sum. ridges: of all L factors. rank: how many modes fit through the widths.
+    """
+    M, N = _factors(ridges) - 1, sum(map(rational, counts), rational(0))
+    what = f"the minimum of squared error, n = {', '.join(map(str, counts))}, free bias, M = {M}, {_words(ridges)}"
+    eigenvalues = interlaced(counts, counts, digits + 4)
+    if isinstance(eigenvalues, str):
+        return unproved(f"{what}: {eigenvalues}")
+    fitting = len(eigenvalues.ends) if rank is None else rank
+    sides = []
+    for side, prefix in enumerate(("low", "high")):
+        modes = Counter((end[side], rational(1), i < fitting) for i, end in enumerate(eigenvalues.ends))
+        found = _modes(modes, N, ridges, digits, prefix)
+        if isinstance(found, str):
+            return unproved(f"{what}: {found}")
+        sides.append(found)
+    low, high = sides
+    where = [*low.where, *high.where, ("lower", low.labels[0]), ("upper", high.labels[1])]
+    facts = [*eigenvalues.facts, *low.facts, *high.facts]
+    return established("root", what, facts, where, bits=bits_for(digits + 4), lower=low.ends[0], upper=high.ends[1])
+
+
+class _Modes(NamedTuple):
+    """Ends of a sum of modes as numbers and as expressions of the names in where, and its facts."""
+
+    ends: tuple[Any, Any]
+    labels: tuple[Expression, Expression]
+    where: list[tuple[str, Expression]]
+    facts: list[Fact]
+
+
+def _modes(modes: Counter, samples: Any, ridges: Sequence[Any], digits: int, prefix: str = "") -> _Modes | str:
+    """The sum of the least values of modes (mu, gamma, whether it fits) with how often each is there, or why it is not enclosed."""
+    M, bits = _factors(ridges) - 1, bits_for(digits + 3)
+    where: list[tuple[str, Expression]] = [(f"{prefix}tie", number(mode_tie(M)))]
     facts: list[Fact] = []
     below_all: list[Expression] = []
     above_all: list[Expression] = []
@@ -68,23 +117,23 @@ def squared_error_modes(
     for i, ((mu, gamma, fits), count) in enumerate(modes.items()):
         height, strength = count * gamma * mu / (2 * rational(samples)), mode_power(mu, samples, ridges, gamma)
         ends, labels = (height, height), (number(height), number(height))
+        s, names = f"{prefix}strength{i}", (f"{prefix}lower{i}", f"{prefix}upper{i}")
         if fits:
-            where.append((f"strength{i}", number(strength)))
-            threshold = order(name(f"strength{i}"), name("tie"), [where[0], where[-1]])
+            where.append((s, number(strength)))
+            threshold = order(name(s), name(f"{prefix}tie"), [where[0], where[-1]])
             facts += [threshold] if threshold else []
         if fits and strength < mode_tie(M):
-            labels = name(f"lower{i}"), name(f"upper{i}")
+            labels = name(names[0]), name(names[1])
             with precision(bits):
-                found = _mode(name(f"strength{i}"), strength, M, height, where[-1:], digits + 2, (f"lower{i}", f"upper{i}"))
+                found = _mode(name(s), strength, M, height, where[-1:], digits + 2, names)
             if isinstance(found, str):
-                return unproved(f"{what}: mode {i + 1}: {found}")
+                return f"mode {i + 1}: {found}"
             facts += found.facts
             ends = found.lower, found.upper
-            where += [(f"lower{i}", number(ends[0])), (f"upper{i}", number(ends[1]))]
+            where += [(names[0], number(ends[0])), (names[1], number(ends[1]))]
         lower, upper = lower + ends[0], upper + ends[1]
         below_all, above_all = [*below_all, labels[0]], [*above_all, labels[1]]
-    where += [("lower", total(below_all)), ("upper", total(above_all))]
-    return established("root", what, facts, where, bits=bits, lower=lower, upper=upper)
+    return _Modes((lower, upper), (total(below_all), total(above_all)), where, facts)
 
 
 def _mode(

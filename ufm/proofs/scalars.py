@@ -176,6 +176,8 @@ def _newton(of: Expression, balls: Any, low: Any, high: Any, first: int) -> Any:
         last, at = at, middle((ball(at) - step).mid()) if step.is_finite() else low
         if not low < at < high:
             at = middle((ball(low) + ball(high)) / 2)
+            if (high - low) * 2 ** (bits - 20) <= abs(at):
+                return at
         elif abs(at - last) * 2 ** (bits - 20) <= abs(at):
             return at
     return None

@@ -19,11 +19,14 @@ from ufm.frames import simplex_etf
 from ufm.losses import comp_sum, gce, mae, value_of
 from ufm.losses.probability import CompSum
 from ufm.problem import Problem
+from ufm.proofs import Proof
+from ufm.proofs.expressions import Expression, exp, log, x
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss
 from ufm.theory.other_losses.measured import certified, collapse_theorem, descend, measure, problem_at, random_factors
 from ufm.theory.prediction import Prediction
+from ufm.theory.proving import exactly, held, least_margin
 from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption, agreement
 
@@ -75,6 +78,18 @@ def predict_hysteresis(problem: Problem) -> dict[str, jax.Array]:
     return {"lowest": jnp.minimum(simplex, zero), "from zero": from_zero, "from simplex": simplex}
 
 
+def _at_margin(problem: Problem) -> Expression:
+    """(1 - p^(tau-1))/(tau-1) at the margin x, p = 1/(1 + (K-1) e^-x); -log p for tau = 1."""
+    excess = exactly(value_of(problem.loss, CompSum).tau) - 1
+    cost = log(1 + (problem.classes - 1) * exp(-x))
+    return cost if excess == 0 else (1 - exp(-excess * cost)) / excess
+
+
+def prove_hysteresis(problem: Problem, predicted: dict[str, jax.Array]) -> Proof:
+    """The lowest of the three."""
+    return held(least_margin(_at_margin)(problem, predicted), predicted["lowest"])
+
+
 def measure_hysteresis(problem: Problem, key: jax.Array) -> dict[str, float]:
     """The lowest of all runs, one from Gaussian factors of scale 1e-3, and one from a simplex of margin 5 with noise."""
     rng, K = np.random.default_rng(np.asarray(jax.random.key_data(key))), problem.classes
@@ -102,17 +117,18 @@ THEOREMS = (
     collapse_theorem(
         "gce", "losses: [zhang2018]; [mao2023]; minimum derived",
         predict, (gce(0.7), comp_sum(1.5)), (0.003, 0.05, 0.2), (1e-3, 0.06), (has_loss(CompSum, name="gce or comp_sum or mae"),),
+        prove=least_margin(_at_margin),
     ),
     collapse_theorem(
         "comp-sum-exp", "loss: [mao2023]; minimum derived",
         predict_sum_exponential, (comp_sum(0.0),), (0.003, 0.5, 1.5), (1e-3, 0.9),
         (has_loss(CompSum, name="comp_sum"), Assumption("tau = 0", lambda p: getattr(p.loss.value, "tau", None) == 0)),
-        evidence=certified,
+        evidence=certified, prove=least_margin(_at_margin),
     ),
     # other: three minima, as they are reached from three kinds of random starts
     statements.other(
         "mae-transition", "loss: [ghosh2017]; transition derived",
         predict_hysteresis, measure_hysteresis, hysteresis_cases, draw_hysteresis,
-        (has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")), evidence=agreement(1e-9),
+        (has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")), evidence=agreement(1e-9), prove=prove_hysteresis,
     ),
 )  # fmt: skip

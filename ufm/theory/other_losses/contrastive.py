@@ -15,6 +15,7 @@ is convex too: 1 - (K-1) c is the weight of its true class, which gives the marg
 
 from collections.abc import Callable
 from dataclasses import astuple
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -25,12 +26,16 @@ from jax import lax
 from ufm.losses import focal, is_loss, ldr_kl, poly1, value_of, z_loss
 from ufm.losses.margin import LdrKl
 from ufm.losses.normalised import ZLoss
+from ufm.losses.probability import Focal, Poly1
 from ufm.problem import Problem
+from ufm.proofs import Proof, unproved
+from ufm.proofs.expressions import Expression, exp, log, power, sqrt, x
 from ufm.search.symmetric import reduced
 from ufm.theory import statements
 from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.measured import certified, collapse_theorem, descend, problem_at, random_factors, value_and_gradient
 from ufm.theory.prediction import Prediction
+from ufm.theory.proving import exactly, least_margin
 from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption, Check, below
 
@@ -82,6 +87,26 @@ def predict(problem: Problem) -> Prediction:
     """
     a, value = on_simplex(problem)
     return symmetric_prediction(problem, a, jnp.zeros_like(a), value)
+
+
+def prove_on_simplex(problem: Problem, predicted: Prediction) -> Proof:
+    """The least value along simplices of focal and Poly-1, x the margin."""
+    loss, odds = problem.loss.value, (problem.classes - 1) * exp(-x)
+    cost, wrong = log(1 + odds), odds / (1 + odds)
+    if isinstance(loss, Focal):
+        gamma = exactly(loss.gamma)
+        share = wrong ** int(gamma.p) if gamma.q == 1 else power(wrong, gamma)
+        return least_margin(lambda p: share * cost)(problem, predicted)
+    if isinstance(loss, Poly1):
+        return least_margin(lambda p: cost + exactly(loss.epsilon) * wrong)(problem, predicted)
+    return unproved(f"the loss {problem.loss.name} is not written down as an expression of its margin")
+
+
+def _z_score_at_margin(problem: Problem) -> Expression:
+    K, loss = problem.classes, value_of(problem.loss, ZLoss)
+    slope, offset, eps = map(exactly, (loss.slope, loss.offset, loss.eps))
+    score = x * Fraction(K - 1, K) / sqrt(x**2 * Fraction(K - 1, K**2) + eps)
+    return log(1 + exp(slope * (offset - score))) / slope
 
 
 def predict_z_score(problem: Problem) -> Prediction:
@@ -157,14 +182,14 @@ _CONTRASTIVE = Assumption(
 THEOREMS = (
     collapse_theorem(
         "p-loss-1d", "[zhou2022losses]; with ridges derived",
-        predict, (focal(2.0), poly1(3.0)), (0.003, 0.1, 0.9), (1e-3, 0.15), (_CONTRASTIVE,), general=True,
+        predict, (focal(2.0), poly1(3.0)), (0.003, 0.1, 0.9), (1e-3, 0.15), (_CONTRASTIVE,), general=True, prove=prove_on_simplex,
         notes="Other global minimisers may exist where the scalar problem has several; with one, the geometry is unique.",
     ),
     collapse_theorem(
         "z-score-loss", "loss: [debrebisson2016z]; minimum derived",
         predict_z_score, (z_loss(2.0, 0.5, 0.05),), (0.003, 0.1, 1.0), (1e-3, 0.3),
         (has_loss(ZLoss, name="z_loss"), Assumption("eps above 0", lambda p: is_loss(p.loss, ZLoss) and p.loss.value.eps > 0)),
-        classes=(5,),
+        classes=(5,), prove=least_margin(_z_score_at_margin),
     ),
     collapse_theorem(
         "ldr-kl", "loss: [zhu2023]; minimum derived",

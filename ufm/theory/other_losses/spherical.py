@@ -10,6 +10,7 @@ Log-Taylor attains it where o >= K - 1, at a = o + 1, b = o - (K - 1). For large
 lowest, or, for many classes, a simplex with negative mean (in u = 1 + z_y > v = 1 + z_j); neither is proved.
 """
 
+from fractions import Fraction
 from functools import partial
 
 import jax
@@ -18,12 +19,15 @@ import jax.numpy as jnp
 from ufm.losses import log_spherical, log_taylor, value_of
 from ufm.losses.spherical import LogSpherical
 from ufm.problem import Problem
+from ufm.proofs import Less, Proof, order, root
+from ufm.proofs.expressions import Expression, log, number, sqrt, x
 from ufm.search.roots import increasing_root
 from ufm.search.symmetric import reduced
 from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.contrastive import lowest, on_simplex
 from ufm.theory.other_losses.measured import collapse_theorem, measure
 from ufm.theory.prediction import Prediction
+from ufm.theory.proving import PRICE, exactly, least_margin, priced
 from ufm.theory.symmetric import price_of, symmetric_prediction
 
 
@@ -74,16 +78,44 @@ def predict_taylor(problem: Problem) -> Prediction:
     return symmetric_prediction(problem, *(jnp.where(proved, x, jnp.where(sinks, y, z)) for x, y, z in rows))
 
 
+def _spherical(problem: Problem) -> Expression:
+    eps = exactly(value_of(problem.loss, LogSpherical).eps)
+    return log(1 + (problem.classes - 1) * eps / (x**2 + eps))
+
+
+def _sunk(problem: Problem) -> Proof:
+    """The critical value with a negative mean, from the root v of v = c (1 + u^2 + (K-1)(1 + v^2)) in (0, 1)."""
+    K, c = problem.classes, PRICE
+    r = Fraction(K - 2, K - 1) * x / (1 + x**2)
+    u = (1 + sqrt(1 - r**2)) / r
+    own, other = 1 + u**2, 1 + x**2
+    value = log(1 + (K - 1) * other / own) + c * ((K - 1) * (u - x) - (u - 1 + (K - 1) * (x - 1)))
+    return root(x / (own + (K - 1) * other) - c, Fraction(1, 10**9), 1, value=value, where=priced(problem))
+
+
+def prove_taylor(problem: Problem, predicted: Prediction) -> Proof:
+    """The program of o, a bound of all, where it falls at o = K - 1, and is met; else the lower of a simplex and a point below."""
+    K, c = problem.classes, PRICE
+    bound = log(1 + (K - 1) / (1 + (1 + x) ** 2))
+    falls = order(number(2 * (K - 1) * (1 + (K - 1))), K * c * (1 + K**2) * (K - 1 + 1 + K**2), priced(problem))
+    if not isinstance(falls, Less) or falls.a.operation == "number":
+        own, other = 1 + (1 + x * Fraction(K - 1, K)) ** 2, 1 + (1 - x / K) ** 2
+        simplex = least_margin(lambda p: log(1 + (K - 1) * other / own))(problem, predicted)
+        sunk = _sunk(problem) if K > 2 else simplex
+        return sunk if sunk.proved and simplex.proved and sunk.upper < simplex.lower else simplex
+    return least_margin(lambda p: bound, lambda K: K)(problem, predicted)
+
+
 THEOREMS = (
     collapse_theorem(
         "log-spherical", "loss: [debrebisson2016spherical]; minimum derived",
         predict_spherical, (log_spherical(0.05),), (0.003, 0.1, 0.8), (1e-3, 0.3), (has_loss(LogSpherical, name="log_spherical"),),
-        missing=0, classes=(5,), measure=partial(measure, fold=True),
+        missing=0, classes=(5,), measure=partial(measure, fold=True), prove=least_margin(_spherical, lambda K: K),
     ),
     collapse_theorem(
         "log-taylor", "loss: [debrebisson2016spherical]; minimum derived",
         predict_taylor, (log_taylor(),), (0.001, 0.01, 0.1, 0.3), (1e-3, 0.15), (has_loss(log_taylor()),),
-        missing=0, classes=(5,), status="numerical",
+        missing=0, classes=(5,), status="numerical", prove=prove_taylor,
         notes="Proved where b > 0. Most Gaussian starts of scale one or more end in worse minima, small ones in none.",
     ),
 )  # fmt: skip

@@ -11,17 +11,22 @@ In the logits x of the true class and y of each other one, with a = x - y > 0 > 
 Where b would not be below zero the simplex (b = 0) is the minimum, and where a would not be above zero the mean (a = 0) or zero.
 """
 
+from fractions import Fraction
+
 import jax.numpy as jnp
 from jax.scipy.special import logit
 
 from ufm.losses import LOGISTIC, ce_logsumexp, stablemax, value_of
 from ufm.losses.logsumexp import CrossEntropyLogsumexp
 from ufm.problem import Problem
+from ufm.proofs import Less, Proof, closed, order, root
+from ufm.proofs.expressions import exp, log, number, x
 from ufm.search.symmetric import reduced
 from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.contrastive import on_simplex
 from ufm.theory.other_losses.measured import certified, collapse_theorem
 from ufm.theory.prediction import Prediction
+from ufm.theory.proving import PRICE, exactly, least_margin, price_square, priced
 from ufm.theory.symmetric import price_of, symmetric_prediction
 
 
@@ -78,6 +83,36 @@ def _best(problem: Problem, both: tuple, mean: tuple) -> Prediction:
     return symmetric_prediction(problem, a, b, value)
 
 
+def prove_logsumexp(problem: Problem, predicted: Prediction) -> Proof:
+    """The value at the two logits where their mean is below zero, else the least along simplices."""
+    K, c, zeta = problem.classes, PRICE, exactly(value_of(problem.loss, CrossEntropyLogsumexp).zeta)
+    lse = c * K / (2 * zeta)
+    own = (1 - (K - 2) * c) / (1 + K * c)
+    x_own, other = lse + log(own), lse + log(2 * c / (1 + K * c))
+    mean, inside = x_own + (K - 1) * other, price_square(problem) * K**2 < 1
+    below = order(mean, number(0), priced(problem)) if inside else None
+    if isinstance(below, Less) and below.b.operation == "number":
+        value = -log(own) + zeta * lse**2 + c * ((K - 1) * (x_own - other) - mean)
+        return closed(value, where=priced(problem), facts=[below], statement=f"the minimum of {problem.loss.name}, K = {K}")
+    lse = log(exp(x * Fraction(K - 1, K)) + (K - 1) * exp(-x / K))
+    return least_margin(lambda p: lse - x * Fraction(K - 1, K) + zeta * lse**2)(problem, predicted)
+
+
+def prove_stablemax(problem: Problem, predicted: Prediction) -> Proof:
+    """The value at the root B of the cubic where the mean is below zero there, else the least along simplices."""
+    K, c = problem.classes, PRICE
+    if K > 4:
+        own = Fraction(2 * (K - 1), K - 2) * x
+        mean = own - 1 + (K - 1) * (1 - x)
+        value = log(1 + (K - 1) / (x * own)) + c * ((K - 1) * (own - 2 + x) - mean)
+        cubic = own * x**2 + (K - 1) * x - 1 / (2 * c)
+        low, found = (root(cubic, 1, 2**40, value=of, where=priced(problem)) for of in (mean, value))
+        if low.proved and low.upper < 0:
+            return found
+    own, other = 1 + x * Fraction(K - 1, K), 1 + x / K
+    return least_margin(lambda p: log(1 + (K - 1) / (own * other)))(problem, predicted)
+
+
 THEOREMS = (
     collapse_theorem(
         "bce", "convexity and averaging over classes; closed form derived",
@@ -86,14 +121,14 @@ THEOREMS = (
     collapse_theorem(
         "ce-logsumexp", "loss: [chowdhery2022]; minimum derived",
         predict_logsumexp, (ce_logsumexp(0.1),), (0.003, 0.1, 0.3), (1e-3, 0.15),
-        (has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),), missing=0,
+        (has_loss(CrossEntropyLogsumexp, name="ce_logsumexp"),), missing=0, prove=prove_logsumexp,
         notes="Not convex. Proof: with h(l) = l + zeta l^2 for l >= -1/(2 zeta) and constant below, h(lse) - z_y is convex and no "
         "higher; at its symmetric minimum lse > -1/(2 zeta), as otherwise b < 0 and the slope in b, -1/K - c, is not zero.",
     ),
     collapse_theorem(
         "stablemax", "loss: [prieto2025]; minimum derived",
         predict_stablemax, (stablemax(),), (0.003, 0.05, 0.3), (1e-3, 0.15), (has_loss(stablemax()),),
-        missing=0, status="numerical",
+        missing=0, status="numerical", prove=prove_stablemax,
         notes="The symmetric minimum is closed; that no asymmetric point is lower is what random starts confirm.",
     ),
 )  # fmt: skip

@@ -24,6 +24,7 @@ from ufm.search.solution import Solution, solve
 from ufm.theory.consistency import consistency_checks, size_of, uniqueness_check
 from ufm.theory.invariants import Examination, examine, sees_curvature
 from ufm.theory.prediction import Prediction
+from ufm.theory.statements.deep import proved_deep
 from ufm.theory.statements.own import Cases, Evidence, other
 from ufm.theory.theorem import Assumption, Check, Theorem, below, gap_checks, relative_error
 
@@ -138,8 +139,8 @@ def minimum_evidence(geometry_tolerance: float = 1e-6, alive: str = "directions"
 
 
 def proved_minimum(problem: Problem, predicted: Prediction) -> Proof:
-    """The minimum between what the predicted point and its dual point prove in exact arithmetic."""
-    return prove(problem, predicted.params)
+    """The minimum between what the predicted point and its dual point prove in exact arithmetic; deep ones by `proved_deep`."""
+    return prove(problem, predicted.params) if problem.trainable < 2 else proved_deep(problem, predicted.params)
 
 
 def is_certified_tightly(problem: Problem) -> bool:
