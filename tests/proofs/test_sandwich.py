@@ -13,8 +13,8 @@ from ufm.proofs import conjugates, values
 from ufm.proofs.balance import balanced
 from ufm.proofs.check_proof import check
 from ufm.proofs.exact import ball, precision, rational
-from ufm.proofs.instance import instance_of
 from ufm.proofs.global_minimum import point_of, prove
+from ufm.proofs.instance import instance_of
 from ufm.proofs.sandwich import dual_value, scaled
 
 BIASES = ("none", "ridge", "free")
