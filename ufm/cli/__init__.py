@@ -1,6 +1,6 @@
 """The command line: a file a command, and what they share. All of argparse is here.
 
-Imports base, settings, theory, atlas, features, sweeps, verification, show.
+Imports base, settings, proofs, theory, atlas, features, sweeps, verification, show.
 """
 
 from ufm.cli.program import main

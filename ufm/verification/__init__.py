@@ -1,6 +1,6 @@
 """Verification: predicted against measured, entry by entry, and the report of it.
 
-Imports base, theory.
+Imports base, proofs, theory.
 """
 
 from ufm.verification import cards  # noqa: F401  (registers the cards of its values)
