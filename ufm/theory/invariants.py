@@ -10,7 +10,6 @@ from ufm import metrics
 from ufm.base.checks import refuse
 from ufm.problem import Problem
 from ufm.problem.params import Params, along_domain, end_to_end, gradient_norm, objective
-from ufm.theory.kit.hessian import derivatives_of
 
 _LARGEST_HESSIAN = 1200
 
@@ -85,7 +84,8 @@ def _curvatures(problem: Problem, params: Params, active: Params) -> tuple[jax.A
     if problem.features == "nonnegative":  # features at the edge of their domain stay there: their slope decides
         active = active._replace(H=active.H * (params.H > 0))
     mask = jax.flatten_util.ravel_pytree(active)[0]
-    hessian = derivatives_of(lambda x: objective(problem, along_domain(problem, unravel(x))), flat).hessian
+    gradient = jax.grad(lambda x: objective(problem, along_domain(problem, unravel(x))))
+    hessian = jax.lax.map(lambda e: jax.jvp(gradient, (flat,), (e,))[1], jnp.eye(flat.size, dtype=flat.dtype))
     masked = hessian * mask[:, None] * mask[None, :] + jnp.diag(1 - mask)
     eigenvalues = jnp.linalg.eigvalsh(masked)
     largest = jnp.max(jnp.where(mask > 0, jnp.diag(masked), 0))

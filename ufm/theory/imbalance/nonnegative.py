@@ -23,7 +23,6 @@ from ufm.problem import Problem
 from ufm.problem.params import Params, objective
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide
-from ufm.theory.cross_entropy.refuted import value_at
 from ufm.theory.imbalance.thresholds import problem_at
 from ufm.theory.prediction import Prediction, effective_c
 from ufm.theory.statements.identities import Point
@@ -126,7 +125,7 @@ def measure_published(case: Point, key: jax.Array) -> Refutation:
 
     script = np.log((K - 1) * (np.sqrt(n) / (n.sum() * l2_W / 2 * np.sqrt((K - 1) / K)) - 1))
     least = (minimize_scalar(value, bounds=(0, 50), args=(n_k, l2_W / 4), options={"xatol": 1e-9}).fun for n_k in n)
-    return Refutation(value_at(case.problem, case.params), value(script, n, l2_H).sum(), sum(least))
+    return Refutation(jax.jit(objective)(case.problem, case.params), value(script, n, l2_H).sum(), sum(least))
 
 
 def published_cases() -> dict[str, Point]:

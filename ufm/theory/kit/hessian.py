@@ -1,6 +1,5 @@
 """Value, gradient and Hessian of the objective at a point by automatic differentiation, on the flat vector (W, H)."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -31,13 +30,8 @@ def derivatives_of_many(problem: Problem, params: Params) -> Derivatives:
     return jax.vmap(_at, in_axes=(None, 0))(problem, params)
 
 
-def derivatives_of(f: Callable, x: jax.Array) -> Derivatives:
-    """f, its gradient and its Hessian at a vector."""
-    both = jax.value_and_grad(f)
-    (value, gradient), (_, hessian) = jax.vmap(lambda e: jax.jvp(both, (x,), (e,)))(jnp.eye(x.size, dtype=x.dtype))
-    return Derivatives(value[0], gradient[0], hessian)
-
-
 def _at(problem: Problem, params: Params) -> Derivatives:
     flat, unravel = ravel_pytree(params)
-    return derivatives_of(lambda x: objective(problem, unravel(x)), flat)
+    both = jax.value_and_grad(lambda x: objective(problem, unravel(x)))
+    (value, gradient), (_, hessian) = jax.vmap(lambda e: jax.jvp(both, (flat,), (e,)))(jnp.eye(flat.size, dtype=flat.dtype))
+    return Derivatives(value[0], gradient[0], hessian)
