@@ -6,9 +6,11 @@ from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
 from ufm.problem import Problem
 from ufm.proofs.instance import has_atoms
 
+SEVERAL_LAYERS = "several trained layers: the penalty is a Schatten quasi-norm, which is not convex"
+
 
 def obstacle(problem: Problem) -> str:
-    """Why nothing is proved of a problem, by what it is; empty where duality applies."""
+    """Why nothing is proved of a problem, by what it is; empty where duality of one layer applies."""
     loss = problem.loss
     if not loss.convex:
         return f"the loss {loss.name} is not convex, so that no dual point bounds its minimum"
@@ -16,8 +18,6 @@ def obstacle(problem: Problem) -> str:
         return f"no conjugate of the loss {loss.name} is known in balls"
     if not all(np.all(np.isfinite(np.asarray(x))) for x in (problem.l2_W, problem.l2_H, problem.l2_b, problem.scale)):
         return "a ridge or the scale is not finite"
-    if problem.trainable >= 2:
-        return "several trained layers: the penalty is a Schatten quasi-norm, which is not convex"
     if problem.features != "sphere" and not np.all(np.asarray(problem.ridges) > 0):
         return "a ridge is zero, so that nothing pays for a dual point"
     return _of_free_bias(problem) if problem.bias == "free" else ""

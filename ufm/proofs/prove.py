@@ -13,7 +13,7 @@ from ufm.problem import Problem
 from ufm.problem.params import Params, check_point
 from ufm.proofs.exact import flint, fraction, rational, text, texts
 from ufm.proofs.instance import Instance, instance_of, transposed
-from ufm.proofs.obstacles import obstacle
+from ufm.proofs.obstacles import SEVERAL_LAYERS, obstacle
 from ufm.proofs.proof import FORMAT, Proof, unproved
 from ufm.proofs.refine import LARGEST, refined, unknowns
 from ufm.proofs.sandwich import Sandwich, sandwich, working_bits
@@ -61,6 +61,8 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
     reason = obstacle(problem)
     if reason:
         return unproved(reason)
+    if problem.trainable >= 2:
+        return unproved(SEVERAL_LAYERS)
     wide = widened(problem)
     params = solve(wide, jax.random.key(0)).params if params is None else params
     instance = instance_of(problem)
