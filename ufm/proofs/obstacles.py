@@ -8,7 +8,7 @@ from ufm.proofs.instance import has_atoms
 
 
 def obstacle(problem: Problem) -> str:
-    """Why nothing is proved of a problem, by what it is; empty where duality applies."""
+    """Why nothing is proved of a problem, by what it is; empty where duality of one layer applies."""
     loss = problem.loss
     if not loss.convex:
         return f"the loss {loss.name} is not convex, so that no dual point bounds its minimum"
