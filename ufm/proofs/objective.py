@@ -54,6 +54,11 @@ def labelled(label: str, A: Rows) -> tuple[Names, Rows]:
     return where, [[e if e.operation == "number" else name(key) for key, e in row] for row in entries]
 
 
+def exact_ridges(problem: Problem) -> list[Fraction]:
+    """Of all factors, that of H first."""
+    return [exact(problem, "l2_H")[()], *exact(problem, "l2_W")]
+
+
 def objective_expression(problem: Problem, params: Params) -> Names:
     """Names of the numbers of a point, of its logits, and last of all "found", which is f there.
 

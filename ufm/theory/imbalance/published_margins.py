@@ -12,6 +12,9 @@ from scipy.optimize import minimize_scalar
 
 from ufm.problem import Problem
 from ufm.problem.params import objective
+from ufm.proofs import Proof
+from ufm.proofs.objective import exact_ridges, objective_expression
+from ufm.proofs.refutations import margins_are_beaten
 from ufm.theory import statements
 from ufm.theory.cross_entropy.refuted import value_at
 from ufm.theory.imbalance.nonnegative import DANG, from_margins
@@ -48,6 +51,13 @@ def measure(case: Point, key: jax.Array) -> Refutation:
     return Refutation(value_at(case.problem, case.params), value(script, n, l2_H).sum(), sum(least))
 
 
+def prove(case: Point, predicted: Claim | None = None) -> Proof:
+    """The point is below what the published margins cost."""
+    l2_H, l2_W = exact_ridges(case.problem)
+    sizes, found = list(map(float, case.problem.counts)), objective_expression(case.problem, case.params)
+    return margins_are_beaten(sizes, l2_W, l2_H, found, claim={"theorem": "relu-published-margins"})
+
+
 def cases() -> dict[str, Point]:
     """K = 4 classes of 20, 10, 6 and 4 samples, ridges of the features above and below l2_W/4."""
     margins = {
@@ -64,7 +74,7 @@ def cases() -> dict[str, Point]:
 THEOREMS = (
     statements.refutation(
         "relu-published-margins", "the script validate_NC_unbalanced.py of the code of " + DANG + "; found by comparing minima",
-        predict, measure, cases,
+        predict, measure, cases, prove=prove,
         notes="Refuted is the script, not the paper, whose text was not at hand; it compares normalised margins, which "
         "hide most of the error. What holds is relu-imbalance; the two agree iff l2_H = l2_W/4.",
     ),
