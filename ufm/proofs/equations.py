@@ -214,6 +214,8 @@ def largest_root_is_beaten(
     check_count("the number of layers", M, 2)
     what = f"a point is below the largest root: squared error, K = {classes}, n = {text(n)}, M = {M}, {_words(ridges)}"
     strength = mode_power(n, classes * n, ridges)
+    if strength >= mode_spinodal(M):
+        return unproved(f"{what}: there is no root, or a double one")
     names: list[tuple[str, Expression]] = [*where, ("strength", number(strength))]
     with precision(bits_for(digits + 3)):
         found = _mode(name("strength"), strength, M, Fraction(1, 2), names, digits, ("claimed", "above"), Fraction(M + 1, 2 * M))

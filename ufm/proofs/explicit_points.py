@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ufm.proofs.exact import fraction, rational, text
+from ufm.proofs.exact import rational
 from ufm.proofs.expressions import Expression, name, number, sqrt, total, x
 from ufm.proofs.facts import Above, Equal, Fact, Less, PositiveDefinite, known, refutation
-from ufm.proofs.objective import Names, Rows, combination, inner, labelled, named, product, transposed
+from ufm.proofs.objective import Names, Rows, combination, inner, labelled, named, product, shown, transposed
 from ufm.proofs.proof import Proof, unproved
 from ufm.proofs.scalars import least
 
 Claim = Mapping[str, str] | None
-Matrix = Sequence[Sequence[Any]]
+Matrix = Any
+"""Rows of exact numbers: lists of any of them, or an array of floats."""
 
 
 def crossed_point(l_W: Any, l_H: Any, B: Any, size: Any, D: Matrix, classes: int) -> tuple[list, list, list]:
@@ -60,8 +61,8 @@ def stationary_point_raises_nc1(
         return unproved("the gradient is not zero at the point")
     names = [*in_W, *in_H, *in_H0, *where, ("claimed", _nc1(h0, K)), ("found", _nc1(h, K))]
     what = (
-        f"NC1 is higher than at H0 at a stationary point of the proximity model: K = {K}, n = {n}, lW = {_shown(l_W)}, "
-        f"lH = {_shown(l_H)}, B = {_shown(B)}"
+        f"NC1 is higher than at H0 at a stationary point of the proximity model: K = {K}, n = {n}, lW = {shown(l_W)}, "
+        f"lH = {shown(l_H)}, B = {shown(B)}"
     )
     return refutation(what, [*facts, Less(name("claimed"), name("found"))], names, claim=claim)
 
@@ -107,8 +108,8 @@ def aligned_is_beaten(
     aligned = (n * total([name(label) for label, _ in bounds]) + B * l_H / p * rational(unseen)) / (2 * N)
     names = [*in_W, *in_H, *in_H0, *bounds, *where, ("claimed", aligned), ("found", value)]
     what = (
-        f"a point is below every aligned one of the proximity model: K = {K}, n = {n}, lW = {_shown(l_W)}, lH = {_shown(l_H)}, "
-        f"B = {_shown(B)}"
+        f"a point is below every aligned one of the proximity model: K = {K}, n = {n}, lW = {shown(l_W)}, lH = {shown(l_H)}, "
+        f"B = {shown(B)}"
     )
     return refutation(what, [*facts, Less(name("found"), name("claimed"))], names, claim=claim)
 
@@ -159,9 +160,3 @@ def _nc1(H: Rows, classes: int) -> Expression:
     within = total([(h - mean[c // n]) ** 2 for row, mean in zip(H, means, strict=True) for c, h in enumerate(row)])
     between = total([(entry - total(mean) / classes) ** 2 for mean in means for entry in mean])
     return within / (n * between)
-
-
-def _shown(value: Any) -> str:
-    """A number of a statement: exact where that is short."""
-    exact = text(value)
-    return exact if len(exact) < 20 else f"{float(fraction(value)):.12g} (to its last bit)"

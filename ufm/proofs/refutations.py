@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ufm.base.checks import check_choice, check_count, refuse
-from ufm.proofs.exact import flint, fraction, rational, text
+from ufm.proofs.exact import flint, rational, text
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total
 from ufm.proofs.facts import Fact, Less, Where, refutation
-from ufm.proofs.objective import Names, Rows, inner, named, product, transposed
+from ufm.proofs.objective import Names, Rows, inner, named, product, shown, transposed
 from ufm.proofs.proof import Proof
 
 Claim = Mapping[str, str] | None
@@ -35,7 +35,10 @@ def margins_are_beaten(sizes: Sequence[Any], l2_W: Any, l2_H: Any, where: Where,
         terms.append(size / N * log(1 + (K - 1) / name(f"odds{k}")) + price * log(name(f"odds{k}")))
     names.append(("claimed", total(terms)))
     words = ", ".join(map(text, n))
-    what = f"a point is below the published margins: non-negative features, cross-entropy, classes of {words} samples"
+    what = (
+        f"a point is below the published margins: non-negative features, cross-entropy, classes of {words} samples, "
+        f"l_W = {shown(W)}, l_H = {shown(H)}"
+    )
     facts: list[Fact] = [Less(number(1), name(f"odds{k}")) for k in range(1, K + 1)]
     return refutation(what, [*facts, Less(name("found"), name("claimed"))], names, claim=claim)
 
@@ -80,8 +83,9 @@ def gradients_contradict(
         ("claimed", number(0)),
     ]
     what = (
-        f"the gradients of cross-entropy and of the binary divergence ({kind}) contradict in classifier and backbone: K = {K}, "
-        f"n = {per_class}, T = {text(T)}, margin {float(fraction(size)):.6g}"
+        f"the gradients of cross-entropy and of the binary divergence ({kind}) contradict in classifier and backbone at "
+        f"W = a P, H = b P Y: K = {K}, n = {per_class}, T = {shown(T)}, margin a b = {shown(size)}, teacher's columns "
+        + "; ".join(" ".join(map(shown, map(rational, column))) for column in zip(*teacher, strict=True))
     )
     return refutation(what, [Less(name("classifier"), number(0)), Less(name("found"), name("claimed"))], names, claim=claim)
 
@@ -125,7 +129,7 @@ def loss_outruns_one_over_t(
     ]
     what = (
         f"without ridge t f falls to less than a fifth between logit scales {first} and {second}: cross-entropy, K = {K}, "
-        f"n = {per_class}, {L} trained factors, from scale {float(fraction(s0)):.6g}; that it tends to zero is proved on paper"
+        f"n = {per_class}, {L} trained factors, from scale {shown(s0)}; that it tends to zero is proved on paper"
     )
     return refutation(what, [Less(5 * name("found"), name("claimed"))], names, claim=claim)
 
@@ -146,7 +150,7 @@ def rounded_gradient_has_a_sum(classes: int, margins: Sequence[Any], digits: int
         names += [(f"margin{k}", number(a)), (f"others{k}", (classes - 1) * exp(-name(f"margin{k}")))]
         facts += [Less(rational(17) / 16 * name(f"others{k}"), unit), Less(number(0), name(f"others{k}"))]
     names += [("claimed", number(0)), ("found", number(1))]
-    words = ", ".join(f"{float(fraction(rational(a))):.6g}" for a in margins)
+    words = ", ".join(shown(rational(a)) for a in margins)
     what = f"in floats of {digits} bits softmax and its gradient round apart: {classes} classes, margins {words}"
     return refutation(what, [*facts, Less(name("claimed"), name("found"))], names, claim=claim)
 

@@ -242,7 +242,8 @@ THEOREMS = (
     # other: the same exponents refute a claim, and pin it with one factor
     statements.other(
         "ce-simplex-rate-one-over-t", "the rate of logistic regression ([soudry2018]), carried over to two and more factors",
-        predict_one_over_t, measure_exponents, cases, assumes=ASSUMES, status="refuted", evidence=_against_one_over_t, prove=prove_faster,
+        predict_one_over_t, measure_exponents, cases, assumes=ASSUMES, status="refuted", evidence=_against_one_over_t,
+        prove=prove_faster,
         notes="What holds: both rates with one trained factor, that is with frozen features; ce-simplex-rate for more.",
     ),
 )  # fmt: skip

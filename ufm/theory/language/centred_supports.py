@@ -122,7 +122,7 @@ def lowered_supports(case: Lowered) -> np.ndarray:
 
 
 def prove_lowered(case: Lowered, predicted: Claim | None = None) -> Proof:
-    """The lowered logits have a smaller nuclear norm: balanced factors from above, the polar factor, a little shrunk, from below."""
+    """The lowered logits have a smaller nuclear norm: balanced factors from above, a shrunk polar factor from below."""
     S, lowered = np.asarray(case.supports), lowered_supports(case)
     (U, s, Vt), (F, size, G) = (np.linalg.svd(A - A.mean(axis=0), full_matrices=False) for A in (S, lowered))
     alive = s > 1e-10 * s[0]

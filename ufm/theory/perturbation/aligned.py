@@ -156,7 +156,7 @@ def on_axes(case: Aligned) -> OnAxes:
     H0[K][2 * K - 2 :] = [beside, -beside]
     problem = case.problem.replace(H0=jnp.asarray(np.array(H0, float)))
     point = measure(case._replace(problem=problem), jax.random.key(0))
-    return OnAxes(H0, 2 * beside**2, point.W, point.H)
+    return OnAxes(H0, 2 * beside**2, np.asarray(point.W), np.asarray(point.H))
 
 
 def _exact_modes(case: Aligned) -> list[tuple[Fraction, Fraction]]:
