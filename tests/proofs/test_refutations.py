@@ -70,7 +70,7 @@ def test_the_objective_with_proximity_and_a_fixed_classifier():
 
 
 def test_the_objective_has_no_expression_for_other_losses():
-    p = Problem.balanced(2, 1, 2, loss="bce", l2_W=0.1, l2_H=0.1)
+    p = Problem.balanced(2, 1, 2, loss="logistic", l2_W=0.1, l2_H=0.1)
     with pytest.raises(ValueError, match="mse"):
         objective_expression(p, Params((np.eye(2),), np.eye(2), None))
     soft = Problem.balanced(2, 1, 2, loss="ce", smoothing=0.1, l2_W=0.1, l2_H=0.1)

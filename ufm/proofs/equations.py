@@ -11,7 +11,7 @@ from math import inf, prod
 from typing import Any
 
 from ufm.base.checks import check_choice, check_count, refuse
-from ufm.proofs.exact import ball, below, flint, precision, rational, rounded, text
+from ufm.proofs.exact import ball, below, flint, precision, rational, rounded, shown, text
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total, x
 from ufm.proofs.facts import Above, Fact, Less, Where, established, order, refutation
 from ufm.proofs.proof import Proof, unproved
@@ -246,5 +246,4 @@ def _product(ridges: Sequence[Any]) -> Any:
 
 
 def _words(ridges: Sequence[Any]) -> str:
-    """Ridges as the floats that they are, or as the rationals."""
-    return "ridges " + ", ".join(repr(l2) if isinstance(l2, float) else text(rational(l2)) for l2 in ridges)
+    return "ridges " + ", ".join(map(shown, ridges))

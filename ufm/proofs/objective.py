@@ -13,7 +13,7 @@ from ufm.base.checks import check_choice, refuse
 from ufm.problem import Problem
 from ufm.problem.meant import exact
 from ufm.problem.params import Params, check_point
-from ufm.proofs.exact import fraction, rational, text
+from ufm.proofs.exact import rational
 from ufm.proofs.expressions import ONE, ZERO, Expression, exp, log, name, number, sqrt, total
 
 Rows = Sequence[Sequence[Expression]]
@@ -52,12 +52,6 @@ def labelled(label: str, A: Rows) -> tuple[Names, Rows]:
     entries = [[(f"{label}_{i}_{j}", e) for j, e in enumerate(row, 1)] for i, row in enumerate(A, 1)]
     where = [(key, e) for row in entries for key, e in row if e.operation != "number"]
     return where, [[e if e.operation == "number" else name(key) for key, e in row] for row in entries]
-
-
-def shown(value: Any) -> str:
-    """A rational in a sentence: as it is where that is short, else in decimals."""
-    exactly = text(value)
-    return exactly if len(exactly) < 12 and "*" not in exactly else f"{float(fraction(value)):.10g}"
 
 
 def exact_ridges(problem: Problem) -> list[Fraction]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ufm.base.checks import check_choice, check_count, refuse
-from ufm.proofs.exact import flint, rational, text
+from ufm.proofs.exact import flint, rational, shown, text
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total
 from ufm.proofs.facts import Fact, Less, Where, refutation
-from ufm.proofs.objective import Names, Rows, inner, named, product, shown, transposed
+from ufm.proofs.objective import Names, Rows, inner, named, product, transposed
 from ufm.proofs.proof import Proof
 
 Claim = Mapping[str, str] | None
@@ -97,7 +97,7 @@ def loss_outruns_one_over_t(
 
     f = log(1 + (K-1) e^-s) at the time t(s) = (n^(1-q/2)/L) int_{s0}^s (e^v + K - 1) v^-q dv, q = 2 - 2/L, which is a series of
     positive terms: K int v^-q + sum_j>=1 of (s^(j+1-q) - s0^(j+1-q)) / (j! (j+1-q)). claimed is below t f at the first scale, by a
-    partial sum, and found above t f at the second, by the geometric series beyond it. That t f tends to zero is for paper.
+    partial sum, and found above t f at the second, by the geometric series beyond it. That t f tends to zero is by hand.
     """
     for argument, count in (("classes", classes), ("per_class", per_class), ("depth", depth)):
         check_count(argument, count, 1)
@@ -129,7 +129,7 @@ def loss_outruns_one_over_t(
     ]
     what = (
         f"without ridge t f falls to less than a fifth between logit scales {first} and {second}: cross-entropy, K = {K}, "
-        f"n = {per_class}, {L} trained factors, from scale {shown(s0)}; that it tends to zero is proved on paper"
+        f"n = {per_class}, {L} trained factors, from scale {shown(s0)}; that it tends to zero is by hand"
     )
     return refutation(what, [Less(5 * name("found"), name("claimed"))], names, claim=claim)
 
@@ -151,7 +151,10 @@ def rounded_gradient_has_a_sum(classes: int, margins: Sequence[Any], digits: int
         facts += [Less(rational(17) / 16 * name(f"others{k}"), unit), Less(number(0), name(f"others{k}"))]
     names += [("claimed", number(0)), ("found", number(1))]
     words = ", ".join(shown(rational(a)) for a in margins)
-    what = f"in floats of {digits} bits softmax and its gradient round apart: {classes} classes, margins {words}"
+    what = (
+        f"in floats of {digits} bits, by IEEE rounding, softmax is one-hot and its gradient does not sum to zero: {classes} classes, "
+        f"margins {words}"
+    )
     return refutation(what, [*facts, Less(name("claimed"), name("found"))], names, claim=claim)
 
 

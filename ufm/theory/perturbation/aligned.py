@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import minimize
 
 from ufm.problem import Problem
 from ufm.proofs import Proof
@@ -154,9 +155,29 @@ def on_axes(case: Aligned) -> OnAxes:
     for k, (m, sigma) in enumerate(_exact_modes(case)):
         H0[k][2 * k : 2 * k + 2] = [m + sigma, m - sigma]
     H0[K][2 * K - 2 :] = [beside, -beside]
-    problem = case.problem.replace(H0=jnp.asarray(np.array(H0, float)))
-    point = measure(case._replace(problem=problem), jax.random.key(0))
-    return OnAxes(H0, 2 * beside**2, np.asarray(point.W), np.asarray(point.H))
+    return OnAxes(H0, 2 * beside**2, *_low_point(case, np.array(H0, float)))
+
+
+def _low_point(case: Aligned, H0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """W and H of the lowest of six descents in W, each with its best H: what a proof is about needs no more."""
+    lW, lH, B, n, *_ = map(float, units(case.problem))
+    d, K = len(H0), case.problem.classes
+    Y = np.kron(np.eye(K), np.ones(int(n)))
+
+    def features(W: np.ndarray) -> np.ndarray:
+        return np.linalg.solve(W.T @ W + (B + lH) * np.eye(d), W.T @ Y + B * H0)
+
+    def value(entries: np.ndarray) -> tuple[float, np.ndarray]:
+        W = entries.reshape(K, d)
+        H = features(W)
+        R = W @ H - Y
+        squares = np.sum(R**2) + n * lW * np.sum(W**2) + lH * np.sum(H**2) + B * np.sum((H - H0) ** 2)
+        return squares / 2, (R @ H.T + n * lW * W).ravel()
+
+    starts = np.random.default_rng(0).normal(size=(6, K * d))
+    found = min((minimize(value, start, jac=True, method="BFGS") for start in starts), key=lambda run: run.fun)
+    W = found.x.reshape(K, d)
+    return W, features(W)
 
 
 def _exact_modes(case: Aligned) -> list[tuple[Fraction, Fraction]]:
