@@ -152,7 +152,7 @@ def rounded_gradient_has_a_sum(classes: int, margins: Sequence[Any], digits: int
     names += [("claimed", number(0)), ("found", number(1))]
     words = ", ".join(shown(rational(a)) for a in margins)
     what = (
-        f"in floats of {digits} bits, by IEEE rounding, softmax is one-hot and its gradient does not sum to zero: {classes} classes, "
+        f"in floats of {digits} bits, by IEEE rounding, softmax is one-hot and its gradient has a sum: {classes} classes, "
         f"margins {words}"
     )
     return refutation(what, [*facts, Less(name("claimed"), name("found"))], names, claim=claim)
