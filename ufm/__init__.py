@@ -9,9 +9,9 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
     how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin
     smaller and equal    equivalent (canonical, merged, pooled, narrow, ... problems of the same minimum or the same run)
     many at once         sweep, sweeps (phase diagrams, stores), atlas (all losses)
-    the claims           catalogue, verify
+    the claims           catalogue, verify, refutation (the counterexample of a refuted one)
     what comes back      Prediction, Solution, Minimum, Status, Certificate, Proof, Identification, Trajectory, Descent, Theorem,
-                         Report
+                         Report, Counterexample
 """
 
 from ufm import atlas, equivalent, features, frames, losses, metrics, plot, settings, sweeps
@@ -25,13 +25,14 @@ from ufm.recognition import Identification, identify
 from ufm.search import Minimum, Solution, max_margin, minimise, solve
 from ufm.show import explain
 from ufm.sweeps import sweep
-from ufm.theory import Prediction, Theorem, catalogue, predict
+from ufm.theory import Counterexample, Prediction, Theorem, catalogue, predict, refutation
 from ufm.verification import Report, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Certificate",
+    "Counterexample",
     "Descent",
     "Identification",
     "Loss",
@@ -71,6 +72,7 @@ __all__ = [
     "plot",
     "predict",
     "prove",
+    "refutation",
     "settings",
     "solve",
     "sweep",

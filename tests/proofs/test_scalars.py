@@ -128,17 +128,6 @@ def test_one_layer_of_cross_entropy():
     assert holds(equations.one_layer_cross_entropy(4, 1, Fraction(1, 4), Fraction(1, 4), digits=20), "1.3862943611198906188344", 20)
 
 
-@pytest.mark.parametrize(
-    ("K", "M", "l2", "margin"), [(4, 2, 0.05, 5.6432), (4, 3, 0.01, 10.127), (6, 2, 0.001, 14.797)]
-)
-def test_the_simplex_is_not_the_minimum_of_deep_cross_entropy(K, M, l2, margin):
-    proof = equations.simplex_is_beaten(K, 1, [l2] * (M + 1), margin, claim={"theorem": "ce-deep-etf-global"})
-    assert proof.proved and proof.kind == "refutation"
-    check(proof.document)
-    wrong = equations.simplex_is_beaten(K, 1, [l2] * (M + 1), margin / 8)
-    assert not wrong.proved and "is false" in wrong.reason
-
-
 def test_the_tie_of_simplex_and_zero():
     tie = equations.simplex_tie(4, 2, digits=12)
     assert holds(tie, "0.148275653671", 12)

@@ -11,7 +11,7 @@ from math import inf, prod
 from typing import Any, NamedTuple
 
 from ufm.base.checks import check_choice, check_count, refuse
-from ufm.proofs.exact import ball, below, flint, precision, rational, rounded, text
+from ufm.proofs.exact import ball, below, flint, precision, rational, rounded, shown, text
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total, x
 from ufm.proofs.facts import Above, Fact, Less, Where, established, order, refutation
 from ufm.proofs.interlaced import interlaced
@@ -137,14 +137,14 @@ def _modes(modes: Counter, samples: Any, ridges: Sequence[Any], digits: int, pre
 
 
 def _mode(
-    strength: Expression, value: Any, M: int, height: Any, where: Where, digits: int, ends: tuple[str, str]
+    strength: Expression, value: Any, M: int, height: Any, where: Where, digits: int, ends: tuple[str, str], last: Any = None
 ) -> Enclosed | str:
-    """The root y = 1 - t of one living mode, and the mode's value there."""
+    """The root y = 1 - t of one living mode, below 1/M or another `last`, and the mode's value there."""
     start = below(ball(value).root(M + 1))
     start = rounded(start * (1 - rational(2) ** -20), 60 + int(start.q).bit_length() - int(start.p).bit_length())
     stationary = log(x) + Fraction(M - 1, M + 1) * log(1 - x) - Fraction(1, M + 1) * log(strength)
     worth = height * (x * (1 + M * (1 - x)))
-    return enclosed(stationary, start, Fraction(1, M), digits=digits, value=worth, where=where, ends=ends)
+    return enclosed(stationary, start, last or Fraction(1, M), digits=digits, value=worth, where=where, ends=ends)
 
 
 def squared_error_balanced(
@@ -229,23 +229,50 @@ def one_layer_cross_entropy(classes: int, per_class: Any, l2_W: Any, l2_H: Any, 
 
 
 def simplex_is_beaten(
-    classes: int, per_class: Any, ridges: Sequence[Any], margin: Any, *, claim: Mapping[str, str] | None = None
+    classes: int, per_class: Any, ridges: Sequence[Any], where: Where, *, digits: int = 12, claim: Mapping[str, str] | None = None
 ) -> Proof:
-    """Refutation of "the simplex is the minimum of deep cross-entropy": K/2 antipodal pairs of a margin are below every simplex.
+    """Refutation of "the simplex is the minimum of deep cross-entropy": a value that is below that of every simplex, and of zero.
 
-    log(1 + e^-a + (K-2) e^(-a/2)) + (L/2) s (K/2) a^(2/L) < min of `simplex_ray`; K even.
+    found < claimed < log(1 + (K-1) e^-a) + (L/2) s (K-1) a^(2/L) for all a >= 0, claimed the lower end of `simplex_ray`.
+
+    Args:
+      where: names of which the last is "found", such as those of `ufm.proofs.objective.objective_expression`.
     """
-    if classes % 2:
-        refuse("classes", classes, "even: the pairs take two classes each")
-    L, K, a = _factors(ridges), classes, number(margin)
-    ray = simplex_ray(K, per_class, ridges)
+    L, K = _factors(ridges), classes
+    ray = simplex_ray(K, per_class, ridges, digits=digits)
     if not ray.proved:
         return ray
-    pairs = log(1 + exp(-a) + (K - 2) * exp(-a / 2)) + Fraction(L * K, 4) * name("s") * power(a, Fraction(2, L))
-    words = f"antipodal pairs of margin {margin} are below every simplex: cross-entropy, K = {K}, n = {per_class}, M = {L - 1}"
-    where: Where = [*_strength(per_class, ridges), ("pairs", pairs), ("lower", number(ray.lower))]
-    above = Above(_ray(K, L, x, exp(-(x**L))), (0, inf), name("lower"))
-    return refutation(words, [above, Less(name("pairs"), name("lower"))], where, claim=claim)
+    words = f"a point is below every simplex: cross-entropy, K = {K}, n = {per_class}, M = {L - 1}, {_words(ridges)}"
+    names: Where = [*where, *_strength(per_class, ridges), ("claimed", number(ray.lower))]
+    above = Above(_ray(K, L, x, exp(-(x**L))), (0, inf), name("claimed"))
+    return refutation(words, [above, Less(name("found"), name("claimed"))], names, claim=claim)
+
+
+def largest_root_is_beaten(
+    classes: int, per_class: Any, ridges: Sequence[Any], where: Where, *, digits: int = 12, claim: Mapping[str, str] | None = None
+) -> Proof:
+    """Refutation of "the largest stationary root is the minimum of deep squared error", M >= 2: found < (1 - t)(1 + M t)/2 at it.
+
+    y = 1 - t is the one root of log y + (M-1)/(M+1) log(1 - y) = log beta up to the peak of the left side, y = (M+1)/(2M); below
+    beta there is none, as there log(1 - y) < 0.
+
+    Args:
+      where: names of which the last is "found", such as those of `ufm.proofs.objective.objective_expression`.
+    """
+    M, n = _factors(ridges) - 1, rational(per_class)
+    check_count("the number of layers", M, 2)
+    what = f"a point is below the largest root: squared error, K = {classes}, n = {text(n)}, M = {M}, {_words(ridges)}"
+    strength = mode_power(n, classes * n, ridges)
+    if strength >= mode_spinodal(M):
+        return unproved(f"{what}: there is no root, or a double one")
+    names: list[tuple[str, Expression]] = [*where, ("strength", number(strength))]
+    with precision(bits_for(digits + 3)):
+        found = _mode(name("strength"), strength, M, Fraction(1, 2), names, digits, ("claimed", "above"), Fraction(M + 1, 2 * M))
+    if isinstance(found, str):
+        return unproved(f"{what}: {found}")
+    names += [("claimed", number(found.lower)), ("above", number(found.upper))]
+    facts = [*found.facts, Less(name("found"), name("claimed"))]
+    return refutation(what, facts, names, bits=bits_for(digits + 3), claim=claim)
 
 
 def _ray(K: int, L: int, y: Expression, odds: Expression) -> Expression:
@@ -268,5 +295,4 @@ def _product(ridges: Sequence[Any]) -> Any:
 
 
 def _words(ridges: Sequence[Any]) -> str:
-    """Ridges as the floats that they are, or as the rationals."""
-    return "ridges " + ", ".join(repr(l2) if isinstance(l2, float) else text(rational(l2)) for l2 in ridges)
+    return "ridges " + ", ".join(map(shown, ridges))

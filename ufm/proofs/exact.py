@@ -108,6 +108,13 @@ def text(x: Any) -> str:
     return f"{p}*2^-{power}" if q == 1 << power else f"{p}/{q}"
 
 
+def shown(x: Any) -> str:
+    """A rational in a sentence: a short ratio as it is, a float as Python writes it, anything else in about ten digits."""
+    exact = fraction(rational(x))
+    value = float(exact)
+    return str(exact) if len(str(exact)) < 9 else repr(value) if Fraction(value) == exact else f"about {value:.10g}"
+
+
 def texts(rows: Any) -> list[list[str]]:
     """`text` of every entry of a matrix."""
     return [[text(x) for x in row] for row in rows]

@@ -15,7 +15,11 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from ufm.problem import Problem
+from ufm.problem.meant import exact
 from ufm.problem.params import objective
+from ufm.proofs import Proof
+from ufm.proofs.equations import simplex_is_beaten
+from ufm.proofs.objective import exact_ridges, objective_expression
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.cross_entropy.etf_branch import etf_prediction
@@ -35,6 +39,13 @@ def predict_claim(case: Point) -> Claim:
 def measure_competitor(case: Point, key: jax.Array) -> Refutation:
     """The objective at the explicit point; the least over simplex logits of any size; and the lowest value found by search."""
     return Refutation(value_at(case.problem, case.params), _best_simplex_value(case.problem), solve(_companion(), key).value)
+
+
+def prove(case: Point, predicted: Claim | None = None) -> Proof:
+    """The point is below every simplex."""
+    p = case.problem
+    found, per_class = objective_expression(p, case.params), exact(p, "samples")[()] / p.classes
+    return simplex_is_beaten(p.classes, per_class, exact_ridges(p), found, claim={"theorem": "ce-deep-etf-global"})
 
 
 def _companion() -> Problem:
@@ -80,7 +91,7 @@ THEOREMS = (
     statements.refutation(
         "ce-deep-etf-global",
         "the abstract of [dang2023], read without conditions; against it [garrod2025] (antipodal pairs); [sukenik2024]",
-        predict_claim, measure_competitor, counterexamples,
+        predict_claim, measure_competitor, counterexamples, prove=prove,
         notes="Refuted is the global statement for every K, M and ridge; the exact hypotheses of the published theorem "
         "were not at hand. What holds: K = 2 (ce-deep-two-classes); M = 1; the simplex is critical for all K and M "
         "(ce-deep-etf-critical) and, for K >= 4, a strict saddle only above c_stab (ce-deep-etf-stability); for "

@@ -18,6 +18,8 @@ from ufm.base.matrices import helmert
 from ufm.losses import cross_entropy
 from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict
+from ufm.proofs import Proof
+from ufm.proofs.refutations import gradients_contradict
 from ufm.settings.distillation import symmetric_teacher
 from ufm.theory import statements
 from ufm.theory.theorem import Check, below
@@ -143,6 +145,14 @@ def _contradiction(case: Collapsed, claimed: jax.Array, measured: tuple[Conflict
     ]
 
 
+def prove_contradiction(case: Collapsed, predicted: jax.Array | None = None) -> Proof:
+    """Both inner products are below zero; the frame does not matter."""
+    K, N = case.Y.shape
+    kind = next(kind for kind, weights in KINDS.items() if np.array_equal(case.kinds, weights))
+    teacher, claim = np.asarray(case.teacher)[:, :: N // K].tolist(), {"theorem": "dhkd-backbone"}
+    return gradients_contradict(float(case.a), float(case.b), N // K, teacher, float(case.temperature), kind, claim=claim)
+
+
 def surer_students() -> dict[str, Collapsed]:
     """Collapsed students of margin 6 under symmetric teachers that are less sure: the classifier's gradients contradict."""
     rng, teacher = np.random.default_rng(1), np.asarray(symmetric_teacher(4, 4.0))
@@ -155,6 +165,7 @@ THEOREMS = (
     statements.other(
         "dhkd-backbone", "[yang2024], read at an exactly collapsed state; against it dhkd-gradient-identity",
         cosine_claim, measure_cosines, surer_students, status="refuted", evidence=_contradiction,
+        prove=prove_contradiction,
         notes="Before collapse the asymmetry does appear (dhkd-conflict): rows of the classifier conflict far more often "
         "than columns of features. At collapse both cosines are -1 as soon as the student is surer than its teacher.",
     ),

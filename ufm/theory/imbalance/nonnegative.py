@@ -21,6 +21,9 @@ import numpy as np
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.proofs import Proof
+from ufm.proofs.objective import exact_ridges, objective_expression
+from ufm.proofs.refutations import margins_are_beaten
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide
 from ufm.theory.imbalance.thresholds import problem_at
@@ -128,6 +131,13 @@ def measure_published(case: Point, key: jax.Array) -> Refutation:
     return Refutation(jax.jit(objective)(case.problem, case.params), value(script, n, l2_H).sum(), sum(least))
 
 
+def prove_published(case: Point, predicted: Claim | None = None) -> Proof:
+    """The point is below what the published margins cost."""
+    l2_H, l2_W = exact_ridges(case.problem)
+    sizes, found = list(map(float, case.problem.counts)), objective_expression(case.problem, case.params)
+    return margins_are_beaten(sizes, l2_W, l2_H, found, claim={"theorem": "relu-published-margins"})
+
+
 def published_cases() -> dict[str, Point]:
     """Points of class margins to three decimals, K = 4 classes of 20, 10, 6 and 4 samples, ridges of the features around l2_W/4."""
     margins = {
@@ -154,7 +164,7 @@ THEOREMS = (
     ),
     statements.refutation(
         "relu-published-margins", "the script validate_NC_unbalanced.py of the code of [dang2024]; found by comparing minima",
-        predict_published, measure_published, published_cases,
+        predict_published, measure_published, published_cases, prove=prove_published,
         notes="Refuted is the script, not the paper, whose text was not at hand; it compares normalised margins, which "
         "hide most of the error. What holds is relu-imbalance; the two agree iff l2_H = l2_W/4.",
     ),

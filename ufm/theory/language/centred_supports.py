@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.proofs import Proof
+from ufm.proofs.explicit_points import centred_supports_are_beaten
 from ufm.search.max_margin import MaxMargin, max_margin, support_excess
 from ufm.theory import statements
 from ufm.theory.language.max_margin import FAILS, draw, matrix
@@ -101,9 +103,24 @@ def predict_claim(case: Lowered) -> Claim:
 
 def measure_lowered(case: Lowered, key: jax.Array) -> Refutation:
     """The nuclear norm of P S with one logit off the supports lowered, which is feasible; tr ((P S)^T P S)^(1/2); the program's."""
-    centred, lowered = (x - x.mean(axis=0) for x in map(np.asarray, (case.supports, case.supports - case.amount)))
+    centred, lowered = (x - x.mean(axis=0) for x in (np.asarray(case.supports), lowered_supports(case)))
     claimed = np.sqrt(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0)).sum()
     return Refutation(np.linalg.svd(lowered, compute_uv=False).sum(), claimed, max_margin(_DENSE).value)
+
+
+def lowered_supports(case: Lowered) -> np.ndarray:
+    """S with one logit lowered, (V, m)."""
+    return np.asarray(case.supports - case.amount)
+
+
+def prove_lowered(case: Lowered, predicted: Claim | None = None) -> Proof:
+    """The lowered logits have a smaller nuclear norm: balanced factors from above, a shrunk polar factor from below."""
+    S, lowered = np.asarray(case.supports), lowered_supports(case)
+    (U, s, Vt), (F, size, G) = (np.linalg.svd(A - A.mean(axis=0), full_matrices=False) for A in (S, lowered))
+    alive = s > 1e-10 * s[0]
+    polar = U[:, alive] @ Vt[alive] * (1 - 2.0**-40)
+    factors = (F * np.sqrt(size)[None, :], np.sqrt(size)[:, None] * G)
+    return centred_supports_are_beaten(S, lowered, polar, *factors, claim={"theorem": "ntp-mm-centred"})
 
 
 def counterexamples() -> dict[str, Lowered]:
@@ -122,7 +139,7 @@ THEOREMS = (
     ),
     statements.refutation(
         "ntp-mm-centred", f"natural reading of {_SOURCE}",
-        predict_claim, measure_lowered, counterexamples, claimed=1e-7, where_it_holds=1e-7,
+        predict_claim, measure_lowered, counterexamples, claimed=1e-7, where_it_holds=1e-7, prove=prove_lowered,
         notes="|P S|_* = 2.978437; the minimum is 2.976805. What holds: ntp-mm-certificate; one-hot, uniform and dense "
         "supports.",
     ),

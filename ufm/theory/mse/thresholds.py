@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
-from ufm.problem.params import Params, objective
+from ufm.problem.meant import exact
+from ufm.problem.params import Params, objective, weight_shapes
+from ufm.proofs import Proof
+from ufm.proofs.equations import largest_root_is_beaten
+from ufm.proofs.objective import exact_ridges, objective_expression
 from ufm.theory import statements
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root, minimise_direction
@@ -88,12 +92,23 @@ def predict_largest_root(problem: Problem) -> Claim:
 
 def measure_at_zero(problem: Problem, key: jax.Array) -> Refutation:
     """The objective with every parameter zero, a point that anyone can evaluate; phi/2 at the last turn of its slope, on a grid."""
-    M, n, sizes = len(problem.widths), problem.samples / problem.classes, (problem.columns, *problem.widths, problem.classes)
-    H, *weights = (jnp.zeros(shape, problem.dtype) for shape in zip(sizes[1:], sizes, strict=False))
-    at_zero = objective(problem, Params(tuple(weights), H, None))
+    M, n = len(problem.widths), problem.samples / problem.classes
     beta = problem.samples * jnp.prod(problem.ridges) ** (1 / (M + 1)) / n ** (M / (M + 1))
     tie = ((M - 1) / M) ** ((M - 1) / (M + 1)) / M
-    return Refutation(at_zero, _last_minimum(beta, M), _last_minimum(jnp.asarray(0.5 * tie), M))
+    return Refutation(objective(problem, zero(problem)), _last_minimum(beta, M), _last_minimum(jnp.asarray(0.5 * tie), M))
+
+
+def zero(problem: Problem) -> Params:
+    """The point of no weights and no features."""
+    weights = tuple(jnp.zeros(shape, problem.dtype) for shape in weight_shapes(problem))
+    return Params(weights, jnp.zeros((problem.widths[0], problem.columns), problem.dtype), None)
+
+
+def prove_largest_root(problem: Problem, predicted: Claim | None = None) -> Proof:
+    """The largest root is worth more than zero."""
+    found, per_class = objective_expression(problem, zero(problem)), exact(problem, "samples")[()] / problem.classes
+    claim = {"theorem": "mse-largest-root"}
+    return largest_root_is_beaten(problem.classes, per_class, exact_ridges(problem), found, claim=claim)
 
 
 def _last_minimum(beta: jax.Array, depth: int) -> jax.Array:
@@ -118,7 +133,7 @@ THEOREMS = (
     ),
     statements.refutation(
         "mse-largest-root", "the public evaluation script (compute_x) of [dang2023], read alone; not their theorem",
-        predict_largest_root, measure_at_zero, largest_root_cases, tolerance=1e-6,
+        predict_largest_root, measure_at_zero, largest_root_cases, tolerance=1e-6, prove=prove_largest_root,
         notes="Between tie and spinodal the root exists but the zero solution is lower. Below the tie the root is the "
         "global minimum (mse-balanced-deep), and Dang et al.'s theorem states the threshold correctly.",
     ),

@@ -15,6 +15,8 @@ import numpy as np
 
 from ufm.base.checks import AnyNumber
 from ufm.problem.params import Params
+from ufm.proofs import Proof
+from ufm.proofs.refutations import rounded_gradient_has_a_sum
 from ufm.theory import statements
 from ufm.theory.theorem import Check, agreement, refuting
 
@@ -51,6 +53,12 @@ def evidence(case: Params, predicted: dict, measured: tuple[dict, dict]) -> list
     return [*refuted, *(check._replace(name=f"{check.name} before the collapse") for check in pins)]
 
 
+def prove(case: Params, predicted: dict | None = None) -> Proof:
+    """Softmax rounds to one-hot in every column, and its gradient is of one sign."""
+    margins, digits = np.diag(np.asarray(case.H, float)), int(jnp.finfo(case.H.dtype).nmant) + 1
+    return rounded_gradient_has_a_sum(len(margins), margins.tolist(), digits, claim={"theorem": "naive-ce-zero-sum"})
+
+
 def _drift(case: Params) -> dict[str, AnyNumber]:
     """Automatic differentiation of the loss in the dtype of the point; sums taken in float64."""
     G, dW = (np.asarray(x, float) for x in _gradients(case))
@@ -73,7 +81,7 @@ def cases() -> dict[str, Params]:
 THEOREMS = (
     statements.identity(
         "naive-ce-zero-sum", "exact arithmetic taken for floating point; against it [prieto2025]",
-        predict, drifts, cases, status="refuted", evidence=evidence,
+        predict, drifts, cases, status="refuted", evidence=evidence, prove=prove,
         notes="The logit gradient is all of one sign. What holds: below the margin of softmax-collapse, and for the margin "
         "form of cross-entropy at every margin (margin-form-ce). At exactly balanced simplex points, features of sum "
         "zero and equal margins, the pushes on W cancel between the classes.",

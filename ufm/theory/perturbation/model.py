@@ -6,6 +6,7 @@ so that lW = K l2_W, lH = N l2_H and B = N beta. Where a theorem speaks of the p
 of its case.
 """
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 from ufm.base.checks import AnyArray
 from ufm.problem import Problem
+from ufm.problem.meant import exact
 
 
 class Units(NamedTuple):
@@ -47,6 +49,12 @@ def units(problem: Problem) -> Units:
     K, N = problem.classes, problem.samples
     lW, lH = K * problem.l2_W[0], N * problem.l2_H
     return Units(lW, lH, N * problem.beta, N / K, jnp.sqrt(lH * lW), jnp.sqrt(lH / lW))
+
+
+def exact_units(problem: Problem) -> tuple[Fraction, Fraction, Fraction]:
+    """lW, lH and B of the numbers of a problem, exactly."""
+    N, l2_W = exact(problem, "samples")[()], exact(problem, "l2_W")[0]
+    return problem.classes * l2_W, N * exact(problem, "l2_H")[()], N * exact(problem, "beta")[()]
 
 
 def parts(problem: Problem, H: jax.Array) -> tuple[jax.Array, jax.Array]:

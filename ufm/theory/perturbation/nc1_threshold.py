@@ -23,9 +23,11 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.proofs import Proof
+from ufm.proofs.explicit_points import crossed_point, stationary_point_raises_nc1
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
-from ufm.theory.perturbation.model import around_random, proximity, random_features, strength, units
+from ufm.theory.perturbation.model import around_random, exact_units, proximity, random_features, strength, units
 from ufm.theory.perturbation.newton import Points, minima, random_starts, scatters, stationary_points
 from ufm.theory.theorem import Assumption, Check, below
 
@@ -127,6 +129,26 @@ def crossed(rng: np.random.Generator, lW: float, lH: float, ratio: float, m: flo
     return Search(proximity(lW, lH, B, H0), params, jnp.asarray(sharp))
 
 
+def exact_crossed(case: Search) -> tuple[list, list, list]:
+    """W, H and H0 of a crossed point in the frame whose first axis is u, exactly stationary at the numbers of the case."""
+    K = case.problem.classes
+    H = np.asarray(case.params.H)
+    by_class = H.reshape(H.shape[0], K, -1)
+    mean = by_class[:, 0].mean(axis=1)
+    size = np.linalg.norm(mean)
+    frame = np.linalg.qr(np.column_stack([mean / size, np.eye(len(mean))]))[0]
+    half = frame.T @ (by_class[:, :, 0] - by_class[:, :, 1]) / 2  # two samples a class
+    half[0] = 0
+    D = np.stack([half, -half], axis=2).reshape(H.shape)
+    return crossed_point(*exact_units(case.problem), float(size), D, K)
+
+
+def prove_crossed(case: Search, predicted: jax.Array | None = None) -> Proof:
+    """NC1 rises at an exactly stationary point."""
+    claim = {"theorem": "proximity-nc1-stationary"}
+    return stationary_point_raises_nc1(*exact_units(case.problem), *exact_crossed(case), claim=claim)
+
+
 def anywhere(rng: np.random.Generator, lW: float, lH: float, ratio: float, means: float, noise: float) -> Search:
     """Random H0 at B + lH = ratio/(2 lW), looked at from H0 itself."""
     problem = around_random(rng, lW, lH, means, noise, ratio / (2 * lW) - lH)
@@ -185,7 +207,7 @@ THEOREMS = (
     # other: a refuted bound, which strong proximity pins
     statements.other(
         "proximity-nc1-stationary", "[tirer2023], read without the condition on beta; counterexample derived",
-        predict_decrease, measure_crossed, cases_crossed, evidence=partial(evidence_of_decrease, refutes=True), status="refuted",
+        predict_decrease, measure_crossed, cases_crossed, evidence=partial(evidence_of_decrease, refutes=True), status="refuted", prove=prove_crossed,
         claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.",
         notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone (proximity-nc1-threshold).",
     ),
