@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
 from ufm.problem import Problem
 from ufm.proofs.instance import has_atoms
-from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
 
 
 def obstacle(problem: Problem) -> str:

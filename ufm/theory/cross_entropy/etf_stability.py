@@ -36,9 +36,8 @@ from ufm.problem.params import Params, objective
 from ufm.proofs import Proof, unproved
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
-from ufm.theory.cross_entropy.one_layer import simplex_of
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, bisect, critical_margin, margin, peak, strength, strength_at, tie
-
+from ufm.theory.cross_entropy.one_layer import simplex_of
 from ufm.theory.proving import critical_of
 
 _LARGEST = 80  # parameters whose Hessian is proved in a fraction of a second

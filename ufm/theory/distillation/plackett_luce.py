@@ -45,7 +45,7 @@ def predict(problem: Problem) -> Prediction:
 def prove(problem: Problem, predicted: Prediction) -> Proof:
     """The value where the teacher's confidence q is above K c, and where it is below."""
     K, c, teacher = problem.classes, PRICE, exact(problem, "teacher")
-    gap = number((teacher[0, 0] - teacher[1, 0])) / exactly(value_of(problem.loss, PlackettLuce).temperature)
+    gap = number(teacher[0, 0] - teacher[1, 0]) / exactly(value_of(problem.loss, PlackettLuce).temperature)
     q = 1 / (1 + (K - 1) * exp(-gap))
     alive = order(K * c, q, priced(problem))
     if not isinstance(alive, Less):

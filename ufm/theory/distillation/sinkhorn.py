@@ -86,7 +86,8 @@ def prove(case: Batch, predicted: Student) -> Proof:
     c_0, c_1 = 2 * (q - p), (p - q_o) + (q - p_o) + (K - 2) * (p_o - q_o)
     s = (K - 1) * exp((c_0 - c_1) / eps)
     cost = (c_0 + s * c_1) / (1 + s) + (K - 1) * sqrt(number(c**2 * B / K)) * x
-    return held(least(cost, 0, a_T, statement=f"the least symmetric student of a Sinkhorn teacher of margin {float(case.a_T)!r}"), predicted.value)
+    what = f"the least symmetric student of a Sinkhorn teacher of margin {float(case.a_T)!r}"
+    return held(least(cost, 0, a_T, statement=what), predicted.value)
 
 
 def measure(case: Batch, key: jax.Array) -> tuple[Student, float, float]:

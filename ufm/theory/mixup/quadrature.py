@@ -19,10 +19,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import wrightomega
 
-from ufm.settings.mixup import enough_nodes, lambda_nodes
 from ufm.proofs import Proof, identity
 from ufm.proofs.exact import rational
 from ufm.proofs.expressions import name, number, total
+from ufm.settings.mixup import enough_nodes, lambda_nodes
 from ufm.theory import statements
 from ufm.theory.mixup.joint import learned_mixup
 from ufm.theory.proving import exactly
@@ -51,7 +51,7 @@ def predict(case: BetaMixing) -> dict[str, jax.Array]:
 
 
 def prove(case: BetaMixing, predicted: dict[str, jax.Array]) -> Proof:
-    """E p^2 is the product, for the monic polynomial p of degree R that is orthogonal to all lower ones, whose roots the nodes are."""
+    """E p^2 is the product, p the monic polynomial of degree R orthogonal to all lower ones, whose roots the nodes are."""
     alpha, R = exactly(case.alpha), _FEW
     where = [("alpha", number(alpha)), ("m0", number(1))]  # moments E u^(2j)
     where += [(f"m{j}", name(f"m{j - 1}") * (2 * j - 1) / (2 * name("alpha") + (2 * j - 1))) for j in range(1, R + 1)]

@@ -40,7 +40,8 @@ def prove_scalar_minimum(case: ScalarCase, predicted: dict[str, jax.Array]) -> P
     """The least of (1 - x^L)^2 + L beta x^2 over x = t^(1/L) in [0, 1]."""
     L = len(case.depth_marker) + 1
     what = f"the least of (1 - t)^2 + {L} beta t^(2/{L}) over t in [0, 1], beta = {float(case.beta)!r}"
-    return held(least((1 - x**L) ** 2 + L * exactly(case.beta) * x**2, 0, 1, statement=what), predicted["value"])
+    t, root = (x, x) if L == 2 else (x**L, x**2)  # t and t^(2/L)
+    return held(least((1 - t) ** 2 + L * exactly(case.beta) * root, 0, 1, statement=what), predicted["value"])
 
 
 @jax.jit

@@ -103,7 +103,8 @@ def draw(rng: np.random.Generator) -> CriticalPoint:
 THEOREMS = (
     # other: roots that searches from random starts find, each held to the points of its rank
     statements.other(
-        "mse-critical-points", "derived; cf. [zhou2022landscape]", predict, measure, cases, draw, PLAIN, evidence=evidence, prove=prove,
+        "mse-critical-points", "derived; cf. [zhou2022landscape]", predict, measure, cases, draw, PLAIN, evidence=evidence,
+        prove=prove,
         notes="Proved; the searches from random starts could only have refuted it.",
     ),
 )  # fmt: skip
