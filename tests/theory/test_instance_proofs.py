@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from ufm.proofs.check_proof import check
 from ufm.proofs.equations import squared_error_centred, squared_error_modes
 from ufm.proofs.exact import raised
 from ufm.proofs.interlaced import interlaced, root_trace
+from ufm.search.symmetric import reduced
 from ufm.theory.proving import counts_of, held, price_square
 from ufm.theory.registry import catalogue
 
@@ -33,6 +35,15 @@ def test_a_first_case_is_proved_from_the_case_alone(name):
     assert proof.proved, proof.reason
     assert proof.kind == "identity" or proof.digits > 12
     assert check(proof.document)
+
+
+@pytest.mark.parametrize(("name", "mean"), [("gce", 0), ("p-loss-1d", 0), ("z-score-loss", 0), ("log-spherical", 1)])
+def test_a_least_value_is_that_of_the_loss_on_a_grid(name, mean):
+    problem = first(name)
+    proof, c = catalogue()[name].proof_of(problem, None), float(price_square(problem)) ** 0.5
+    margins = np.linspace(0, 25, 5001)
+    on_grid = jax.vmap(lambda a: reduced(problem.loss, problem.classes, jnp.stack([a, mean * a]), c))(jnp.asarray(margins))
+    assert float(proof.lower) <= np.min(on_grid) <= float(proof.upper) * (1 + 1e-4)
 
 
 @pytest.mark.parametrize("name", LEAVES)
