@@ -27,7 +27,7 @@ def _diagonal(entries: list[Any]) -> list[list[Any]]:
 
 def _squared_error(z: list[Any], y: tuple[Any, ...]) -> Column:
     g = [x - t for x, t in zip(z, y, strict=True)]
-    return Column(sum(x**2 for x in g) / 2, g, _diagonal([flint().arb(1)] * len(z)))
+    return Column(sum(x * x for x in g) / 2, g, _diagonal([flint().arb(1)] * len(z)))
 
 
 def _cross_entropy(z: list[Any], y: tuple[Any, ...]) -> Column:
@@ -66,7 +66,7 @@ def _squared_hinge(z: list[Any], y: tuple[Any, ...]) -> Column:
         g[k], hessian[k][k] = v[k], arb(1)
         hessian[k][top] = hessian[top][k] = arb(-1)
     g[top], hessian[top][top] = -sum((v[k] for k in active), arb(0)), arb(len(active))
-    return Column(sum((v[k] ** 2 for k in active), arb(0)) / 2, g, hessian)
+    return Column(sum((v[k] * v[k] for k in active), arb(0)) / 2, g, hessian)
 
 
 LOSSES: dict[str, Callable[[list[Any], tuple[Any, ...]], Column]] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ufm.proofs.exact import ball, flint, rational, rounded
+from ufm.proofs.exact import ball, flint, raised, rational, rounded
 
 
 def entropy_term(q: Any) -> Any:
@@ -83,7 +83,7 @@ class Quadratic(Atom):
 
     def value(self, x: list, y: list) -> Any:
         """The atom."""
-        return sum(((a - b) ** 2 for a, b in zip(x, y, strict=True)), ball(0)) / 2
+        return sum((raised(a - b, 2) for a, b in zip(x, y, strict=True)), ball(0)) / 2
 
     def dual(self, x: list, y: list) -> list:
         """q at the gradient: x."""
@@ -229,7 +229,7 @@ class Hinge(Atom):
     def value(self, x: list, y: list) -> Any:
         """The atom."""
         true = _true(y)
-        return sum(((1 + a - x[true]).max(0) ** 2 for k, a in enumerate(x) if k != true), ball(0)) / 2
+        return sum((raised((1 + a - x[true]).max(0), 2) for k, a in enumerate(x) if k != true), ball(0)) / 2
 
     def dual(self, x: list, y: list) -> list:
         """t at the gradient: the violations, and minus their sum."""

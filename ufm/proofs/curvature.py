@@ -89,7 +89,7 @@ class Objective:
         """f on a box."""
         arb, at = flint().arb, _At(self, x)
         data = sum((arb(om) * column.value for om, column in zip(self.shares, at.columns, strict=True)), arb(0))
-        return data + sum((l2 * entry**2 for l2, entry in zip(self._ridge_of_each(), x, strict=True)), arb(0)) / 2
+        return data + sum((l2 * entry * entry for l2, entry in zip(self._ridge_of_each(), x, strict=True)), arb(0)) / 2
 
     def gradient(self, x: list[Any]) -> list[Any]:
         """The P partial derivatives of f on a box."""

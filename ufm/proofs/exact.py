@@ -7,8 +7,9 @@ what is not rational: a ball holds the exact result of every operation on anythi
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import cache
+from functools import cache, reduce
 from math import isfinite
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,13 @@ def above(x: Any) -> Any:
 def middle(x: Any) -> Any:
     """The rational in the middle of a ball; a rational itself."""
     return _end(x.mid(), 0) if isinstance(x, flint().arb) else x
+
+
+def raised(x: Any, power: int) -> Any:
+    """x^power for a ball, a ray or a rational; python-flint has NaN for balls round 0 itself, which are multiplied out here."""
+    if not isinstance(x, flint().arb) or x.mid() != 0 or power < 1:
+        return x**power
+    return reduce(mul, [x] * power)
 
 
 def _end(x: Any, side: int) -> Any:

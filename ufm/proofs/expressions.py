@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from ufm.base.checks import check_choice, check_count, refuse
-from ufm.proofs.exact import ball, flint, rational, text
+from ufm.proofs.exact import ball, flint, raised, rational, text
 
 OPERATIONS = ("+", "-", "*", "/", "^", "exp", "log", "sqrt", "abs")
 
@@ -116,7 +116,7 @@ class Expression:
             value = x if operation == "x" else names.get(key)
             return refuse("expression", key, "of known names") if value is None else value
         if operation == "^":
-            return parts[0].evaluate(names, x, lift) ** parts[1]
+            return raised(parts[0].evaluate(names, x, lift), parts[1])
         values = [part.evaluate(names, x, lift) for part in parts]
         total = values[0]
         if operation in ("+", "*"):

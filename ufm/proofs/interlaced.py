@@ -1,6 +1,7 @@
 """Eigenvalues between poles: those of a diagonal matrix on the complement of one direction, each enclosed as a root.
 
-With poles p_k and weights w_k > 0 the roots of sum_k w_k / (p_k - x), times all p_k - x, lie one between every two different poles. They are
+With poles p_k and weights w_k > 0 the roots of sum_k w_k / (p_k - x), times all p_k - x, lie one between every two poles that are
+neighbours. They are
 
     w_k = 1        the eigenvalues other than 0 of (I - J/K) diag(p) (I - J/K)
     w_k = p_k      those of diag(p) - p p' / sum(p)
@@ -32,7 +33,8 @@ def interlaced(poles: Sequence[Any], weights: Sequence[Any], digits: int = 18) -
     for p, w in zip(map(rational, poles), map(rational, weights), strict=True):
         together.setdefault(p, []).append(w)
     distinct = sorted(together)
-    secular = total([number(sum(together[p], rational(0))) * prod((q - x for q in distinct if q != p), start=ONE) for p in distinct])
+    others = {p: prod((q - x for q in distinct if q != p), start=ONE) for p in distinct}
+    secular = total([number(sum(together[p], rational(0))) * others[p] for p in distinct])
     ends = [(p, p) for p in distinct for _ in together[p][1:]]
     facts: list[Fact] = []
     with precision(bits_for(digits)):

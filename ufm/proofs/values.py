@@ -6,7 +6,7 @@ A matrix of columns is a list of them. Rationals stay rationals as long as they 
 from dataclasses import dataclass
 from typing import Any
 
-from ufm.proofs.exact import ball, flint, rational
+from ufm.proofs.exact import ball, flint, raised, rational
 from ufm.proofs.instance import Columns, Instance, transposed
 
 
@@ -80,7 +80,7 @@ def penalty(instance: Instance, point: Point) -> Any:
     if instance.H0 is not None:
         for m, h, centre in zip(instance.m, point.h, instance.H0, strict=True):
             root = ball(m).sqrt()
-            result += ball(instance.beta) * sum(((root * a - x) ** 2 for a, x in zip(h, centre, strict=True)), ball(0)) / 2
+            result += ball(instance.beta) * sum((raised(root * a - x, 2) for a, x in zip(h, centre, strict=True)), ball(0)) / 2
     return result
 
 

@@ -1,6 +1,6 @@
 """What entries prove their instances with: exact numbers of a problem, and proofs that predicted floats are held to.
 
-A proof is made of the case alone. What was predicted is looked at afterwards: where it is not what was proved, nothing is said to be.
+A proof is made of the case alone. What was predicted is looked at afterwards: where that is not what was proved, nothing is.
 """
 
 from collections.abc import Callable
@@ -58,8 +58,10 @@ def least_margin(loss: Callable[[Problem], Expression], copies: Callable[[int], 
     """`prove` of entries whose minimum is that of one scalar, loss(x) + c copies(K) x over x >= 0, loss an expression in x."""
 
     def prove(problem: Problem, predicted: Any) -> Proof:
-        what = f"the least value over margins x >= 0 of {problem.loss.name} + c ({copies(problem.classes)}) x, K = {problem.classes}"
-        return least(loss(problem) + copies(problem.classes) * PRICE * x, 0, inf, where=priced(problem), statement=what)
+        K, times = problem.classes, copies(problem.classes)
+        square = float(price_square(problem))
+        what = f"the least value over margins x >= 0 of {problem.loss.name} + {times} c x, K = {K}, c^2 = {square!r}"
+        return least(loss(problem) + times * PRICE * x, 0, inf, where=priced(problem), statement=what)
 
     return prove
 

@@ -1,5 +1,6 @@
 """The certificates as theorems, proof against search: the dual bound is tight at one-layer minima, and no bound above a minimum."""
 
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE, MSE, is_loss, kd, poly1
 from ufm.problem import Problem
 from ufm.problem.params import initialize, objective
+from ufm.proofs import Proof, prove, unproved
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.mse.cases import ridges_at
@@ -51,6 +53,16 @@ def duality_evidence(problem: Problem, predicted: float, measured: tuple[Certifi
 def predict_bound(case: Point) -> jax.Array:
     """The bounds of `ufm.certify` (dual for M = 1, chord for M >= 2), rounding counted, never exceed the minimum."""
     return certify(case.problem, case.params).lower_bound
+
+
+def prove_bound(case: Point, predicted: jax.Array) -> Proof:
+    """What the same params bound exactly, where the float bound is not above it."""
+    if case.problem.trainable > 1:
+        return unproved("several trained layers: a bound in exact arithmetic takes seconds")
+    proof = prove(case.problem, case.params, digits=1)
+    if proof.lower is not None and Fraction(float(predicted)) > proof.lower:
+        return unproved(f"the bound {float(predicted)!r} is above what was proved: {proof.statement}")
+    return proof
 
 
 def measure_value(case: Point, key: jax.Array) -> tuple[float, float | None]:
@@ -173,5 +185,8 @@ THEOREMS = (
         notes="Below that width the bound remains one, and may be loose; losses of several parts have a dual point a part.",
     ),
     # other: a bound that depends on random params, held against its formula by hand as well
-    statements.other("lower-bounds", "derived", predict_bound, measure_value, bound_cases, draw_bound, evidence=bound_evidence),
+    statements.other(
+        "lower-bounds", "derived", predict_bound, measure_value, bound_cases, draw_bound, evidence=bound_evidence,
+        prove=prove_bound,
+    ),
 )  # fmt: skip

@@ -22,11 +22,14 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import gradient_norm, objective
+from ufm.proofs import Proof
+from ufm.proofs.equations import simplex_branch
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c
+from ufm.theory.proving import counts_of, held, ridges_of
 from ufm.theory.symmetric import symmetric_prediction
 
 
@@ -100,6 +103,11 @@ def predict_branch(problem: Problem) -> dict[str, jax.Array]:
     """
     a, h = branch(problem)
     return {"gradient_norm": jnp.zeros_like(a), "margin": a, "value": h}
+
+
+def prove_branch(problem: Problem, predicted: dict[str, jax.Array]) -> Proof:
+    """The value at the largest root of the equation of the margin."""
+    return held(simplex_branch(problem.classes, counts_of(problem)[0], ridges_of(problem)), predicted["value"])
 
 
 def critical_margin(problem: Problem) -> jax.Array:
@@ -176,7 +184,7 @@ THEOREMS = (
     ),
     statements.identity(
         "ce-deep-etf-critical", "[dang2023]", predict_branch, found_branch, _branch_cases, _draw_branch, (*_SHARED, is_wide(1)),
-        tolerance=1e-10, leaves={"gradient_norm": 1e-12, "margin": 1e-9},
+        tolerance=1e-10, leaves={"gradient_norm": 1e-12, "margin": 1e-9}, prove=prove_branch,
         notes="Critical, not minimal: see ce-deep-etf-stability and ce-deep-etf-global. The measured point is found by "
         "searching the objective over simplices of all sizes; the gradient is over all parameters.",
     ),

@@ -33,9 +33,14 @@ from jax.flatten_util import ravel_pytree
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.proofs import Proof, unproved
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, bisect, critical_margin, margin, peak, strength, strength_at, tie
+from ufm.theory.cross_entropy.one_layer import simplex_of
+from ufm.theory.proving import critical_of
+
+_LARGEST = 80  # parameters whose Hessian is proved in a fraction of a second
 
 
 def predict_stability(problem: Problem) -> dict[str, jax.Array]:
@@ -52,6 +57,17 @@ def predict_stability(problem: Problem) -> dict[str, jax.Array]:
     lowest = jnp.linalg.eigvalsh(block[:size, :size])[0]
     count = jnp.where(eigenvalue < 0, K * (K - 3) // 2, 0) + jnp.where(lowest < 0, K - 1, 0)
     return {"eigenvalue": eigenvalue, "block": lowest, "negative_directions": count, "residual": jnp.zeros_like(a)}
+
+
+def prove_stability(problem: Problem, predicted: dict[str, jax.Array]) -> Proof:
+    """The signs of the Hessian at the simplex, a critical point, where that is small."""
+    K, M = problem.classes, len(problem.widths)
+    if K * K * (M + 1) > _LARGEST:
+        return unproved(f"the signs of {K * K * (M + 1)} eigenvalues take seconds")
+    log_s, p, end = math.log(float(strength(problem))), (M - 1) / (M + 1), peak(K, M)
+    a = bisect(lambda a: log_s + a + math.log1p((K - 1) * math.exp(-a)) - p * math.log(a), end, end + 2 * max(-log_s, 0) + 2)
+    point = simplex_of(problem, jnp.asarray(a), jnp.asarray(a)).params
+    return critical_of(problem, point, (None, None, int(predicted["negative_directions"])))
 
 
 @jax.jit
@@ -135,6 +151,7 @@ THEOREMS = (
         "ce-deep-etf-stability", "derived; local minimum for small ridges: [garrod2025]",
         predict_stability, found_stability, _cases, _draw,
         (has_loss(CE), BALANCED, PLAIN, PENALISED, DEEP, has_classes("at least four classes", lambda K: K >= 4), is_wide(1)),
+        prove=prove_stability,
         notes="Hessian in coordinates where all ridges are equal (its inertia does not depend on them), over c. The second "
         "threshold depends on the ridge of a bias, the first does not. With K = 100 and M = 2, c_stab is 1.07e-14.",
     ),

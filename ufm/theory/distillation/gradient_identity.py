@@ -8,7 +8,8 @@ s = (1 - p) K/((K-1) N), p the probability of the true class, and for any second
 For a symmetric teacher and a divergence from it both cosines are sign(a_T - a b), exactly.
 """
 
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +19,13 @@ from ufm.base.matrices import helmert
 from ufm.losses import cross_entropy
 from ufm.losses.distillation import Binary
 from ufm.metrics.conflict import Conflict, gradient_conflict
-from ufm.proofs import Proof
+from ufm.proofs import Proof, identity
+from ufm.proofs.expressions import name as named
+from ufm.proofs.expressions import number, total
 from ufm.proofs.refutations import gradients_contradict
 from ufm.settings.distillation import symmetric_teacher
 from ufm.theory import statements
+from ufm.theory.proving import exactly
 from ufm.theory.theorem import Check, below
 
 KINDS = {"plain": (1.0, 0.0, 0.0), "norm": (0.0, 1.0, 0.0), "squared": (0.0, 0.0, 1.0)}
@@ -60,6 +64,26 @@ def predict(case: Collapsed) -> dict[str, jax.Array]:
     along_rows = jnp.linalg.norm(G @ PY.T)  # |G Y^T P|: what W sees of G
     sizes = jnp.stack([n * b * b * s * jnp.sqrt(K - 1.0) * along_rows, a * a * s * jnp.sqrt(n * (K - 1)) * jnp.linalg.norm(PG)])
     return {"products": products / (n * b * b + a * a), "cosines": products / sizes}
+
+
+def prove(case: Collapsed, predicted: dict[str, jax.Array]) -> Proof:
+    """<P Y H', G H'> = n b^2 <P Y, G> and <W' P Y, W' G> = a^2 <P Y, G>, with U U' = P and the teacher's numbers as G."""
+    (K, N), Y = case.Y.shape, np.asarray(case.Y)
+    labels, n = Y.argmax(axis=0), Fraction(N, K)
+    a, b = (named(s) for s in ("a", "b"))
+    where = [("a", number(exactly(case.a))), ("b", number(exactly(case.b)))]
+    where += [(f"g{k}_{i}", number(exactly(x))) for (k, i), x in np.ndenumerate(np.asarray(case.teacher))]
+    P = [[Fraction(int(k == j)) - Fraction(1, K) for j in range(K)] for k in range(K)]
+
+    PY = [[row[label] for label in labels] for row in P]
+
+    def along(weights: Any) -> Any:
+        return total([w * named(f"g{k}_{i}") for k, row in enumerate(weights) for i, w in enumerate(row)])
+
+    in_W = [[sum(x * P[labels[j]][label] for j, x in enumerate(row)) for label in labels] for row in PY]  # P Y (Y'P Y)
+    in_H = [[sum(P[k][m] * PY[m][i] for m in range(K)) for i in range(N)] for k in range(K)]  # P P Y
+    pairs = [(b**2 * along(in_W), n * b**2 * along(PY)), (a**2 * along(in_H), a**2 * along(PY))]
+    return identity(f"both inner products at a collapsed state, K = {K}, N = {N}, with a second gradient given", pairs, where)
 
 
 def gradients(case: Collapsed, noise: jax.Array | float = 0.0) -> tuple[tuple, tuple]:
@@ -160,7 +184,9 @@ def surer_students() -> dict[str, Collapsed]:
 
 
 THEOREMS = (
-    statements.identity("dhkd-gradient-identity", "derived; question: [yang2024]", predict, by_differentiation, cases, draw),
+    statements.identity(
+        "dhkd-gradient-identity", "derived; question: [yang2024]", predict, by_differentiation, cases, draw, prove=prove,
+    ),
     # other: a sign that is refuted, and the states where it is right
     statements.other(
         "dhkd-backbone", "[yang2024], read at an exactly collapsed state; against it dhkd-gradient-identity",

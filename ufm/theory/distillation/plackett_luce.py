@@ -16,11 +16,15 @@ import numpy as np
 from ufm.losses import is_loss, pld, value_of
 from ufm.losses.plackett_luce import PlackettLuce
 from ufm.problem import Problem
+from ufm.problem.meant import exact
+from ufm.proofs import Less, Proof, closed, order, unproved
+from ufm.proofs.expressions import exp, log, number
 from ufm.settings.distillation import confident_teacher
 from ufm.theory.assumptions import has_loss
 from ufm.theory.distillation.descent import descent_theorem
 from ufm.theory.distillation.symmetric import distilled, numbers, one_head
 from ufm.theory.prediction import Prediction
+from ufm.theory.proving import PRICE, exactly, priced
 from ufm.theory.symmetric import symmetric_prediction
 from ufm.theory.theorem import Assumption
 
@@ -36,6 +40,20 @@ def predict(problem: Problem) -> Prediction:
     a = jnp.log(jnp.where(q > K * n.price, q / n.price, K) - (K - 1))
     loss = q * jax.nn.softplus(rest - a) + q_other * math.lgamma(K)
     return symmetric_prediction(problem, a, 0.0, n.total * (loss + n.price * (K - 1) * a))
+
+
+def prove(problem: Problem, predicted: Prediction) -> Proof:
+    """The value where the teacher's confidence q is above K c, and where it is below."""
+    K, c, teacher = problem.classes, PRICE, exact(problem, "teacher")
+    gap = number(teacher[0, 0] - teacher[1, 0]) / exactly(value_of(problem.loss, PlackettLuce).temperature)
+    q = 1 / (1 + (K - 1) * exp(-gap))
+    alive = order(K * c, q, priced(problem))
+    if not isinstance(alive, Less):
+        return unproved("whether the margin is above 0 is not decided")
+    a = log(q / c - (K - 1)) if alive.b is q else number(0)
+    loss = q * log(1 + (K - 1) * exp(-a)) + (1 - q) / (K - 1) * log(number(math.factorial(K - 1)))
+    what = f"the minimum of {problem.loss.name}, K = {K}, from a symmetric teacher"
+    return closed(loss + (K - 1) * c * a, where=priced(problem), facts=[alive], statement=what)
 
 
 def problem_at(confidence: float, ratio: float, per_class: int = 5, classes: int = 4) -> Problem:
@@ -61,6 +79,6 @@ _AVERAGED = Assumption(
 THEOREMS = (
     descent_theorem(
         "pld", "loss: [bassam2025]; closed form and averaging of ties derived", predict, cases, draw,
-        (*one_head(has_loss(PlackettLuce, name="pld")), _AVERAGED),
+        (*one_head(has_loss(PlackettLuce, name="pld")), _AVERAGED), prove=prove,
     ),
 )  # fmt: skip

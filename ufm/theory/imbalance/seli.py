@@ -15,7 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.frames.encoded_labels import seli
+from ufm.proofs import Proof
+from ufm.proofs.interlaced import root_trace
 from ufm.theory import statements
+from ufm.theory.proving import exactly, held
 from ufm.theory.theorem import Check, agreement, relative_error
 
 Geometry = dict[str, jax.Array]  # (K, K) "logits" of the classes, "classifier" W W^T, "features" H^T H of their means; "value"
@@ -28,6 +31,11 @@ def predict(sizes: jax.Array) -> Geometry:
     K, found = len(sizes), seli(sizes)
     W = found.classifier.gram
     return {"logits": jnp.eye(K, dtype=sizes.dtype) - 1 / K, "classifier": W, "features": found.means.gram, "value": jnp.trace(W)}
+
+
+def prove(sizes: jax.Array, predicted: Geometry) -> Proof:
+    """The value, from the eigenvalues of P N P between the sizes."""
+    return held(root_trace([exactly(n) for n in sizes]), predicted["value"])
 
 
 def measure(sizes: jax.Array, key: jax.Array) -> Geometry:
@@ -91,7 +99,7 @@ THEOREMS = (
     # other: a convex program of its own, with its multipliers
     statements.other(
         "seli", "[thrampoulidis2022]; proof by the Laplacian's square root derived",
-        predict, measure, cases, draw, evidence=evidence,
+        predict, measure, cases, draw, evidence=evidence, prove=prove,
         notes="Rare classes may have rows of W at acute angles although all margins are equal. Cross-entropy with a finite ridge "
         "is not SELI: for n = (50, 50, 50, 5, 5) the margins (x_A, K_A s_A, x_B, K_B s_B) of two-group-ce differ from their mean "
         "by up to 21 %, 12 %, 8 % and 6 % at ridges of 1e-3, 1e-5, 1e-8 and 1e-11, which falls like 1/log.",

@@ -8,6 +8,7 @@ Proofs. The gradient G of the data term in the scaled logits is sqrt(n)/N (p_own
 inside the group, where its norm is at most c, and c where the logits are not zero; at zero |G|^2 is that eigenvalue over N^2.
 """
 
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -19,11 +20,14 @@ from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
 from ufm.problem.params import logits
+from ufm.proofs import Less, PositiveDefinite, Proof, established, order, unproved
+from ufm.proofs.expressions import Expression, name, number, total
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import effective_c
+from ufm.theory.proving import counts_of, exactly, ridges_of, samples_of
 from ufm.theory.theorem import Check, agreement, below
 
 COUNTS = (40, 7, 7, 2)
@@ -43,6 +47,43 @@ def predict_gaps(problem: Problem) -> jax.Array:
     """
     gap = jnp.maximum(1 - problem.samples * effective_c(problem) / jnp.sqrt(problem.counts), 0)
     return jnp.where(same_size(problem.counts), gap[:, None], 0)
+
+
+def _critical(problem: Problem) -> tuple[Fraction, list[tuple[str, Expression]]]:
+    """N^2 l2_W l2_H, and the name that it has in facts."""
+    (l2_H, l2_W), N = ridges_of(problem), samples_of(problem)
+    where = [("N", number(N)), ("l2_W", number(l2_W)), ("l2_H", number(l2_H))]
+    return N**2 * l2_W * l2_H, [*where, ("critical", name("N") ** 2 * name("l2_W") * name("l2_H"))]
+
+
+def prove_gaps(problem: Problem, predicted: jax.Array) -> Proof:
+    """On which side of N^2 l2_W l2_H every size that two classes have lies, exactly."""
+    counts, (critical, where) = counts_of(problem), _critical(problem)
+    repeated = [n for n in sorted(set(counts)) if counts.count(n) > 1]
+    facts = [order(number(n), name("critical"), where) for n in repeated]
+    merged = np.asarray([[n == m and n > critical for m in counts] for n in counts]) & ~np.eye(len(counts), dtype=bool)
+    if not np.array_equal(merged, np.asarray(predicted) > 0):
+        return unproved("the predicted classes that merge are not those of the exact sizes")
+    what = f"classes of {', '.join(map(str, repeated))} samples against N^2 l2_W l2_H = {float(critical)!r}"
+    return established("identity", what, [fact for fact in facts if fact], where)
+
+
+def prove_collapse(problem: Problem, predicted: jax.Array) -> Proof:
+    """N^2 l2_W l2_H I less the matrix is positive definite, or there is a rational vector along which it is not."""
+    counts, (critical, where), K = counts_of(problem), _critical(problem), problem.classes
+    p = [n / sum(counts) for n in counts] if problem.bias == "free" else [Fraction(1, K)] * K
+    centred = [[Fraction(i == j) - p[i] for j in range(K)] for i in range(K)]
+    S = [[sum(n * centred[i][k] * centred[j][k] for k, n in enumerate(counts)) for j in range(K)] for i in range(K)]
+    values, vectors = np.linalg.eigh(np.array(S, float))
+    words = f"the largest eigenvalue for n = {', '.join(map(str, counts))}, bias {problem.bias}"
+    if float(predicted) <= 1:
+        rows = tuple(tuple((name("critical") if i == j else 0) - number(S[i][j]) for j in range(K)) for i in range(K))
+        return established("identity", f"{words} is below N^2 l2_W l2_H = {float(critical)!r}", [PositiveDefinite(rows)], where)
+    where += [(f"v{i}", number(exactly(entry))) for i, entry in enumerate(vectors[:, -1])]
+    v = [name(f"v{i}") for i in range(K)]
+    along = total([S[i][j] * (v[i] * v[j]) for i in range(K) for j in range(K)])
+    fact = Less(name("critical") * total([entry**2 for entry in v]), along)
+    return established("identity", f"{words} is above N^2 l2_W l2_H = {float(critical)!r}", [fact], where)
 
 
 def measure_gaps(problem: Problem, key: jax.Array) -> jax.Array:
@@ -128,12 +169,13 @@ THEOREMS = (
     statements.other(
         "group-merge", "derived; the blocks of classes of one size, and two sizes: [hong2023]; minority collapse: [fang2021]",
         predict_gaps, measure_gaps, gap_cases, draw_gaps, _SHARED, evidence=agreement(1e-7, 1.0),
+        prove=prove_gaps,
         notes="For two groups of K_A and K_B classes of sizes R n and n this is collapse of the minority from the imbalance ratio "
         "R = (1/(c sqrt(n)) - K_B)/K_A on. Features after a ReLU need K/(K-1) times as many samples: relu-imbalance.",
     ),
     # other: a number at zero, and on which side of zero the minimum is
     statements.other(
         "total-collapse", "derived", predict_collapse, measure_collapse, collapse_cases, draw_collapse,
-        (*_SHARED, has_bias("none", "free")), evidence=collapse_evidence,
+        (*_SHARED, has_bias("none", "free")), evidence=collapse_evidence, prove=prove_collapse,
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ The size kappa of a trained classifier, an average of functions with layers of w
 geometrically once R exceeds sqrt(kappa): 8 + 3 sqrt(kappa) nodes (`enough_nodes`) left errors of 1e-10 at kappa < 300.
 """
 
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -18,9 +19,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import wrightomega
 
+from ufm.proofs import Proof, identity
+from ufm.proofs.exact import rational
+from ufm.proofs.expressions import name, number, total
 from ufm.settings.mixup import enough_nodes, lambda_nodes
 from ufm.theory import statements
 from ufm.theory.mixup.joint import learned_mixup
+from ufm.theory.proving import exactly
 
 _FEW, _CLASSES = 6, 3
 
@@ -43,6 +48,27 @@ def predict(case: BetaMixing) -> dict[str, jax.Array]:
     moments = jnp.concatenate([jnp.ones(1), jnp.cumprod((2 * i - 1) / (2 * alpha + 2 * i - 1))])
     excess = jnp.prod(k * (k + 2 * alpha - 2) / ((2 * k + 2 * alpha - 1) * (2 * k + 2 * alpha - 3))) / (2 * alpha + 1)
     return {"moments": moments, "excess": excess, "m2": (alpha + 1) / (2 * alpha + 1)}
+
+
+def prove(case: BetaMixing, predicted: dict[str, jax.Array]) -> Proof:
+    """E p^2 is the product, p the monic polynomial of degree R orthogonal to all lower ones, whose roots the nodes are."""
+    alpha, R = exactly(case.alpha), _FEW
+    where = [("alpha", number(alpha)), ("m0", number(1))]  # moments E u^(2j)
+    where += [(f"m{j}", name(f"m{j - 1}") * (2 * j - 1) / (2 * name("alpha") + (2 * j - 1))) for j in range(1, R + 1)]
+
+    def mean(powers: list) -> Any:
+        return total([a * name(f"m{i // 2}") for i, a in powers if i % 2 == 0])
+
+    before, p = [rational(1)], [rational(0), rational(1)]
+    factors = [1 / (2 * alpha + 1)]
+    for k in range(2, R + 1):
+        factors.append(k * (k + 2 * alpha - 2) / ((2 * k + 2 * alpha - 1) * (2 * k + 2 * alpha - 3)))
+        shifted = [rational(0), *p]
+        before, p = p, [a - factors[k - 2] * (before[i] if i < len(before) else 0) for i, a in enumerate(shifted)]
+    pairs = [(mean([(i + j, a) for i, a in enumerate(p)]), number(0)) for j in range(R)]
+    square = mean([(i + j, a * b) for i, a in enumerate(p) for j, b in enumerate(p)])
+    what = f"the excess of degree {2 * R} of {R} nodes is the product, alpha = {float(case.alpha)!r}"
+    return identity(what, [*pairs, (square, prod(map(number, factors)))], where)
 
 
 def direct(case: BetaMixing) -> dict[str, Any]:
@@ -114,7 +140,7 @@ def draw(rng: np.random.Generator) -> BetaMixing:
 THEOREMS = (
     statements.identity(
         "mixup-beta-quadrature", "[golub1969]; the product derived",
-        predict, direct, cases, draw, tolerance=1e-13, leaves={"excess": 1e-9},
+        predict, direct, cases, draw, tolerance=1e-13, leaves={"excess": 1e-9}, prove=prove,
     ),
     statements.identity(
         "mixup-node-count", "measured here, on nodes of [golub1969]",

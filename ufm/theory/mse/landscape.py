@@ -20,12 +20,14 @@ from jax.flatten_util import ravel_pytree
 from ufm.duality import escape_direction
 from ufm.problem import Problem
 from ufm.problem.params import Params, initialize
+from ufm.proofs import Proof, unproved
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives
 from ufm.theory.mse.balanced import predict_without_bias
 from ufm.theory.mse.cases import ridges_at
-from ufm.theory.mse.spectrum import beta_tie
+from ufm.theory.mse.spectrum import beta_tie, largest_root
+from ufm.theory.proving import critical_of
 from ufm.theory.theorem import Check, below, relative_error
 
 _COUNTS = (6, 4, 2)
@@ -75,6 +77,24 @@ def measure_critical_point(case: AliveSet, key: jax.Array) -> dict[str, float]:
         return seen
     along = np.asarray(ravel_pytree(escape_direction(p, found)[0])[0])
     return seen | {"along_escape": float(along @ hessian @ along / np.maximum(along @ along, 1e-300))}
+
+
+def prove_signs(case: AliveSet, predicted: jax.Array) -> Proof:
+    """The point of these classes is critical, with a negative eigenvalue or with none, as a bound below 0 or `predicted` says."""
+    p, alive = case
+    M, K, n = len(p.widths), p.classes, np.asarray(p.counts)
+    rest = np.asarray(largest_root(p.samples * p.c / p.counts ** (M / (M + 1)), M))
+    size = np.where(alive, np.sqrt(n) * (1 - rest), 0) ** (1 / (M + 1))
+    factors = []
+    for shape, ridge in zip(zip((*p.widths, K), (K, *p.widths), strict=True), np.asarray(p.ridges), strict=True):
+        factors.append(np.zeros(shape))
+        factors[-1][range(K), range(K)] = np.sqrt(float(p.c) / ridge) * size
+    H, *weights = map(jnp.asarray, factors)
+    proof = critical_of(p, Params(tuple(weights), H, None), (None, None, None))
+    minimal = bool(predicted) if np.asarray(predicted).dtype == bool else float(predicted) >= 0
+    if not proof.proved or (proof.document["inertia"][2] == "0") == minimal:
+        return proof
+    return unproved(f"the predicted kind of point is not the one proved: {proof.statement}")
 
 
 def saddle_evidence(case: AliveSet, predicted: jax.Array, measured: dict[str, float]) -> list[Check]:
@@ -175,10 +195,12 @@ THEOREMS = (
     statements.other(
         "mse-strict-saddles", "[zhou2022landscape]; curvature value and d = K derived (cf. [shen2024])",
         predict_escape_curvature, measure_critical_point, saddle_cases, draw_saddle, evidence=saddle_evidence,
+        prove=prove_signs,
     ),
     statements.other(
         "mse-deep-local-minima", "derived from the Schatten reduction; cf. [dang2023]",
         predict_is_local_minimum, measure_critical_point, local_minimum_cases, evidence=local_minimum_evidence,
+        prove=prove_signs,
     ),
     # other: how often descents reach the minimum, a habit that is reported
     statements.other(

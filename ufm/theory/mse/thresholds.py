@@ -10,12 +10,14 @@ import numpy as np
 from ufm.problem import Problem
 from ufm.problem.meant import exact
 from ufm.problem.params import Params, objective, weight_shapes
-from ufm.proofs import Proof
+from ufm.proofs import Proof, least
 from ufm.proofs.equations import largest_root_is_beaten
+from ufm.proofs.expressions import x
 from ufm.proofs.objective import exact_ridges, objective_expression
 from ufm.theory import statements
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root, minimise_direction
+from ufm.theory.proving import exactly, held
 from ufm.theory.statements.refutations import Claim, Refutation
 
 
@@ -35,6 +37,14 @@ def predict_scalar_minimum(case: ScalarCase) -> dict[str, jax.Array]:
     one = jnp.ones_like(case.beta)
     found = minimise_direction(one, one, one, case.beta, len(case.depth_marker))
     return {"t": found.t, "value": 2 * found.value}
+
+
+def prove_scalar_minimum(case: ScalarCase, predicted: dict[str, jax.Array]) -> Proof:
+    """The least of (1 - x^L)^2 + L beta x^2 over x = t^(1/L) in [0, 1]."""
+    L = len(case.depth_marker) + 1
+    what = f"the least of (1 - t)^2 + {L} beta t^(2/{L}) over t in [0, 1], beta = {float(case.beta)!r}"
+    t, root = (x, x) if L == 2 else (x**L, x**2)  # t and t^(2/L)
+    return held(least((1 - t) ** 2 + L * exactly(case.beta) * root, 0, 1, statement=what), predicted["value"])
 
 
 @jax.jit
@@ -130,6 +140,7 @@ THEOREMS = (
     statements.identity(
         "mse-tie-and-spinodal", "[dang2023], in other variables; spinodal derived",
         predict_scalar_minimum, lowest_point, scalar_cases, draw_scalar, tolerance=1e-12, leaves={"t": 1e-5},
+        prove=prove_scalar_minimum,
     ),
     statements.refutation(
         "mse-largest-root", "the public evaluation script (compute_x) of [dang2023], read alone; not their theorem",

@@ -129,6 +129,7 @@ THEOREMS = (
     statements.other(
         "mae-transition", "loss: [ghosh2017]; transition derived",
         predict_hysteresis, measure_hysteresis, hysteresis_cases, draw_hysteresis,
-        (has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")), evidence=agreement(1e-9), prove=prove_hysteresis,
+        (has_loss(mae()), BALANCED, PLAIN, PENALISED, ONE_LAYER, has_bias("none")), evidence=agreement(1e-9),
+        prove=prove_hysteresis,
     ),
 )  # fmt: skip

@@ -28,14 +28,14 @@ from ufm.losses.margin import LdrKl
 from ufm.losses.normalised import ZLoss
 from ufm.losses.probability import Focal, Poly1
 from ufm.problem import Problem
-from ufm.proofs import Proof, unproved
-from ufm.proofs.expressions import Expression, exp, log, power, sqrt, x
+from ufm.proofs import Less, Proof, closed, unproved
+from ufm.proofs.expressions import Expression, exp, log, number, power, sqrt, x
 from ufm.search.symmetric import reduced
 from ufm.theory import statements
 from ufm.theory.assumptions import has_loss
 from ufm.theory.other_losses.measured import certified, collapse_theorem, descend, problem_at, random_factors, value_and_gradient
 from ufm.theory.prediction import Prediction
-from ufm.theory.proving import exactly, least_margin
+from ufm.theory.proving import exactly, held, least_margin
 from ufm.theory.symmetric import price_of, symmetric_prediction
 from ufm.theory.theorem import Assumption, Check, below
 
@@ -149,6 +149,16 @@ def predict_infimum(problem: Problem) -> jax.Array:
     return jax.nn.softplus(slope * (offset - jnp.sqrt(problem.classes - 1.0))) / slope
 
 
+def prove_infimum(problem: Problem, predicted: jax.Array) -> Proof:
+    """The number, which is below what zero is worth."""
+    loss = value_of(problem.loss, ZLoss)
+    slope, offset = exactly(loss.slope), exactly(loss.offset)
+    infimum = log(1 + exp(slope * (offset - sqrt(number(problem.classes - 1))))) / slope
+    at_zero = log(1 + exp(number(slope * offset))) / slope
+    what = f"the infimum of {problem.loss.name}, K = {problem.classes}, which is below the value at zero"
+    return held(closed(infimum, facts=[Less(infimum, at_zero)], statement=what), predicted)
+
+
 def measure_infimum(problem: Problem, key: jax.Array) -> np.ndarray:
     """Descend almost without ridges, then halve the point twenty times, along which only the ridges change: all values."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
@@ -198,6 +208,6 @@ THEOREMS = (
     # other: an infimum that is not attained, seen from above along a path that falls at every step
     statements.other(
         "z-score-no-minimiser", "loss: [debrebisson2016z]; infimum derived",
-        predict_infimum, measure_infimum, infimum_cases, evidence=infimum_evidence,
+        predict_infimum, measure_infimum, infimum_cases, evidence=infimum_evidence, prove=prove_infimum,
     ),
 )  # fmt: skip

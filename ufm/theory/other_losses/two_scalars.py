@@ -94,8 +94,8 @@ def prove_logsumexp(problem: Problem, predicted: Prediction) -> Proof:
     if isinstance(below, Less) and below.b.operation == "number":
         value = -log(own) + zeta * lse**2 + c * ((K - 1) * (x_own - other) - mean)
         return closed(value, where=priced(problem), facts=[below], statement=f"the minimum of {problem.loss.name}, K = {K}")
-    lse = log(exp(x * Fraction(K - 1, K)) + (K - 1) * exp(-x / K))
-    return least_margin(lambda p: lse - x * Fraction(K - 1, K) + zeta * lse**2)(problem, predicted)
+    cost = log(1 + (K - 1) * exp(-x))
+    return least_margin(lambda p: cost + zeta * (x * Fraction(K - 1, K) + cost) ** 2)(problem, predicted)
 
 
 def prove_stablemax(problem: Problem, predicted: Prediction) -> Proof:

@@ -207,7 +207,8 @@ THEOREMS = (
     # other: a refuted bound, which strong proximity pins
     statements.other(
         "proximity-nc1-stationary", "[tirer2023], read without the condition on beta; counterexample derived",
-        predict_decrease, measure_crossed, cases_crossed, evidence=partial(evidence_of_decrease, refutes=True), status="refuted", prove=prove_crossed,
+        predict_decrease, measure_crossed, cases_crossed, evidence=partial(evidence_of_decrease, refutes=True),
+        status="refuted", prove=prove_crossed,
         claim="NC1 is lower than at H0 at every stationary point of the proximity model, for every beta.",
         notes="The counterexamples are no global minimisers, and exist for B + lH < 1/(2 lW) alone (proximity-nc1-threshold).",
     ),

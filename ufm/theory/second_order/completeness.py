@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from ufm.proofs import Proof
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives_of_many
+from ufm.theory.proving import critical_of, held
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, minimiser
 from ufm.theory.second_order.table import numbers
 from ufm.theory.theorem import Check, below
@@ -30,6 +32,11 @@ def predict(case: CriticalPoint) -> dict[str, jax.Array]:
     K, (_, _, _, _, c, s, _) = case.problem.classes, numbers(case.problem)
     left, ranks = jnp.maximum(1 - c, 0), jnp.arange(min(case.problem.widths[0], K) + 1)
     return {"W": jnp.sqrt(left * s), "H": jnp.sqrt(left / s), "value": (1 - ranks / K * left**2) / 2}
+
+
+def prove(case: CriticalPoint, predicted: dict[str, jax.Array]) -> Proof:
+    """The one of the largest rank, which has no negative eigenvalue, and its value; not that there are no others."""
+    return held(critical_of(case.problem, case.params, (None, None, 0)), predicted["value"][int(case.rank)])
 
 
 def measure(case: CriticalPoint, key: jax.Array) -> dict[str, np.ndarray]:
@@ -97,6 +104,7 @@ THEOREMS = (
     # other: roots that searches from random starts find, each held to the points of its rank
     statements.other(
         "mse-critical-points", "derived; cf. [zhou2022landscape]", predict, measure, cases, draw, PLAIN, evidence=evidence,
+        prove=prove,
         notes="Proved; the searches from random starts could only have refuted it.",
     ),
 )  # fmt: skip

@@ -39,8 +39,10 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params
+from ufm.proofs import Proof
 from ufm.theory import statements
 from ufm.theory.kit.hessian import derivatives
+from ufm.theory.proving import critical_of, held
 from ufm.theory.second_order.cases import PLAIN, SHAPES, CriticalPoint, critical_point, every_rank, minimiser, random_point
 from ufm.theory.second_order.table import numbers, spectrum
 from ufm.theory.statements.spectra import Critical, Spectrum
@@ -56,6 +58,28 @@ def predict_spectrum(case: CriticalPoint) -> Critical:
     problem, r = case.problem, case.rank
     value = problem.weight[0] / 2 * (1 - r / problem.classes * (1 - numbers(problem).c) ** 2)
     return Critical(spectrum(problem, r), value)
+
+
+def _signs(table: Spectrum) -> tuple[int, int, int]:
+    """How many eigenvalues of a table are above, at and below 0 to rounding."""
+    values, copies = np.asarray(table.values), np.asarray(table.multiplicity)
+    zero = np.abs(values) < _ZERO * np.max(np.abs(values))
+    return tuple(int(np.sum(copies[part])) for part in (~zero & (values > 0), zero, ~zero & (values < 0)))
+
+
+def prove_spectrum(case: CriticalPoint, predicted: Critical) -> Proof:
+    """The point is critical, of that value, and its eigenvalues have those signs."""
+    return held(critical_of(case.problem, case.params, _signs(predicted.spectrum)), predicted.value)
+
+
+def prove_modes(case: CriticalPoint, predicted: dict[str, Any]) -> Proof:
+    """The numbers of zero and of negative eigenvalues."""
+    return critical_of(case.problem, case.params, (None, predicted["zeros"], predicted["negative"]))
+
+
+def prove_signs(case: Any, predicted: Spectrum) -> Proof:
+    """The signs of a spectrum, which learning rates leave alone (Sylvester)."""
+    return critical_of(case.problem, case.params, _signs(predicted))
 
 
 def spectrum_cases() -> dict[str, CriticalPoint]:
@@ -212,10 +236,11 @@ def _is_centred(case: CriticalPoint) -> bool:
 THEOREMS = (
     statements.spectrum(
         "mse-critical-spectrum", "derived; bias-free case of the landscape of [zhou2022landscape]",
-        predict_spectrum, spectrum_cases, random_point, PLAIN,
+        predict_spectrum, spectrum_cases, random_point, PLAIN, prove=prove_spectrum,
     ),
     statements.identity(
         "mse-zero-modes", "derived", predict_modes, count_modes, mode_cases, random_point, PLAIN, tolerance=1e-12, scale=1.0,
+        prove=prove_modes,
     ),
     statements.spectrum(
         "mse-layer-hessians", "[papyan2020traces] and [garrod2024], for the K^2 outliers; values derived",
@@ -223,6 +248,7 @@ THEOREMS = (
     ),
     statements.spectrum(
         "mse-two-rates", "derived", predict_two_rates, rates_cases, draw_rates, PLAIN, matrix=preconditioned, tolerance=1e-10,
+        prove=prove_signs,
     ),
     statements.spectrum(
         "mse-proximity-spectrum", "model of [tirer2023]; spectrum derived", predict_proximity, proximity_cases, draw_proximity,
