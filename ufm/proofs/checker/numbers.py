@@ -1,0 +1,145 @@
+"""Fractions, intervals whose ends are integers, and matrices of them.
+
+An interval is a pair of integers lo <= hi in units of 2^-BITS that holds a real number; every operation rounds outwards. exp is a
+Taylor series and squarings, log follows from exp by 1 - 1/z <= log z <= z - 1, sqrt is the integer root. Numbers of a file are
+strings, "12", "-p/q" or "m*2^e", of at most 4000 digits and exponents of at most 4 digits.
+"""
+
+import re
+from collections import namedtuple
+from contextvars import ContextVar
+from fractions import Fraction
+from functools import partial, reduce
+from math import inf, isqrt, log2
+from types import SimpleNamespace
+from typing import Any
+
+BITS = ContextVar("BITS", default=320)
+HALF, ZERO = Fraction(1, 2), Fraction(0)
+pairs = partial(zip, strict=True)
+NUMBER = re.compile(r"(-?[0-9]{1,4000})(?:/([1-9][0-9]{0,3999})|\*2\^(-?[0-9]{1,4}))?")
+
+class Refused(ValueError):
+    """The first step of a proof that fails."""
+def need(holds, step):
+    """Stop at a step that fails; None for one that holds, so that `need(...) or value` is the value."""
+    if not holds:
+        raise Refused(step)
+
+class Interval(namedtuple("Interval", "lo hi")):
+    """The reals from lo to hi units: integers, or -inf and inf where there is no end."""
+    def __add__(self, x): return Interval(self.lo + (x := enclose(x)).lo, self.hi + x.hi)
+    def __neg__(self): return Interval(-self.hi, -self.lo)
+    def __sub__(self, x): return self + -x
+    def __rsub__(self, x): return -self + x
+    def __mul__(self, x):
+        ends, bits = [a * b if a and b else 0 for b in enclose(x) for a in self], BITS.get()
+        low, high = min(ends), max(ends)
+        return Interval(low if low == -inf else low >> bits, high if high == inf else -(-high >> bits))
+    def __rtruediv__(self, x):
+        need(self.lo > 0 or self.hi < 0, "division by an interval that holds 0")
+        (near, far), square = sorted(map(abs, self)), 1 << 2 * BITS.get()
+        return x * Interval(0 if far == inf else square // far, -(-square // near)) * (1 if self.lo > 0 else -1)
+    def __truediv__(self, x): return self * (1 / x)
+    def __abs__(self): return self if self.lo >= 0 else -self if self.hi <= 0 else Interval(0, max(-self.lo, self.hi))
+    def through(self, end):
+        """The image under an increasing function without limit, end(n, up) its value at n units, rounded up (1) or down (0)."""
+        return Interval(end(self.lo, 0), inf if self.hi == inf else end(self.hi, 1))
+    __radd__, __rmul__ = __add__, __mul__
+
+def ratio(p, q, up):
+    """p/q, q > 0, rounded up or down to an integer."""
+    return -(-p // q) if up else p // q
+def enclose(x):
+    """The least interval around an integer or a fraction; an interval as it is."""
+    return x if isinstance(x, Interval) else Interval(*(ratio(x.numerator << BITS.get(), x.denominator, up) for up in (0, 1)))
+def exp_end(n, up):
+    """exp(n units): k squarings of exp t, t = n units / 2^k < 2^-16; 1/exp(-n units) for n < 0.
+
+    exp t = 1 + t/1 (1 + t/2 (1 + ... t/j rest)) with 1 <= rest <= 2: every step is increasing, so ends stay ends.
+    """
+    bits = BITS.get()
+    if n < 0:
+        return up if n <= -bits << bits else ratio(1 << 2 * bits, exp_end(-n, 1 - up), up)  # exp(-bits) < 2^-bits
+    need(n <= 10**5 << bits, "exp of at most 10^5")
+    k = max(0, n.bit_length() - bits + 16)
+    one, t = 1 << bits + k + 32, n << 32  # t / one
+    series = reduce(lambda rest, i: one + ratio(rest * t, i * one, up), range(bits // 16 + 2, 0, -1), one << up)
+    return ratio(reduce(lambda x, _: ratio(x * x, one, up), range(k), series), one >> bits, up)
+def log_end(n, up):
+    """log(n units) = g + log z, z = n units exp(-g), between g + 1 - 1/z and g + z - 1 for any g; Halley's steps find one."""
+    need(n > 0, "log of an interval that reaches 0")
+    bits, one = BITS.get(), 1 << BITS.get()
+    g = round((log2(n) - bits) * 0.6931471805599453 * 2**60) << bits >> 60
+    for _ in range(1 + bits // 300):
+        z = n * exp_end(-g, 0) >> bits
+        g += (z - one) * 2 * one // (z + one)
+    z = ratio(n * exp_end(-g, up), one, up)
+    return g + z - one if up else g + one - ratio(one * one, z, 1)
+def sqrt_end(n, up):
+    """sqrt(n units)."""
+    need(n >= 0, "sqrt of an interval that reaches below 0")
+    return isqrt((n << BITS.get()) - 1) + 1 if up and n else isqrt(n << BITS.get())
+def exp(x): return enclose(x).through(exp_end)  # noqa: D103
+def log(x): return enclose(x).through(log_end)  # noqa: D103
+def sqrt(x): return enclose(x).through(sqrt_end)  # noqa: D103
+
+def positive(x):
+    """Whether all of it is above 0."""
+    return (x.lo if isinstance(x, Interval) else x) > 0
+def clip(x):
+    """max(x, 0)."""
+    return Interval(max(x.lo, 0), max(x.hi, 0)) if isinstance(x, Interval) else max(x, ZERO)
+def squares(xs):
+    """sum x^2."""
+    return sum((abs(x) * abs(x) for x in xs), ZERO)
+def dot(u, v):
+    """sum u_i v_i."""
+    return sum((a * b for a, b in pairs(u, v)), ZERO)
+def log_sum_exp(xs):
+    """log sum exp x_i."""
+    top = Interval(*[max(enclose(x).hi for x in xs)] * 2)
+    return log(sum(exp(x - top) for x in xs)) + top
+def entropy(q):
+    """-q log q of a fraction 0 <= q <= 1, exactly 0 at both ends; below one unit it is less than BITS units."""
+    return -q * log(q) if enclose(q).lo and q < 1 else Interval(0, BITS.get() * (0 < q < 1))
+def columns(rows):
+    """The transpose."""
+    return [list(column) for column in pairs(*rows)]
+def products(left, right):
+    """[[<u, v>]] of rows u, v of n entries with middles a, b, radii <= r, s: |<u, v> - <a, b>| <= n (|a| s + r |b| + r s)."""
+    (left, a, r), (right, b, s), bits = _doubled(left), _doubled(right), BITS.get() + 2
+    error = len(left[0]) * (a * s + r * b + r * s)
+    middles = [[sum(map(int.__mul__, u, v)) for v in right] for u in left]
+    return [[Interval(x - error >> bits, -(-x - error >> bits)) for x in row] for row in middles]
+def _doubled(rows):  # twice the middles, the largest of their sizes, twice the largest radius
+    rows = [[enclose(x) for x in row] for row in rows]
+    middles = [[x.lo + x.hi for x in row] for row in rows]
+    return middles, max(abs(x) for row in middles for x in row), max(x.hi - x.lo for row in rows for x in row)
+def positive_definite(a):
+    """Whether LDL' finds positive pivots alone, for all symmetric matrices whose lower triangle lies in that of a."""
+    a = [row[: i + 1] for i, row in enumerate(a)]
+    while a:
+        (pivot,), *rest = a
+        if not positive(pivot):
+            return False
+        below = [row[0] for row in rest]
+        factors = [x / pivot for x in below]
+        a = [[x - factor * y for x, y in zip(row[1:], below, strict=False)] for row, factor in pairs(rest, factors)]
+    return True
+
+def number(text):
+    """The fraction that a string of a file is."""
+    match: Any = NUMBER.fullmatch(text) if isinstance(text, str) else None
+    need(match, f"a number as a string, not {text!r:.40}")
+    p, q, e = map(int, match.groups(default="0"))
+    return Fraction(p << max(e, 0), (q or 1) << max(-e, 0))
+def table(rows, height, width):
+    """The fractions of a matrix."""
+    need(isinstance(rows, list) and len(rows) == height > 0 < width, f"a matrix of {height} rows")
+    need(all(isinstance(row, list) and len(row) == width for row in rows), f"a matrix of {width} columns")
+    return [[number(x) for x in row] for row in rows]
+def fields(x, names, **defaults):
+    """The entries of an object that has these names, perhaps those with a default, and no others."""
+    need(isinstance(x, dict) and {*names.split()} <= {*x} <= {*names.split(), *defaults}, f"an object with the keys {names}")
+    return SimpleNamespace(**{**defaults, **x})
