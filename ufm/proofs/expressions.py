@@ -129,6 +129,20 @@ class Expression:
             return total / values[1]
         return abs(total) if operation == "abs" else getattr(total, operation)()
 
+    def at(self, point: "Expression") -> "Expression":
+        """The expression with another in the place of x."""
+        if self.operation in ("number", "name", "x"):
+            return point if self.operation == "x" else self
+        parts = [part.at(point) if isinstance(part, Expression) else part for part in self.parts]
+        first = parts[0]
+        if self.operation in ("+", "*"):
+            return (_sum if self.operation == "+" else _product)(tuple(parts))
+        if self.operation == "^":
+            return first ** parts[1]
+        if self.operation in ("-", "/") and len(parts) == 2:
+            return first - parts[1] if self.operation == "-" else first / parts[1]
+        return -first if self.operation == "-" else Expression(self.operation, (first,))
+
     def exact(self, names: Mapping[str, Any]) -> Any:
         """The fmpq that an expression of rational names without x is, or None where it is not rational as it is written."""
         if self._uses(lambda e: e.operation in ("exp", "log", "sqrt", "x") or e.operation == "name" and e.parts[0] not in names):
