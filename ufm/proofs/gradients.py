@@ -68,7 +68,9 @@ def slopes(book: Book, problem: Problem, point: Slopes, *, penalised: bool = Tru
         weights.append(back @ layers[i].T)
         back = book.kept(f"back{i}", point.weights[i].T @ back)
     found = Slopes(tuple(reversed(weights)), back * inner[None, :], None if point.b is None else G @ _numbers(exact(problem, "intercept")))
-    return found if not penalised else _with_penalty(problem, point, found)
+    whole = _with_penalty(problem, point, found) if penalised else found
+    kept = tuple(book.kept(f"gradient_W{i + 1}", g) for i, g in enumerate(whole.weights))
+    return Slopes(kept, book.kept("gradient_H", whole.H), None if whole.b is None else book.kept("gradient_b", whole.b))
 
 
 def negative(point: Slopes) -> Slopes:
