@@ -65,7 +65,7 @@ class Book:
                 self.facts.append(Less(ONE, ZERO))  # infinity and NaN are near to nothing
                 continue
             self.where.append((label, number(value)))
-            off = entry - name(label)
+            off = _lifted(entry) - name(label)
             self.facts += [Less(-allowed, off), Less(off, allowed)]
 
     def less(self, smaller: Any, larger: Any) -> None:

@@ -45,7 +45,7 @@ def prove(case: Lines, predicted: dict[str, Any]) -> Proof:
     S = np.array([[number(int(x)) for x in row] for row in signs], object)
     book.equal([[number(int(x)) for x in row] for row in signs @ signs], S * t + np.eye(K, dtype=int) * (K - 1))
     book.equal(number(t) ** 2 * d * (K - d), (K - 1) * (K - 2 * d) ** 2)
-    book.less(-1, t * (1 if 2 * d < K else -1 if 2 * d > K else 0) + (0 if t else 1))
+    book.less(-1, t * (K - 2 * d))  # one sign
     book.near(sqrt(number(K - d) / (d * (K - 1))), predicted["cosines"][0], 1e-14)
     book.near([number(K) / d] * d, predicted["energies"], 1e-14)
     return book.proof()
