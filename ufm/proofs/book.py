@@ -27,6 +27,7 @@ class Book:
         self.statement = statement
         self.where: list[tuple[str, Expression]] = []
         self.facts: list[Fact] = []
+        self.used: dict[str, int] = {}
 
     def given(self, label: str, values: Any) -> Any:
         """Names of exact numbers, an array of the shape of `values`, or one name; zeros and ones stay numbers."""
@@ -35,6 +36,7 @@ class Book:
     def kept(self, label: str, expressions: Any) -> Any:
         """Names of expressions, an array of their shape, or one name; zeros and ones stay numbers."""
         array = np.asarray(expressions, object)
+        label = self._free(label)
         names = np.empty(array.shape, object)
         for place in np.ndindex(array.shape):
             entry = array[place] if isinstance(array[place], Expression) else number(array[place])
@@ -44,6 +46,11 @@ class Book:
             names[place] = name("_".join([label, *map(str, place)]))
             self.where.append((names[place].parts[0], entry))
         return names[()]
+
+    def _free(self, label: str) -> str:
+        """The label, with a number behind it from its second use on."""
+        self.used[label] = self.used.get(label, 0) + 1
+        return label if self.used[label] == 1 else f"{label}v{self.used[label]}"
 
     def near(self, expressions: Any, served: Any, tolerance: float = 1e-10, unit: Any = None) -> None:
         """Facts: every entry of an array is within `tolerance`, in a unit, of the number served for it.

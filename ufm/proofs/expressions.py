@@ -8,13 +8,25 @@ to. As a list an expression is a string (a number, a name, or "x") or [operation
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
+
+import numpy as np
 
 from ufm.base.checks import check_choice, check_count, refuse
 from ufm.proofs.exact import ball, flint, rational, text
 
 OPERATIONS = ("+", "-", "*", "/", "^", "exp", "log", "sqrt", "abs")
+
+
+def _entrywise(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The operation, which leaves an array of the other side to NumPy, entry by entry."""
+
+    @wraps(operation)
+    def applied(self: Any, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else operation(self, other)
+
+    return applied
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,34 +36,42 @@ class Expression:
     operation: str
     parts: tuple[Any, ...] = ()
 
+    @_entrywise
     def __add__(self, other: Any) -> "Expression":
         return _sum((self, _lifted(other)))
 
+    @_entrywise
     def __radd__(self, other: Any) -> "Expression":
         return _sum((_lifted(other), self))
 
     def __neg__(self) -> "Expression":
         return number(-self.parts[0]) if self.operation == "number" else Expression("-", (self,))
 
+    @_entrywise
     def __sub__(self, other: Any) -> "Expression":
         other = _lifted(other)
         return self + (-other) if "number" in (self.operation, other.operation) else Expression("-", (self, other))
 
+    @_entrywise
     def __rsub__(self, other: Any) -> "Expression":
         return _lifted(other) + (-self)
 
+    @_entrywise
     def __mul__(self, other: Any) -> "Expression":
         return _product((self, _lifted(other)))
 
+    @_entrywise
     def __rmul__(self, other: Any) -> "Expression":
         return _product((_lifted(other), self))
 
+    @_entrywise
     def __truediv__(self, other: Any) -> "Expression":
         other = _lifted(other)
         if other.operation == "number":
             return _product((number(1 / other.parts[0]), self))
         return ZERO if _is(self, 0) else Expression("/", (self, other))
 
+    @_entrywise
     def __rtruediv__(self, other: Any) -> "Expression":
         return _lifted(other) / self
 

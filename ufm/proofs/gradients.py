@@ -28,11 +28,6 @@ def given_params(book: Book, params: Params) -> Slopes:
     return Slopes(weights, book.given("H", params.H), None if params.b is None else book.given("b", params.b))
 
 
-def given_numbers(book: Book, problem: Problem, label: str) -> np.ndarray:
-    """Numbers of a problem in names, exactly as they are meant."""
-    return book.given(label, exact(problem, label))
-
-
 def roots(squares: Any) -> np.ndarray:
     """Square roots of exact numbers, rational where they are squares of rationals."""
     return np.array([_root(square) for square in np.asarray(squares, object)], object)
@@ -71,6 +66,29 @@ def slopes(book: Book, problem: Problem, point: Slopes, *, penalised: bool = Tru
     whole = _with_penalty(problem, point, found) if penalised else found
     kept = tuple(book.kept(f"gradient_W{i + 1}", g) for i, g in enumerate(whole.weights))
     return Slopes(kept, book.kept("gradient_H", whole.H), None if whole.b is None else book.kept("gradient_b", whole.b))
+
+
+def objective_of(book: Book, problem: Problem, point: Slopes) -> Any:
+    """f at a point, in names; squared error with trained layers."""
+    if not is_loss(problem.loss, MSE) or problem.classifier is not None:
+        refuse("problem", problem.loss, "squared error with a trained classifier")
+    column = exact(problem, "weight") * exact(problem, "multiplicity") / exact(problem, "samples")[()]
+    miss = book.kept("miss", logits_of(book, problem, point) - _numbers(exact(problem, "targets")))
+    total = (miss * miss).sum(axis=0) @ _numbers(column)
+    arrays = [(point.H, exact(problem, "l2_H")[()]), *zip(point.weights, exact(problem, "l2_W"), strict=True)]
+    arrays += [] if point.b is None else [(point.b, exact(problem, "l2_b")[()])]
+    arrays += [] if problem.H0 is None else [(point.H - _numbers(exact(problem, "H0")), exact(problem, "beta")[()])]
+    return book.kept("f", (total + sum(number(l2) * (x * x).sum() for x, l2 in arrays)) / 2)
+
+
+def least_squares(book: Book, problem: Problem, H: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """W and b of least squares with ridges at features H, by the normal equations, in names; one layer of unit scale, m = 1."""
+    K, N = problem.classes, number(exact(problem, "samples")[()])
+    rows = H if problem.bias == "none" else np.concatenate([H, [[number(1)] * H.shape[1]]])
+    ridges = [exact(problem, "l2_W")[0]] * len(H) + ([] if problem.bias == "none" else [exact(problem, "l2_b")[()]])
+    A = book.kept("normal", rows @ rows.T * (1 / N) + np.diag(_numbers(ridges)))
+    best = book.kept("best", book.solve("least", A, rows @ _numbers(exact(problem, "targets")).T * (1 / N)).T)
+    return (best, None) if problem.bias == "none" else (best[:, :-1], best[:, -1])
 
 
 def negative(point: Slopes) -> Slopes:
