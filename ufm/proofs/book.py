@@ -9,15 +9,17 @@
 Arrays are NumPy arrays of expressions: sums, products and `@` are Python's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from ufm.proofs.exact import ball, precision, rational
-from ufm.proofs.expressions import ONE, ZERO, Expression, exp, name, number
-from ufm.proofs.facts import Equal, Fact, Less, established, known
+from ufm.proofs.exact import precision, rational
+from ufm.proofs.expressions import ONE, ZERO, Expression, exp, name, number, of_tree
+from ufm.proofs.facts import Above, Equal, Fact, Less, PositiveDefinite, established, known
 from ufm.proofs.proof import Proof
+from ufm.proofs.scalars import least
 
 
 class Book:
@@ -85,6 +87,11 @@ class Book:
         pairs = np.broadcast_arrays(np.asarray(one, object), np.asarray(other, object))
         self.facts += [Equal(_lifted(a), _lifted(b)) for a, b in zip(*(side.ravel() for side in pairs), strict=True)]
 
+    def positive(self, matrix: np.ndarray) -> None:
+        """Fact: a symmetric matrix is positive definite; what is above its diagonal is not looked at."""
+        rows = tuple(tuple(_lifted(matrix[max(i, j), min(i, j)]) for j in range(len(matrix))) for i in range(len(matrix)))
+        self.facts.append(PositiveDefinite(rows))
+
     def solve(self, label: str, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """A^-1 B by elimination without a change of rows, step by step in names: for matrices whose pivots do not vanish.
 
@@ -106,16 +113,30 @@ class Book:
         weights = self.kept(f"{label}_exp", _each(exp, z))
         return self.kept(label, weights / self.kept(f"{label}_sum", weights.sum(axis=0)))
 
-    def value(self, expression: Expression, bits: int = 200) -> Any:
-        """The ball of an expression of the names of the book."""
-        with precision(bits):
-            return expression.evaluate(known(self.where)[0])
+    def exact(self, expression: Expression) -> Any:
+        """The fmpq of a rational expression of the names of the book."""
+        with precision(64):
+            return expression.exact(known(self.where)[1])
 
     def proof(
         self, kind: str = "identity", *, bits: int = 320, lower: Any = None, upper: Any = None, claim: Mapping[str, str] | None = None
     ) -> Proof:
         """The proof that the facts are, or why there is none."""
         return established(kind, self.statement, self.facts, self.where, bits=bits, lower=lower, upper=upper, claim=claim)
+
+
+def least_of(book: Book, label: str, branches: Sequence[Expression], end: Any = inf, digits: int = 13) -> tuple[Expression, Expression] | str:
+    """Names of a lower and an upper end of the least value of all branches, expressions in x, on [0, end]; or why there are none."""
+    found = [least(branch, 0, end, digits=digits) for branch in branches]
+    if not all(proof.proved for proof in found):
+        return next(proof.reason for proof in found if not proof.proved)
+    ends = min(proof.lower for proof in found), min(proof.upper for proof in found)
+    low, high = (book.given(f"{label}_{side}", rational(end)) for side, end in zip(("lower", "upper"), ends, strict=True))
+    best = min(range(len(found)), key=lambda i: found[i].upper)
+    book.facts += [Above(branch, (0, end), low) for branch in branches]
+    lowest = of_tree(found[best].document["facts"][-1]["above"]["on"][0])
+    book.facts.append(Less(branches[best].at(lowest), high))
+    return low, high
 
 
 def _each(function: Any, values: Any) -> Any:
