@@ -113,6 +113,14 @@ class Book:
         weights = self.kept(f"{label}_exp", _each(exp, z))
         return self.kept(label, weights / self.kept(f"{label}_sum", weights.sum(axis=0)))
 
+    def sign(self, expression: Expression, bits: int = 400) -> int:
+        """-1, 0 or 1; 0 where balls of so many bits do not decide."""
+        with precision(bits):
+            balls, exact = known(self.where)
+            value = expression.exact(exact)
+            value = expression.evaluate(balls) if value is None else value
+            return 1 if value > 0 else -1 if value < 0 else 0
+
     def exact(self, expression: Expression) -> Any:
         """The fmpq of a rational expression of the names of the book."""
         with precision(64):

@@ -105,7 +105,7 @@ def prove_rankin(case: Lines, predicted: jax.Array) -> Proof:
         book.equal(np.trace(gram) * (K - 1) / K, K - 1)  # of that rank
     else:
         axes = np.concatenate([np.eye(d, dtype=int), -np.eye(d, dtype=int)], axis=1)[:, :K]
-        book.less((axes.T @ axes - np.eye(K, dtype=int)).astype(object), number("1e-300"))
+        book.less((axes.T @ axes - np.eye(K, dtype=int)).astype(object), 1)  # whole numbers
     book.near(cosine, predicted, 1e-14)
     return book.proof()
 
