@@ -127,14 +127,22 @@ class Book:
             return expression.exact(known(self.where)[1])
 
     def proof(
-        self, kind: str = "identity", *, bits: int = 320, lower: Any = None, upper: Any = None, claim: Mapping[str, str] | None = None
+        self,
+        kind: str = "identity",
+        *,
+        bits: int = 320,
+        lower: Any = None,
+        upper: Any = None,
+        claim: Mapping[str, str] | None = None,
     ) -> Proof:
         """The proof that the facts are, or why there is none."""
         return established(kind, self.statement, self.facts, self.where, bits=bits, lower=lower, upper=upper, claim=claim)
 
 
-def least_of(book: Book, label: str, branches: Sequence[Expression], end: Any = inf, digits: int = 13) -> tuple[Expression, Expression] | str:
-    """Names of a lower and an upper end of the least value of all branches, expressions in x, on [0, end]; or why there are none."""
+def least_of(
+    book: Book, label: str, branches: Sequence[Expression], end: Any = inf, digits: int = 13
+) -> tuple[Expression, Expression] | str:
+    """Names of ends of the least value of all branches, expressions in x, on [0, end]; or why there are none."""
     found = [least(branch, 0, end, digits=digits) for branch in branches]
     if not all(proof.proved for proof in found):
         return next(proof.reason for proof in found if not proof.proved)

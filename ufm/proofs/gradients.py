@@ -62,7 +62,8 @@ def slopes(book: Book, problem: Problem, point: Slopes, *, penalised: bool = Tru
     for i in reversed(range(len(point.weights))):
         weights.append(back @ layers[i].T)
         back = book.kept(f"back{i}", point.weights[i].T @ back)
-    found = Slopes(tuple(reversed(weights)), back * inner[None, :], None if point.b is None else G @ _numbers(exact(problem, "intercept")))
+    b = None if point.b is None else G @ _numbers(exact(problem, "intercept"))
+    found = Slopes(tuple(reversed(weights)), back * inner[None, :], b)
     whole = _with_penalty(problem, point, found) if penalised else found
     kept = tuple(book.kept(f"gradient_W{i + 1}", g) for i, g in enumerate(whole.weights))
     return Slopes(kept, book.kept("gradient_H", whole.H), None if whole.b is None else book.kept("gradient_b", whole.b))
@@ -83,7 +84,7 @@ def objective_of(book: Book, problem: Problem, point: Slopes) -> Any:
 
 def least_squares(book: Book, problem: Problem, H: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """W and b of least squares with ridges at features H, by the normal equations, in names; one layer of unit scale, m = 1."""
-    K, N = problem.classes, number(exact(problem, "samples")[()])
+    N = number(exact(problem, "samples")[()])
     rows = H if problem.bias == "none" else np.concatenate([H, [[number(1)] * H.shape[1]]])
     ridges = [exact(problem, "l2_W")[0]] * len(H) + ([] if problem.bias == "none" else [exact(problem, "l2_b")[()]])
     A = book.kept("normal", rows @ rows.T * (1 / N) + np.diag(_numbers(ridges)))

@@ -1,4 +1,4 @@
-"""Logistic modes p' = v p (q - p) in closed form, in expressions of the time x, and what it takes to solve an equation at given times."""
+"""Logistic modes p' = v p (q - p) in closed form, in expressions of the time x, and what solving an equation at a time is."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

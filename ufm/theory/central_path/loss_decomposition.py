@@ -14,7 +14,7 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
-from ufm.proofs import Book, Proof, Slopes, least_squares, given_params, number, objective_of
+from ufm.proofs import Book, Proof, Slopes, given_params, least_squares, number, objective_of
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import is_mse

@@ -87,7 +87,8 @@ def prove_seen(case: Features, predicted: dict[str, jax.Array]) -> Proof:
         ratio = np.trace(book.solve("ratio", book.kept("between", C @ C.T), noise))
     else:  # (C^T C)^+ = (C^T C + J/K)^-1 - J/K, on C^T 1 = 0
         share = np.full((K, K), number(1) / K, object)
-        inverse = book.kept("inverse", book.solve("gram", book.kept("shifted", C.T @ C + share), np.eye(K, dtype=int).astype(object)) - share)
+        shifted, one = book.kept("shifted", C.T @ C + share), np.eye(K, dtype=int).astype(object)
+        inverse = book.kept("inverse", book.solve("gram", shifted, one) - share)
         ratio = np.trace(inverse @ inverse @ book.kept("seen", C.T @ noise @ C))
     book.near(ratio, predicted["nc1"], 1e-9)
     return book.proof()
@@ -180,7 +181,10 @@ THEOREMS = (
     statements.identity(
         "loss-sees-signal-to-noise", "derived; signal-to-noise matrix of [han2022]",
         predict_seen, direct_seen, cases_seen, draw_seen, prove=prove_seen,
-        assumes=(FREE, Assumption("d <= K - 1, or " + RENORMALISED.text, lambda c: len(c.H) < c.problem.classes or RENORMALISED.test(c))),
+        assumes=(
+            FREE,
+            Assumption("d <= K - 1, or " + RENORMALISED.text, lambda c: len(c.H) < c.problem.classes or RENORMALISED.test(c)),
+        ),
         notes="For d >= K in general coordinates the loss still obeys its formula; NC1 with a pseudo-inverse does not.",
     ),
     # other: nearest means and the classifier are compared at random inputs

@@ -36,7 +36,7 @@ def prove(code: np.ndarray, predicted: dict[str, Any]) -> Proof:
     """Weak duality on both sides of every distance served: a combination of the others, shares not negative and of sum one, is no
     further than 1e-9 above it, and the margin at the direction served, over its length, no more than 1e-9 below.
     """
-    book = Book("distances from hulls: a point of the hull is as near, and a direction has a margin as large, as what is served, to 1e-9")
+    book = Book("a point of each hull is as near, and a direction has a margin as large, as the distance served, to 1e-9")
     vectors, directions = book.given("w", code), np.asarray(predicted["directions"], float)
     for k, served in enumerate(np.asarray(predicted["distances"], float)):
         others = [j for j in range(code.shape[1]) if j != k]

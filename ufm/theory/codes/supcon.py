@@ -60,14 +60,15 @@ def prove(case: Batch, predicted: dict[str, jax.Array]) -> Proof:
     K, n, _, T = case
     book = Book("the supervised contrastive loss of a batch at the collapsed simplex, by its definition, is what is served")
     labels = np.repeat(np.arange(K), n)
-    scores = {same: book.kept(f"e{int(same)}", exp((number(1) if same else -number(1) / (K - 1)) / number(T))) for same in (True, False)}
+    between = -number(1) / (K - 1)
+    scores = {True: book.kept("e1", exp(1 / number(T))), False: book.kept("e0", exp(between / number(T)))}
     loss = number(0)
     for i in range(K * n):
         total = sum(scores[bool(labels[i] == labels[j])] for j in range(K * n) if j != i)
         own = sum(-log(scores[True] / total) / (n - 1) for j in range(K * n) if j != i and labels[j] == labels[i])
         loss = book.kept(f"loss{i}", loss + own / (K * n))
     book.near(loss, predicted["value"], 1e-12)
-    book.near([number(1), -number(1) / (K - 1), -number(1) / (K - 1)], predicted["cosines"], 1e-12)
+    book.near([number(1), between, between], predicted["cosines"], 1e-12)
     return book.proof()
 
 

@@ -165,7 +165,8 @@ _FATES = (
 )  # fmt: skip
 THEOREMS = (
     statements.identity(
-        "deep-mode-equation", SOURCE + "ridges and class sizes derived", predict, direct, cases, draw, ASSUMES, tolerance=1e-12, prove=prove,
+        "deep-mode-equation", SOURCE + "ridges and class sizes derived", predict, direct, cases, draw, ASSUMES,
+        tolerance=1e-12, prove=prove,
     ),
     statements.trajectory(
         "deep-mode-escape", "derived", predict_fate, lambda case, end: jnp.diagonal(mode_matrix(case.problem, end)),

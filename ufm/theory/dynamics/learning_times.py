@@ -25,8 +25,8 @@ from ufm.problem import Problem
 from ufm.proofs import Book, Proof, number, solves
 from ufm.theory import statements
 from ufm.theory.dynamics.deep_modes import ASSUMES, SOURCE, deep_start, singular_values
-from ufm.theory.dynamics.two_factor import logistic_modes
 from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, Climb, climb, draw_sizes, ridged, spectral_point
+from ufm.theory.dynamics.two_factor import logistic_modes
 from ufm.theory.theorem import Assumption, Check, agreement, below
 
 _TERMS = 60

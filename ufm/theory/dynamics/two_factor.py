@@ -18,7 +18,19 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
-from ufm.proofs import Book, Proof, Slopes, given_params, logistic_mode, negative, number, product_rule, slopes, solves, sqrt
+from ufm.proofs import (
+    Book,
+    Proof,
+    Slopes,
+    given_params,
+    logistic_mode,
+    negative,
+    number,
+    product_rule,
+    slopes,
+    solves,
+    sqrt,
+)
 from ufm.theory import statements
 from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, ONE_COLUMN, draw_sizes, is_spectral, mode_matrix, ridged, spectral_point
 from ufm.theory.kit.integrate import downhill, integrate
@@ -72,21 +84,22 @@ def predict(case: Start) -> Modes:
 
 
 def logistic_modes(book: Book, problem: Problem, params: Params, rates: tuple[Any, Any] = (1.0, 1.0)) -> list[tuple]:
-    """(mode in x, v, q) of each class under rates of H and of W, in exact numbers, with facts: at the start the diagonal of the mode
-    matrix changes along the gradient, by the chain rule, as the equation of the modes says, to 1e-10.
+    """(mode in x, v, q, sqrt(n), l over the scale) of each class under rates of H and of W, in exact numbers.
+
+    With facts: at the start the diagonal of the mode matrix changes along the gradient, by the chain rule, as p' = v p (q - p) says,
+    to 1e-10.
     """
     point, (eta_H, eta_W), scale = given_params(book, params), (number(float(x)) for x in rates), number(float(problem.scale))
     v = negative(slopes(book, problem, point))
     speeds = product_rule(book, point, Slopes((v.weights[0] * eta_W,), v.H * eta_H, None)) * scale
-    e = sqrt(eta_H * eta_W) if eta_H is not eta_W and float(rates[0]) != float(rates[1]) else eta_H
+    e = eta_H if float(rates[0]) == float(rates[1]) else sqrt(eta_H * eta_W)
     p0 = book.kept("p0", (point.H * point.H).sum(axis=0) * scale * (eta_W / e))
     ridge, N = eta_H * number(float(problem.l2_H)) / e, int(problem.samples)
     found = []
     for k, n in enumerate(np.asarray(problem.multiplicity)):
         size = number(int(round(n**0.5))) if round(n**0.5) ** 2 == n else sqrt(number(float(n)))
         q, speed = book.kept(f"q{k}", size - ridge * N / scale), book.kept(f"v{k}", 2 * e * scale / N)
-        sign = book.sign(q)
-        found.append((logistic_mode(p0[k], q, speed, sign), speed, q, size, ridge / scale))
+        found.append((logistic_mode(p0[k], q, speed, book.sign(q)), speed, q, size, ridge / scale))
         book.near(speeds[k, k] - speed * p0[k] * (q - p0[k]), 0.0, 1e-10)
     return found
 

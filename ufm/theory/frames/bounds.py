@@ -96,7 +96,8 @@ def prove_rankin(case: Lines, predicted: jax.Array) -> Proof:
     K, d = case.vectors, case.dim
     if K > 2 * d:
         return unproved(f"beyond 2 d = {2 * d} vectors the bound is strict: no Gram matrix meets it")
-    book, cosine = Book(f"{K} unit vectors in {d} dimensions: the largest cosine of a Gram matrix that meets the bound is served"), number(0)
+    cosine = number(0)
+    book = Book(f"{K} unit vectors in {d} dimensions: the largest cosine of a Gram matrix that meets the bound is served")
     if K <= d + 1:
         cosine = -number(1) / (K - 1)
         book.equal(K + K * (K - 1) * cosine, 0)  # the sum of the vectors vanishes

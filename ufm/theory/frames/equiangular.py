@@ -41,7 +41,7 @@ def prove(case: Lines, predicted: dict[str, Any]) -> Proof:
     U = np.asarray(equiangular_lines(K, d).vectors)
     signs = np.sign(U.T @ U).astype(int) * (1 - np.eye(K, dtype=int))
     t = int(np.rint((signs @ signs * signs).sum() / (K * (K - 1))))
-    book = Book(f"{K} lines in {d} dimensions: a matrix of signs whose I + a S is K/d times a projector of rank d, a the |cosine| served")
+    book = Book(f"{K} lines in {d} dimensions: signs S with I + a S K/d times a projector of rank d, a the |cosine| served")
     S = np.array([[number(int(x)) for x in row] for row in signs], object)
     book.equal([[number(int(x)) for x in row] for row in signs @ signs], S * t + np.eye(K, dtype=int) * (K - 1))
     book.equal(number(t) ** 2 * d * (K - d), (K - 1) * (K - 2 * d) ** 2)

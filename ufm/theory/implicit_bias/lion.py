@@ -129,8 +129,9 @@ def prove_step(run: Run, predicted: dict[str, Any]) -> Proof:
     """
     book = Book("without momentum the steps over the box and over the spectral ball, and their gaps, are what is served")
     point, eta, decay = given_params(book, run.x), number(float(run.eta)), number(float(run.decay))
-    g, served = slopes(book, run.problem, point), {name: (*predicted[name].weights, predicted[name].H) for name in ("sign", "msign")}
-    inner, gaps = decay * sum((x * d).sum() for x, d in zip((*point.weights, point.H), (*g.weights, g.H), strict=True)), [number(0)] * 2
+    g, gaps = slopes(book, run.problem, point), [number(0)] * 2
+    served = {name: (*predicted[name].weights, predicted[name].H) for name in ("sign", "msign")}
+    inner = decay * sum((x * d).sum() for x, d in zip((*point.weights, point.H), (*g.weights, g.H), strict=True))
     W, H = (np.asarray(x) for x in (*run.x.weights, run.x.H))
     G = np.exp(W @ H) / np.exp(W @ H).sum(axis=0) - np.asarray(run.problem.targets)  # floats, which guess signs and roots
     floats = (G @ H.T / len(H.T), W.T @ G / len(H.T))

@@ -185,7 +185,8 @@ _ASSUMES = (
 THEOREMS = (
     statements.trajectory(
         "perceptron-large-step", "[tyurin2024]; normalised form derived",
-        predict_path, lambda case, point: {"plain": point[0][0], "normalised": point[0][1]}, cases, _draw, _ASSUMES, path=descent, prove=prove_path,
+        predict_path, lambda case, point: {"plain": point[0][0], "normalised": point[0][1]}, cases, _draw,
+        _ASSUMES, path=descent, prove=prove_path,
         notes="Ties after the start, which symmetric data can bring, leave the choice to terms of order 1/step.",
     ),
     statements.trajectory(

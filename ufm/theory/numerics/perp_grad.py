@@ -56,9 +56,7 @@ def prove(case: Step, predicted: dict[str, jax.Array]) -> Proof:
     book = Book("what a step of perpGrad adds to squared norms, and its inner products with the parameters, are what is served")
     point, eta = given_params(book, case.params), number(float(case.size))
     gradient = slopes(book, case.problem, point)
-    theta, g = (
-        [book.kept(f"{label}{i}", x.ravel()) for i, x in enumerate((*at.weights, at.H))] for label, at in (("x", point), ("g", gradient))
-    )
+    theta, g = ([*(W.ravel() for W in at.weights), at.H.ravel()] for at in (point, gradient))
     whole, pull = np.concatenate(theta), np.concatenate(g)
     moved = book.kept("step", (pull - whole * book.kept("along", whole @ pull / (whole @ whole))) * -eta)
     book.near((whole + moved) @ (whole + moved) - whole @ whole, predicted["growth"])

@@ -115,7 +115,9 @@ def draw(rng: np.random.Generator) -> Problem:
 
 
 THEOREMS = (
-    statements.identity("reduced-objective", "[tirer2023]; the trace form derived", predict, direct, cases, draw, tolerance=1e-10, prove=prove),
+    statements.identity(
+        "reduced-objective", "[tirer2023]; the trace form derived", predict, direct, cases, draw, tolerance=1e-10, prove=prove
+    ),
     statements.identity(
         "reduced-objective-hessian", "[tirer2023] (equation 5, at collapse); at any features derived",
         predict_hessian, direct_hessian, cases, draw, tolerance=1e-10,
