@@ -8,12 +8,15 @@ from ufm.proofs.check_proof import check
 from ufm.theory.registry import catalogue
 
 PROVED = {
-    "welch-bound": "K=6 d=3", "grassmannian-search": "K=16 d=6", "orthoplex-bound": "K=7 d=3", "rankin-bound": "K=4 d=3",
+    "welch-bound": "K=6 d=3", "orthoplex-bound": "K=7 d=3", "rankin-bound": "K=4 d=3",
     "equiangular-lines": "K=16 d=6", "one-vs-rest-duality": "random lengths", "supcon": "K=3 n=2 d=2 T=1.0",
-    "ntp-max-margin": "centred supports fail", "reduced-objective": "c=0.3", "proximity-uniqueness": "(B+lH) lW=1.5 lW=0.5 lH=0.2",
+    "ntp-max-margin": "centred supports fail", "reduced-objective": "c=0.3",
+    "proximity-uniqueness": "(B+lH) lW=1.5 lW=0.5 lH=0.2",
     "proximity-nc1-threshold": "at 1/(2 lW), crossed, sharp", "proximity-aligned": "B+lH=10/lW",
-    "mse-loss-decomposition": "ridge=0.1 noise=1.0", "loss-sees-signal-to-noise": "d=5 mixed", "renormalised-neural-collapse": "mixed",
-    "deep-mode-equation": "M=2 N l=1.5", "imbalance-rate": "ce, unequal ridges, beta=0.3", "imbalance-descent": "ce, unequal ridges, step 1.0",
+    "mse-loss-decomposition": "ridge=0.1 noise=1.0", "loss-sees-signal-to-noise": "d=5 mixed",
+    "renormalised-neural-collapse": "mixed",
+    "deep-mode-equation": "M=2 N l=1.5", "imbalance-rate": "ce, unequal ridges, beta=0.3",
+    "imbalance-descent": "ce, unequal ridges, step 1.0",
     "within-class-velocity": "M=2, bias", "two-factor-logistic": "two alive, one critical, one dead",
     "two-factor-unequal-rates": "eta_W = 100 eta_H, one critical, one dead", "two-factor-learning-times": "ridge",
     "ce-circulant-flow": "Z_5 l2=0.05", "box-ce-bound": "K=4 d=3 B=0.6", "lion-box": "outside", "lion-frank-wolfe": "inside",

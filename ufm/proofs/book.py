@@ -26,6 +26,7 @@ class Book:
     """What one proof is about: its statement, its names in order, and its facts."""
 
     def __init__(self, statement: str) -> None:
+        """Of no names and no facts yet."""
         self.statement = statement
         self.where: list[tuple[str, Expression]] = []
         self.facts: list[Fact] = []
@@ -39,9 +40,9 @@ class Book:
         """Names of expressions, an array of their shape, or one name; zeros and ones stay numbers."""
         array = np.asarray(expressions, object)
         label = self._free(label)
-        names = np.empty(array.shape, object)
+        names: Any = np.empty(array.shape, object)
         for place in np.ndindex(array.shape):
-            entry = array[place] if isinstance(array[place], Expression) else number(array[place])
+            entry: Any = _lifted(array[place])
             if entry.operation == "name" or (entry.operation == "number" and entry.parts[0] in (0, 1)):
                 names[place] = entry
                 continue
@@ -146,9 +147,10 @@ def least_of(
     found = [least(branch, 0, end, digits=digits) for branch in branches]
     if not all(proof.proved for proof in found):
         return next(proof.reason for proof in found if not proof.proved)
-    ends = min(proof.lower for proof in found), min(proof.upper for proof in found)
-    low, high = (book.given(f"{label}_{side}", rational(end)) for side, end in zip(("lower", "upper"), ends, strict=True))
-    best = min(range(len(found)), key=lambda i: found[i].upper)
+    ends: list[Any] = [(proof.upper, proof.lower) for proof in found]
+    best = ends.index(min(ends))
+    sides = (("lower", min(low for _, low in ends)), ("upper", ends[best][0]))
+    low, high = (book.given(f"{label}_{side}", rational(end)) for side, end in sides)
     book.facts += [Above(branch, (0, end), low) for branch in branches]
     lowest = of_tree(found[best].document["facts"][-1]["above"]["on"][0])
     book.facts.append(Less(branches[best].at(lowest), high))

@@ -153,7 +153,7 @@ class Expression:
         """The expression with another in the place of x."""
         if self.operation in ("number", "name", "x"):
             return point if self.operation == "x" else self
-        parts = [part.at(point) if isinstance(part, Expression) else part for part in self.parts]
+        parts: list[Any] = [part.at(point) if isinstance(part, Expression) else part for part in self.parts]
         first = parts[0]
         if self.operation in ("+", "*"):
             return (_sum if self.operation == "+" else _product)(tuple(parts))

@@ -86,8 +86,8 @@ def predict(case: Start) -> Modes:
 def logistic_modes(book: Book, problem: Problem, params: Params, rates: tuple[Any, Any] = (1.0, 1.0)) -> list[tuple]:
     """(mode in x, v, q, sqrt(n), l over the scale) of each class under rates of H and of W, in exact numbers.
 
-    With facts: at the start the diagonal of the mode matrix changes along the gradient, by the chain rule, as p' = v p (q - p) says,
-    to 1e-10.
+    With facts: at the start the diagonal of the mode matrix changes along the gradient, by the chain rule, as p' = v p (q - p)
+    says, to 1e-10.
     """
     point, (eta_H, eta_W), scale = given_params(book, params), (number(float(x)) for x in rates), number(float(problem.scale))
     v = negative(slopes(book, problem, point))
