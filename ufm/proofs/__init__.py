@@ -7,20 +7,26 @@
 
 Ball arithmetic is that of python-flint (Arb), the extra `proof`. A proof of an instance says nothing of other instances.
 
-Imports base, losses, problem, equivalent, search, duality.
+Imports base, losses, problem, equivalent, search, motion, duality.
 """
 
 from ufm.proofs import cards  # noqa: F401  (registers the card of a proof)
+from ufm.proofs.book import Book, least_of
 from ufm.proofs.critical_points import critical
+from ufm.proofs.expressions import Expression, exp, log, number, power, sqrt, x
 from ufm.proofs.facts import Above, Equal, Less, PositiveDefinite, Root, established, identity, order, refutation
 from ufm.proofs.global_minimum import prove
+from ufm.proofs.gradients import Slopes, given_params, least_squares, negative, objective_of, product_rule, slopes
+from ufm.proofs.logistic import logistic_mode, solves
 from ufm.proofs.profiles import profile
 from ufm.proofs.proof import FORMAT, KINDS, Proof, decimals, unproved
 from ufm.proofs.scalars import closed, least, root
 
 __all__ = [
-    "FORMAT", "KINDS", "Above", "Equal", "Less", "PositiveDefinite", "Proof", "Root", "closed", "critical", "decimals",
-    "established", "identity", "least", "order", "profile", "prove", "refutation", "root", "unproved",
+    "FORMAT", "KINDS", "Above", "Book", "Equal", "Expression", "Less", "PositiveDefinite", "Proof", "Root", "Slopes", "closed",
+    "critical", "decimals", "established", "exp", "given_params", "identity", "least", "least_of", "least_squares", "log",
+    "logistic_mode", "negative", "number", "objective_of", "order", "power", "product_rule", "profile", "prove", "refutation",
+    "root", "slopes", "solves", "sqrt", "unproved", "x",
 ]  # fmt: skip
 
 

@@ -8,13 +8,25 @@ to. As a list an expression is a string (a number, a name, or "x") or [operation
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
+
+import numpy as np
 
 from ufm.base.checks import check_choice, check_count, refuse
 from ufm.proofs.exact import ball, flint, raised, rational, text
 
 OPERATIONS = ("+", "-", "*", "/", "^", "exp", "log", "sqrt", "abs")
+
+
+def _entrywise(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The operation, which leaves an array of the other side to NumPy, entry by entry."""
+
+    @wraps(operation)
+    def applied(self: Any, other: Any) -> Any:
+        return NotImplemented if isinstance(other, np.ndarray) else operation(self, other)
+
+    return applied
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,34 +36,42 @@ class Expression:
     operation: str
     parts: tuple[Any, ...] = ()
 
+    @_entrywise
     def __add__(self, other: Any) -> "Expression":
         return _sum((self, _lifted(other)))
 
+    @_entrywise
     def __radd__(self, other: Any) -> "Expression":
         return _sum((_lifted(other), self))
 
     def __neg__(self) -> "Expression":
         return number(-self.parts[0]) if self.operation == "number" else Expression("-", (self,))
 
+    @_entrywise
     def __sub__(self, other: Any) -> "Expression":
         other = _lifted(other)
         return self + (-other) if "number" in (self.operation, other.operation) else Expression("-", (self, other))
 
+    @_entrywise
     def __rsub__(self, other: Any) -> "Expression":
         return _lifted(other) + (-self)
 
+    @_entrywise
     def __mul__(self, other: Any) -> "Expression":
         return _product((self, _lifted(other)))
 
+    @_entrywise
     def __rmul__(self, other: Any) -> "Expression":
         return _product((_lifted(other), self))
 
+    @_entrywise
     def __truediv__(self, other: Any) -> "Expression":
         other = _lifted(other)
         if other.operation == "number":
             return _product((number(1 / other.parts[0]), self))
         return ZERO if _is(self, 0) else Expression("/", (self, other))
 
+    @_entrywise
     def __rtruediv__(self, other: Any) -> "Expression":
         return _lifted(other) / self
 
@@ -128,6 +148,20 @@ class Expression:
         if operation == "/":
             return total / values[1]
         return abs(total) if operation == "abs" else getattr(total, operation)()
+
+    def at(self, point: "Expression") -> "Expression":
+        """The expression with another in the place of x."""
+        if self.operation in ("number", "name", "x"):
+            return point if self.operation == "x" else self
+        parts: list[Any] = [part.at(point) if isinstance(part, Expression) else part for part in self.parts]
+        first = parts[0]
+        if self.operation in ("+", "*"):
+            return (_sum if self.operation == "+" else _product)(tuple(parts))
+        if self.operation == "^":
+            return first ** parts[1]
+        if self.operation in ("-", "/") and len(parts) == 2:
+            return first - parts[1] if self.operation == "-" else first / parts[1]
+        return -first if self.operation == "-" else Expression(self.operation, (first,))
 
     def exact(self, names: Mapping[str, Any]) -> Any:
         """The fmpq that an expression of rational names without x is, or None where it is not rational as it is written."""

@@ -17,7 +17,7 @@ KINDS = {
     "root": "a closed form whose value is a scalar root or a scalar minimum, enclosed",
     "critical point": "one critical point near a point, with the signs of its curvature",
     "refutation": "a strict inequality against a claim, at explicit numbers",
-    "identity": "two expressions that are one number at a rational point",
+    "identity": "expressions that are one number, or as near as stated, at a rational point",
     "none": "nothing is proved",
 }
 """The kinds of proof. All are of one instance; what a theorem says of all instances is proved on paper or not at all."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
+from ufm.proofs import Book, Proof, Slopes, given_params, least_squares, number, objective_of
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import is_mse
@@ -63,6 +64,25 @@ def direct(case: Point) -> dict[str, jax.Array]:
     }
 
 
+def prove(case: Point, predicted: dict[str, jax.Array]) -> Proof:
+    """f at the point and at the classifier of least squares, and the parts of the latter, in exact numbers, within 1e-10."""
+    problem, labels, n = case.problem, np.asarray(case.problem.labels), case.problem.groups[0]
+    book = Book("f, what it is above f at the least squares of the features, and two parts of the latter are what is served")
+    point = given_params(book, case.params)
+    W, b = least_squares(book, problem, point.H)
+    value, at_best = (objective_of(book, problem, x) for x in (point, Slopes((W,), point.H, b)))
+    z = book.kept("z", W @ point.H + b[:, None])
+    means = book.kept("means", z @ np.eye(problem.classes, dtype=int)[labels] * (number(1) / n))
+    within, off = z - means[:, labels], means - np.eye(problem.classes, dtype=int)
+    ridge = number(float(problem.l2_b)) * ((W * W).sum() + (b * b).sum()) / 2
+    book.near((within * within).sum() / (2 * int(problem.samples)) + ridge, predicted["variability"])
+    book.near((off * off).sum() / (2 * problem.classes), predicted["geometry"])
+    book.near(value - at_best, predicted["off path"])
+    book.near(value, predicted["value"])
+    book.near(np.concatenate([W, b[:, None]], axis=1), predicted["classifier"])
+    return book.proof()
+
+
 def random_point(ridge: float, noise: float, rng: np.random.Generator) -> Point:
     """A problem with the ridge on W and b, and random parameters whose features have that much noise."""
     K, n, d = 4, 3, 3
@@ -83,6 +103,6 @@ THEOREMS = (
     statements.identity(
         "mse-loss-decomposition", "[han2022]",
         predict, direct, cases, lambda rng: random_point(np.exp(rng.uniform(-7, 1)), rng.uniform(0, 2), rng),
-        (_SQUARED, _ONE_RIDGE), tolerance=1e-10,
+        (_SQUARED, _ONE_RIDGE), tolerance=1e-10, prove=prove,
     ),
 )  # fmt: skip

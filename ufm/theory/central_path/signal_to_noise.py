@@ -23,6 +23,7 @@ import numpy as np
 from ufm.metrics import mean_gram, nc1, nc3_alignment, simplex_distance
 from ufm.motion.central_path import least_squares_point, reduced_objective
 from ufm.problem import Problem
+from ufm.proofs import Book, Proof, Slopes, least_squares, number, objective_of, sqrt
 from ufm.theory import statements
 from ufm.theory.assumptions import bias_of
 from ufm.theory.central_path.cases import FREE, RENORMALISED, renormalised_features
@@ -66,6 +67,48 @@ def direct_seen(case: Features) -> dict[str, jax.Array]:
     """Least squares of the samples, and Tr(Sigma_W Sigma_B^+)/K of the samples."""
     problem, H = case
     return {"loss": reduced_objective(problem, H), "nc1": nc1(H, problem.labels, problem.classes, samples_axis=1)}
+
+
+def _parts_of(book: Book, case: Features) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, centred class means and deviations within classes, in names."""
+    H, labels, K = book.given("H", case.H), np.asarray(case.problem.labels), case.problem.classes
+    means = book.kept("M", H @ np.eye(K, dtype=int)[labels] * (number(1) / case.problem.groups[0]))
+    return H, book.kept("C", means - means.sum(axis=1)[:, None] * (number(1) / K)), book.kept("D", H - means[:, labels])
+
+
+def prove_seen(case: Features, predicted: dict[str, jax.Array]) -> Proof:
+    """Least squares of the samples by the normal equations, and NC1 by a pseudo-inverse, in exact numbers, within 1e-9."""
+    book, K = Book("the least squares of the samples and Tr(Sigma_W Sigma_B^+)/K are what is served"), case.problem.classes
+    H, C, D = _parts_of(book, case)
+    W, b = least_squares(book, case.problem, H)
+    book.near(objective_of(book, case.problem, Slopes((W,), H, b)), predicted["loss"], 1e-9)
+    noise = book.kept("noise", D @ D.T * (number(1) / int(case.problem.samples)))
+    if len(H) < K - 1:
+        ratio = np.trace(book.solve("ratio", book.kept("between", C @ C.T), noise))
+    else:  # (C^T C)^+ = (C^T C + J/K)^-1 - J/K, on C^T 1 = 0
+        share = np.full((K, K), number(1) / K, object)
+        shifted, one = book.kept("shifted", C.T @ C + share), np.eye(K, dtype=int).astype(object)
+        inverse = book.kept("inverse", book.solve("gram", shifted, one) - share)
+        ratio = np.trace(inverse @ inverse @ book.kept("seen", C.T @ noise @ C))
+    book.near(ratio, predicted["nc1"], 1e-9)
+    return book.proof()
+
+
+def prove_collapse(case: Features, predicted: Collapse) -> Proof:
+    """Least squares of the samples and both metrics by their definitions, in exact numbers, within 1e-9 of what is served."""
+    book, K = Book("the least squares of the samples, NC2 and NC3 by their definitions are what is served"), case.problem.classes
+    H, C, _ = _parts_of(book, case)
+    (point, sizes), (W, b) = predicted, least_squares(book, case.problem, H)
+    book.near(W, point["W"], 1e-9)
+    book.near(b, point["b"], 1e-9)
+
+    def unit(label: str, A: np.ndarray) -> np.ndarray:
+        return book.kept(f"{label}_unit", A * (1 / book.kept(f"{label}_size", sqrt((A * A).sum()))))
+
+    simplex = (np.eye(K, dtype=int) - np.full((K, K), number(1) / K, object)) * (1 / sqrt(number(K - 1)))
+    for name, off in (("nc2", unit("gram", book.kept("gram", C.T @ C)) - simplex), ("nc3", unit("W", W) - unit("C", C.T))):
+        book.near(sqrt((off * off).sum()), sizes[name], 1e-9, unit=1.0)
+    return book.proof()
 
 
 def predict_collapse(case: Features) -> Collapse:
@@ -137,8 +180,11 @@ def cases_collapse() -> dict[str, Features]:
 THEOREMS = (
     statements.identity(
         "loss-sees-signal-to-noise", "derived; signal-to-noise matrix of [han2022]",
-        predict_seen, direct_seen, cases_seen, draw_seen,
-        (FREE, Assumption("d <= K - 1, or " + RENORMALISED.text, lambda c: len(c.H) < c.problem.classes or RENORMALISED.test(c))),
+        predict_seen, direct_seen, cases_seen, draw_seen, prove=prove_seen,
+        assumes=(
+            FREE,
+            Assumption("d <= K - 1, or " + RENORMALISED.text, lambda c: len(c.H) < c.problem.classes or RENORMALISED.test(c)),
+        ),
         notes="For d >= K in general coordinates the loss still obeys its formula; NC1 with a pseudo-inverse does not.",
     ),
     # other: nearest means and the classifier are compared at random inputs
@@ -146,6 +192,6 @@ THEOREMS = (
         "renormalised-neural-collapse", "derived; [han2022]",
         predict_collapse, measure_collapse, cases_collapse,
         lambda rng: random_features(np.exp(rng.uniform(-2, 3, size=_CLASSES - 1)), 5, rng, True),
-        (FREE, RENORMALISED), evidence=evidence_collapse,
+        (FREE, RENORMALISED), evidence=evidence_collapse, prove=prove_collapse,
     ),
 )  # fmt: skip

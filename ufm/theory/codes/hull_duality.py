@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
 from ufm.frames import simplex_etf
 from ufm.frames.one_vs_rest import one_vs_rest_distance
+from ufm.proofs import Book, Proof, number, sqrt
 from ufm.theory import statements
 from ufm.theory.codes.softmax_codes import hull_distances
 from ufm.theory.theorem import Check, below, relative_error
@@ -29,6 +30,26 @@ def predict(code: jax.Array) -> dict[str, jax.Array]:
     """
     found = one_vs_rest_distance(code)
     return {"distances": found.distances, "directions": found.directions}
+
+
+def prove(code: np.ndarray, predicted: dict[str, Any]) -> Proof:
+    """Weak duality on both sides of every distance served: a combination of the others, shares not negative and of sum one, is no
+    further than 1e-9 above it, and the margin at the direction served, over its length, no more than 1e-9 below.
+    """
+    book = Book("a point of each hull is as near, and a direction has a margin as large, as the distance served, to 1e-9")
+    vectors, directions = book.given("w", code), np.asarray(predicted["directions"], float)
+    for k, served in enumerate(np.asarray(predicted["distances"], float)):
+        others = [j for j in range(code.shape[1]) if j != k]
+        D = np.delete(code, k, axis=1) - code[:, [k]]
+        shares = book.given(f"share{k}", nnls(np.vstack([D, np.ones(D.shape[1])]), np.append(np.zeros(len(D)), 1.0))[0] + 1e-18)
+        book.less(0, shares)
+        off = book.kept(f"off{k}", vectors[:, k] - vectors[:, others] @ shares * (1 / shares.sum()))
+        delta, room = book.given(f"distance{k}", served), number(1e-9)
+        book.less((off * off).sum(), (delta + room) ** 2)
+        h = book.given(f"h{k}", directions[:, k])
+        size = sqrt((h * h).sum()) if directions[:, k].any() else number(1)
+        book.less((delta - room) * size, (vectors[:, [k]] - vectors[:, others]).T @ h)
+    return book.proof()
 
 
 def measure(code: np.ndarray, key: jax.Array) -> dict[str, np.ndarray]:
@@ -95,7 +116,7 @@ THEOREMS = (
     # other: a maximum over features, held against a distance and two bounds on it
     statements.other(
         "one-vs-rest-duality", "minimax theorem; its use: [jiang2024]; bounds derived",
-        predict, measure, cases, draw, evidence=evidence,
+        predict, measure, cases, draw, evidence=evidence, prove=prove,
         notes="Over the unit sphere in place of the ball the margin of a vector inside the hull of the others is negative, "
         "and the two sides differ.",
     ),

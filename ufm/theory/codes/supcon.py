@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from ufm.base.checks import check_count, check_positive, refuse
+from ufm.proofs import Book, Proof, exp, log, number
 from ufm.theory import statements
 from ufm.theory.theorem import agreement
 
@@ -49,6 +50,26 @@ def predict(case: Batch) -> dict[str, jax.Array]:
     K, n, _, T = case
     between = -1 / (K - 1)
     return {"value": jnp.log1p(n - 2 + n * (K - 1) * jnp.exp(-K / ((K - 1) * T))), "cosines": jnp.array([1, between, between])}
+
+
+def prove(case: Batch, predicted: dict[str, jax.Array]) -> Proof:
+    """The loss by its definition, sample by sample, at the cosines of the collapsed simplex: what is served, within 1e-12.
+
+    That no features have a lower loss is proved on paper (Graf et al. 2021).
+    """
+    K, n, _, T = case
+    book = Book("the supervised contrastive loss of a batch at the collapsed simplex, by its definition, is what is served")
+    labels = np.repeat(np.arange(K), n)
+    between = -number(1) / (K - 1)
+    scores = {True: book.kept("e1", exp(1 / number(T))), False: book.kept("e0", exp(between / number(T)))}
+    loss = number(0)
+    for i in range(K * n):
+        total = sum(scores[bool(labels[i] == labels[j])] for j in range(K * n) if j != i)
+        own = sum(-log(scores[True] / total) / (n - 1) for j in range(K * n) if j != i and labels[j] == labels[i])
+        loss = book.kept(f"loss{i}", loss + own / (K * n))
+    book.near(loss, predicted["value"], 1e-12)
+    book.near([number(1), between, between], predicted["cosines"], 1e-12)
+    return book.proof()
 
 
 def measure(case: Batch, key: jax.Array) -> dict[str, Any]:
@@ -91,7 +112,7 @@ def draw(rng: np.random.Generator) -> Batch:
 THEOREMS = (
     # other: a minimum over the features of a batch, not of a Problem
     statements.other(
-        "supcon", "[graf2021]", predict, measure, cases, draw, evidence=agreement(1e-9, cosines=1e-4),
+        "supcon", "[graf2021]", predict, measure, cases, draw, evidence=agreement(1e-9, cosines=1e-4), prove=prove,
         notes="One full batch. Classes of one sample have no positives and are refused.",
     ),
 )  # fmt: skip

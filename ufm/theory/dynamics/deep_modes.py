@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem.params import Params
+from ufm.proofs import Book, Proof, given_params, negative, number, product_rule, slopes
 from ufm.search.roots import increasing_root
 from ufm.theory import statements
 from ufm.theory.dynamics.spectral import EQUAL_RIDGES, draw_sizes, is_spectral, mode_matrix, plain_mse, ridged, spectral_point
@@ -54,6 +55,18 @@ def direct(case: Start) -> dict:
     """The gradient of the objective, and the derivative of the logits along it."""
     v = downhill(case.problem)(case.params)
     return {"params": v, "p": jnp.diagonal(jax.jvp(lambda p: mode_matrix(case.problem, p), (case.params,), (v,))[1])}
+
+
+def prove(case: Start, predicted: dict) -> Proof:
+    """The gradient by the chain rule, and the product rule along it, within 1e-10 of the rates served."""
+    book = Book("minus the gradient of the objective, and the rates of the diagonal logits along it, are those served")
+    point = given_params(book, case.params)
+    v = negative(slopes(book, case.problem, point))
+    for found, served in zip((*v.weights, v.H), (*predicted["params"].weights, predicted["params"].H), strict=True):
+        book.near(found, served)
+    rates = np.diagonal(product_rule(book, point, v)) * number(float(case.problem.scale))
+    book.near(rates, predicted["p"])
+    return book.proof()
 
 
 def predict_fate(case: Start) -> jax.Array:
@@ -152,7 +165,8 @@ _FATES = (
 )  # fmt: skip
 THEOREMS = (
     statements.identity(
-        "deep-mode-equation", SOURCE + "ridges and class sizes derived", predict, direct, cases, draw, ASSUMES, tolerance=1e-12
+        "deep-mode-equation", SOURCE + "ridges and class sizes derived", predict, direct, cases, draw, ASSUMES,
+        tolerance=1e-12, prove=prove,
     ),
     statements.trajectory(
         "deep-mode-escape", "derived", predict_fate, lambda case, end: jnp.diagonal(mode_matrix(case.problem, end)),

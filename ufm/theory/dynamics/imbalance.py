@@ -23,6 +23,7 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, data_term, logits
+from ufm.proofs import Book, Proof, given_params, negative, number, slopes
 from ufm.theory import statements
 from ufm.theory.assumptions import proximity_features
 from ufm.theory.dynamics.spectral import EQUAL_RIDGES, any_point
@@ -84,6 +85,30 @@ def direct_step(case: Step) -> tuple[jax.Array, ...]:
     return imbalances(jax.tree.map(lambda p, v: p + case.size * v, case.params, downhill(case.problem)(case.params)))
 
 
+def prove_rate(case: Step, predicted: tuple[jax.Array, ...]) -> Proof:
+    """The product rule along minus the gradient, by the chain rule, within 1e-10 of the rates served."""
+    book = Book("along minus the gradient of the objective the imbalances change at the rates served")
+    point = given_params(book, case.params)
+    v = negative(slopes(book, case.problem, point))
+    factors = zip((point.H, *point.weights), (v.H, *v.weights), strict=True)
+    for served, ((W, w), (V, u)) in zip(predicted, pairwise(factors), strict=True):
+        half = u.T @ V - w @ W.T
+        book.near(half + half.T, served)
+    return book.proof()
+
+
+def prove_step(case: Step, predicted: tuple[jax.Array, ...]) -> Proof:
+    """The imbalances one step down the gradient, by the chain rule, within 1e-10 of those served."""
+    book = Book("one step down the gradient of the objective the imbalances are those served")
+    point, eta = given_params(book, case.params), number(float(case.size))
+    v = negative(slopes(book, case.problem, point))
+    old, rates = (point.H, *point.weights), (v.H, *v.weights)
+    after = [book.kept(f"after{j}", W + w * eta) for j, (W, w) in enumerate(zip(old, rates, strict=True))]
+    for served, (W, V) in zip(predicted, pairwise(after), strict=True):
+        book.near(V.T @ V - W @ W.T, served)
+    return book.proof()
+
+
 def predict_decay(case: Start) -> tuple[jax.Array, ...]:
     """Under equal ridges l the imbalance of neighbouring factors decays as exp(-2 l t) along gradient flow; without ridge it is
     conserved.
@@ -138,7 +163,7 @@ _UNTIED = Assumption("no proximity term", lambda c: bool(c.problem.beta == 0))
 THEOREMS = (
     statements.identity(
         "imbalance-rate", _SOURCE + "unequal ridges and proximity derived", predict_rate, direct_rate, rate_cases,
-        lambda rng: _point(*_drawn(rng), beta=rng.uniform(0, 1)), (_FREE,), tolerance=1e-11,
+        lambda rng: _point(*_drawn(rng), beta=rng.uniform(0, 1)), (_FREE,), tolerance=1e-11, prove=prove_rate,
     ),
     statements.trajectory(
         "imbalance-decay", _SOURCE + "ridges derived", predict_decay, lambda case, point: imbalances(point), decay_cases,
@@ -147,6 +172,6 @@ THEOREMS = (
     ),
     statements.identity(
         "imbalance-descent", "derived", predict_step, direct_step, step_cases,
-        lambda rng: _point(*_drawn(rng), np.exp(rng.uniform(-3, 1))), (_FREE, _UNTIED), tolerance=1e-12,
+        lambda rng: _point(*_drawn(rng), np.exp(rng.uniform(-3, 1))), (_FREE, _UNTIED), tolerance=1e-12, prove=prove_step,
     ),
 )  # fmt: skip

@@ -22,9 +22,11 @@ import numpy as np
 from jax.scipy.special import digamma
 
 from ufm.problem import Problem
+from ufm.proofs import Book, Proof, number, solves
 from ufm.theory import statements
 from ufm.theory.dynamics.deep_modes import ASSUMES, SOURCE, deep_start, singular_values
 from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, Climb, climb, draw_sizes, ridged, spectral_point
+from ufm.theory.dynamics.two_factor import logistic_modes
 from ufm.theory.theorem import Assumption, Check, agreement, below
 
 _TERMS = 60
@@ -45,6 +47,22 @@ def predict(case: Climb) -> jax.Array:
     problem, q = case.problem, targets(case.problem)[:, None]
     p0, f = problem.scale * jnp.sum(case.params.H**2, axis=0)[:, None], case.levels / q
     return (jnp.log(q / p0 - 1) + jnp.log(f / (1 - f))) * (problem.samples / (2 * problem.scale * q))
+
+
+def prove(case: Climb, predicted: jax.Array) -> Proof:
+    """Logistic modes in exact numbers, which rise up to their targets, pass each level within 1e-9 of the time served, and solve
+    their equation there.
+    """
+    book = Book("logistic modes pass the levels of the case within 1e-9 of the times served")
+    for k, (mode, speed, q, *_) in enumerate(logistic_modes(book, case.problem, case.params)):
+        book.less(0, mode.at(number(0)))
+        for time, level in zip(np.asarray(predicted[k]), np.asarray(case.levels[k]), strict=True):
+            solves(book, mode, lambda p, speed=speed, q=q: speed * p * (q - p), [time])
+            at, aim = number(float(time)), number(float(level))
+            book.less(mode.at(at * (1 - number(1e-9))), aim)
+            book.less(aim, mode.at(at * (1 + number(1e-9))))
+            book.less(aim, q)
+    return book.proof()
 
 
 def evidence(case: Climb, predicted: Any, measured: Any) -> list[Check]:
@@ -140,7 +158,7 @@ THEOREMS = (
     statements.other(
         "two-factor-learning-times", "[saxe2014]; ridges and class sizes derived", predict, climb, cases,
         lambda rng: _case(rng.uniform(0, 1.5), np.exp(rng.uniform(-9, -4)), rng, *draw_sizes(rng, least=3)),
-        (*BALANCED_SPECTRAL, _LOW), evidence=evidence,
+        (*BALANCED_SPECTRAL, _LOW), evidence=evidence, prove=prove,
     ),
     statements.other(
         "deep-mode-times", SOURCE + "closed form derived", predict_deep, climb, deep_cases,

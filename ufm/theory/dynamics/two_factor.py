@@ -10,7 +10,7 @@ eta_W and eta_H, from a spectral start of w/h = sqrt(eta_W/eta_H) and under eta_
 obey p' = (2 e scale/N) p (q - p) with e = sqrt(eta_W eta_H) and l = eta_W l_W / e.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,19 @@ import numpy as np
 
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.proofs import (
+    Book,
+    Proof,
+    Slopes,
+    given_params,
+    logistic_mode,
+    negative,
+    number,
+    product_rule,
+    slopes,
+    solves,
+    sqrt,
+)
 from ufm.theory import statements
 from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, ONE_COLUMN, draw_sizes, is_spectral, mode_matrix, ridged, spectral_point
 from ufm.theory.kit.integrate import downhill, integrate
@@ -68,6 +81,50 @@ def predict(case: Start) -> Modes:
     sqrt(n_k) - N l, learned in order of size, dead at and below zero.
     """
     return modes(case.problem, case.problem.scale * jnp.sum(case.params.H**2, axis=0), case.problem.l2_H, 1.0, case.ts)
+
+
+def logistic_modes(book: Book, problem: Problem, params: Params, rates: tuple[Any, Any] = (1.0, 1.0)) -> list[tuple]:
+    """(mode in x, v, q, sqrt(n), l over the scale) of each class under rates of H and of W, in exact numbers.
+
+    With facts: at the start the diagonal of the mode matrix changes along the gradient, by the chain rule, as p' = v p (q - p)
+    says, to 1e-10.
+    """
+    point, (eta_H, eta_W), scale = given_params(book, params), (number(float(x)) for x in rates), number(float(problem.scale))
+    v = negative(slopes(book, problem, point))
+    speeds = product_rule(book, point, Slopes((v.weights[0] * eta_W,), v.H * eta_H, None)) * scale
+    e = eta_H if float(rates[0]) == float(rates[1]) else sqrt(eta_H * eta_W)
+    p0 = book.kept("p0", (point.H * point.H).sum(axis=0) * scale * (eta_W / e))
+    ridge, N = eta_H * number(float(problem.l2_H)) / e, int(problem.samples)
+    found = []
+    for k, n in enumerate(np.asarray(problem.multiplicity)):
+        size = number(int(round(n**0.5))) if round(n**0.5) ** 2 == n else sqrt(number(float(n)))
+        q, speed = book.kept(f"q{k}", size - ridge * N / scale), book.kept(f"v{k}", 2 * e * scale / N)
+        found.append((logistic_mode(p0[k], q, speed, book.sign(q)), speed, q, size, ridge / scale))
+        book.near(speeds[k, k] - speed * p0[k] * (q - p0[k]), 0.0, 1e-10)
+    return found
+
+
+def _prove(case: Any, predicted: Modes, rates: tuple[Any, Any]) -> Proof:
+    book = Book("logistic modes start at the case, solve p' = v p (q - p) at its times, and with f along them are what is served")
+    found, N, ts = logistic_modes(book, case.problem, case.params, rates), int(case.problem.samples), np.asarray(case.ts)
+    served, values = np.asarray(predicted.p), [number(0)] * len(ts)
+    for k, (mode, speed, q, size, ridge) in enumerate(found):
+        solves(book, mode, lambda p, speed=speed, q=q: speed * p * (q - p), ts)
+        p = book.kept(f"p{k}_at", [mode.at(number(t)) for t in ts])
+        book.near(p, served[:, k], 1e-12)
+        values = [value + (size - at) ** 2 / (2 * N) + ridge * at for value, at in zip(values, p, strict=True)]
+    book.near(values, predicted.value, 1e-12)
+    return book.proof(bits=1000)
+
+
+def prove(case: Start, predicted: Modes) -> Proof:
+    """Closed forms in exact numbers, their equation at the times of the case, and minus the gradient at the start."""
+    return _prove(case, predicted, (1.0, 1.0))
+
+
+def prove_rated(case: RatedStart, predicted: Modes) -> Proof:
+    """As for equal rates, each factor along its own."""
+    return _prove(case, predicted, tuple(np.asarray(case.rates)))
 
 
 def observe(case: Start, point: Params) -> Modes:
@@ -162,10 +219,11 @@ _RATED = (
 )  # fmt: skip
 THEOREMS = (
     statements.trajectory(
-        "two-factor-logistic", "[saxe2014]; ridges and class sizes derived", predict, observe, cases, draw, BALANCED_SPECTRAL
+        "two-factor-logistic", "[saxe2014]; ridges and class sizes derived", predict, observe, cases, draw, BALANCED_SPECTRAL,
+        prove=prove,
     ),
     statements.trajectory(
         "two-factor-unequal-rates", "[saxe2014]; unequal rates and ridges derived", predict_rated, observe, rated_cases, rated_draw,
-        _RATED, path=rated_flow,
+        _RATED, path=rated_flow, prove=prove_rated,
     ),
 )  # fmt: skip

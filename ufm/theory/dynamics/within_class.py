@@ -20,6 +20,7 @@ from ufm.losses import MSE, is_loss
 from ufm.motion.central_path import within_part
 from ufm.problem import Problem
 from ufm.problem.params import Params, end_to_end
+from ufm.proofs import Book, Proof, given_params, slopes
 from ufm.theory import statements
 from ufm.theory.dynamics.spectral import EQUAL_RIDGES, any_point, draw_sizes, is_tied_spectral, plain_mse, ridged, spectral_point
 from ufm.theory.dynamics.two_factor import logistic
@@ -89,6 +90,14 @@ def direct_velocity(case: Point) -> jax.Array:
     return within_part(case.problem, downhill(case.problem)(case.params).H)[:, 0::2]
 
 
+def prove_velocity(case: Point, predicted: jax.Array) -> Proof:
+    """Half the difference of minus the gradients of the two columns of each class, by the chain rule, within 1e-10."""
+    book = Book("what is not the mean of a class in minus the gradient of the objective is what is served")
+    gradient = slopes(book, case.problem, given_params(book, case.params)).H
+    book.near((gradient[:, 1::2] - gradient[:, 0::2]) / 2, predicted)
+    return book.proof()
+
+
 def _cloud(size: np.ndarray, cutoff: float, rng: np.random.Generator, counts=(25, 9, 4), scale=1.0, last=3.0) -> Cloud:
     merged, ts = ridged(counts, _DIM, cutoff, scale), jnp.linspace(0, last * sum(counts) / scale, 5)
     means = spectral_point(merged, np.tile(np.sqrt(size), (2, 1)), rng)
@@ -140,6 +149,6 @@ THEOREMS = (
     statements.identity(
         "within-class-velocity", "derived", predict_velocity, direct_velocity, velocity_cases,
         lambda rng: _residuals((5, 2), "free", rng, rng.uniform(0, 1), *draw_sizes(rng, most=20)),
-        (Assumption("squared error, two equal columns a class", _is_split),), tolerance=1e-12,
+        (Assumption("squared error, two equal columns a class", _is_split),), tolerance=1e-12, prove=prove_velocity,
     ),
 )  # fmt: skip

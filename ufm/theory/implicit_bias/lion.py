@@ -31,6 +31,7 @@ from ufm.motion.descent import descend
 from ufm.motion.lion import lion_k
 from ufm.problem import Problem
 from ufm.problem.params import Params, objective
+from ufm.proofs import Book, Proof, given_params, number, slopes, sqrt
 from ufm.theory import statements
 from ufm.theory.implicit_bias.circulant_ce import hadamard_characters
 from ufm.theory.theorem import Assumption, Check, agreement, below, relative_error
@@ -79,6 +80,25 @@ def in_box(run: Run, predicted: jax.Array, measured: jax.Array) -> list[Check]:
     return checks
 
 
+def prove_excess(run: Run, predicted: jax.Array) -> Proof:
+    """From within the excess e of the box any step with a sign leads to (1 - eta l) (1/l + e) + eta = 1/l + (1 - eta l) e, exactly,
+    and eta l <= 1: powers of 1 - eta l times the excess of the start, in exact numbers, within 1e-12 of the bounds served.
+    """
+    book = Book("a start of Lion is within its excess of the box, and a step with any signs within 1 - eta l times that")
+    eta, decay = book.given("eta", float(run.eta)), book.given("decay", float(run.decay))
+    entries = np.abs(np.asarray(ravel_pytree(run.x)[0]))
+    size = book.given("size", float(entries.max()))
+    book.less(entries.astype(object), size + number(1e-30))
+    book.less(eta * decay, 1 + number(1e-15))
+    excess = book.kept("excess", size - 1 / decay if float(entries.max()) * float(run.decay) > 1 else 0)
+    book.equal((1 - eta * decay) * (1 / decay + excess) + eta, 1 / decay + (1 - eta * decay) * excess)
+    bounds = [excess]
+    for t in range(_STEPS):
+        bounds.append(book.kept(f"bound{t}", (1 - eta * decay) * bounds[-1]))
+    book.near(bounds, predicted, 1e-12)
+    return book.proof()
+
+
 def predict_step(run: Run) -> dict[str, Any]:
     """Without momentum Lion is Frank-Wolfe with step eta decay on a box, and Muon with an exact matrix sign on a spectral ball; the
     gap is K(grad f) + decay <x, grad f>.
@@ -101,6 +121,36 @@ def predict_step(run: Run) -> dict[str, Any]:
     inner = run.decay * (jnp.vdot(W, g.weights[0]) + jnp.vdot(H, g.H))
     norms = [sum(jnp.vdot(vertex(d), d) for d in jax.tree.leaves(g)) for vertex in (jnp.sign, polar)]
     return {"sign": moved(jnp.sign), "msign": moved(polar), "gaps": jnp.stack(norms) + inner}
+
+
+def prove_step(run: Run, predicted: dict[str, Any]) -> Proof:
+    """The gradient by the chain rule, its signs as facts, the step and its gap, within 1e-12 of what is served; for the spectral
+    ball a matrix A S of A = the gradient with (A S)^T A S = I to 1e-9 and S positive definite, within 1e-8.
+    """
+    book = Book("without momentum the steps over the box and over the spectral ball, and their gaps, are what is served")
+    point, eta, decay = given_params(book, run.x), number(float(run.eta)), number(float(run.decay))
+    g, gaps = slopes(book, run.problem, point), [number(0)] * 2
+    served = {name: (*predicted[name].weights, predicted[name].H) for name in ("sign", "msign")}
+    inner = decay * sum((x * d).sum() for x, d in zip((*point.weights, point.H), (*g.weights, g.H), strict=True))
+    W, H = (np.asarray(x) for x in (*run.x.weights, run.x.H))
+    G = np.exp(W @ H) / np.exp(W @ H).sum(axis=0) - np.asarray(run.problem.targets)  # floats, which guess signs and roots
+    floats = (G @ H.T / len(H.T), W.T @ G / len(H.T))
+    for i, (x, d, guess) in enumerate(zip((*point.weights, point.H), (*g.weights, g.H), floats, strict=True)):
+        signs = np.sign(guess).astype(int)
+        book.less(0, d * signs)
+        book.near(x * (1 - eta * decay) - signs * eta, served["sign"][i], 1e-12)
+        A, guess = (d, guess) if len(guess) >= guess.shape[1] else (d.T, guess.T)
+        values, vectors = np.linalg.eigh(guess.T @ guess)
+        root = vectors / np.sqrt(values) @ vectors.T
+        S = book.given(f"S{i}", (root + root.T) / 2)
+        P = book.kept(f"P{i}", A @ S)
+        book.near(P.T @ P, np.eye(len(root)), 1e-9)
+        book.positive(S)
+        P = P if P.shape == d.shape else P.T
+        book.near(x * (1 - eta * decay) - P * eta, served["msign"][i], 1e-8)
+        gaps = [gaps[0] + (d * signs).sum(), gaps[1] + (d * P).sum()]
+    book.near(np.array(gaps, object) + inner, predicted["gaps"], 1e-8)
+    return book.proof()
 
 
 @jax.jit
@@ -188,6 +238,28 @@ def derivative(state: State) -> jax.Array:
     return jax.jvp(lyapunov, (x, m), (x_velocity, m_velocity))[1]
 
 
+def prove_fall(state: State, predicted: jax.Array) -> Proof:
+    """The derivatives of V in x and in m by the chain rule, along the velocities, within 1e-10 of what is served."""
+    book = Book("V changes along the flow of Lion-K, derivative times velocity, at the rate served")
+    point = given_params(book, state.x)
+    g = slopes(book, state.problem, point)
+    m = book.given("m", np.concatenate([np.ravel(y) for y in (*state.m.weights, state.m.H)]))
+    x, gradient = (np.concatenate([y.ravel() for y in (*at.weights, at.H)]) for at in (point, g))
+    alpha, gamma, epsilon, decay, s = (number(float(value)) for value in state[3:])
+
+    def slope(label: str, u: np.ndarray) -> np.ndarray:
+        return book.kept(label, [y / sqrt(y * y + s * s) for y in u])
+
+    m_velocity = book.kept("mdot", gradient * -alpha - m * gamma)
+    x_velocity = book.kept("xdot", slope("slope", book.kept("M", m + m_velocity * epsilon)) - x * decay)
+    conjugate = book.kept("conjugate", [s * decay * y / sqrt(1 - (decay * y) * (decay * y)) for y in x])
+    c = book.kept("c", (1 - epsilon * gamma) / (1 + epsilon * decay))
+    in_x = gradient * alpha + conjugate * gamma + (conjugate * decay - m * decay) * c
+    in_m = (slope("own", m) - x * decay) * c
+    book.near(in_x @ x_velocity + in_m @ m_velocity, predicted)
+    return book.proof()
+
+
 def falls(state: State, predicted: jax.Array, measured: jax.Array) -> list[Check]:
     """The identity, and that V falls."""
     return [*agreement(1e-10)(state, predicted, measured), below("certificate", "V' above zero", measured)]
@@ -223,16 +295,18 @@ THEOREMS = (
     statements.trajectory(
         "lion-box", "[chen2024]", predict_excess, excess, cases,
         lambda rng: random_run(rng, np.exp(rng.uniform(-1, 1)), rng.uniform(0.01, 0.3)), _ASSUMES, path=descent, evidence=in_box,
+        prove=prove_excess,
         notes="Equality holds where every entry outside the box is pushed outwards throughout.",
     ),
     statements.identity(
         "lion-frank-wolfe", "[chen2024]; the matrix sign derived", predict_step, take_step,
         lambda: {label: cases()[label] for label in ("inside", "slow")},  # of full rank, no gradient vanishing by saturation
-        lambda rng: random_run(rng, 1.0, rng.uniform(0.01, 1)), _ASSUMES,
+        lambda rng: random_run(rng, 1.0, rng.uniform(0.01, 1)), _ASSUMES, prove=prove_step,
     ),
     statements.identity(
         "lion-k-lyapunov", "[chen2024]; identity derived",
         predict_fall, derivative, state_cases, draw_state, _IN_BOX, evidence=falls,
+        prove=prove_fall,
         notes="Measured with the smooth K = sum sqrt(m^2 + s^2); the sign of Lion is its limit s -> 0.",
     ),
 )  # fmt: skip

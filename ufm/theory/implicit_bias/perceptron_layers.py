@@ -18,6 +18,7 @@ import numpy as np
 from ufm.losses import CE, is_loss
 from ufm.problem import Problem
 from ufm.problem.params import Params, logits, objective
+from ufm.proofs import Book, Proof, number
 from ufm.theory import statements
 from ufm.theory.implicit_bias.unregularised_ce import NO_RIDGE
 from ufm.theory.kit.integrate import downhill
@@ -90,6 +91,63 @@ def over_powers(case: Start, point: tuple[jax.Array, Params, jax.Array]) -> dict
     return {name: jnp.where(alive, x / _BOTH_SIZE**t, 0) for name, x in (("W", W), ("H", H))}
 
 
+def _answers(book: Book, z: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(K, C) of the shared argmax of each column, which floats guess and facts prove: an order of the logits, ties exact."""
+    top = seen == seen.max(axis=0)
+    for c in range(z.shape[1]):
+        best, *others = np.flatnonzero(top[:, c])
+        for k in range(len(z)):
+            if k in others:
+                book.equal(z[k, c], z[best, c])
+            elif k != best:
+                book.less(z[k, c], z[best, c])
+    return top.astype(int) * (6 // top.sum(axis=0))  # in sixths: a half and a third are whole numbers of them
+
+
+def prove_frozen(case: Start, predicted: jax.Array) -> Proof:
+    """The perceptron run in exact numbers, every argmax an order of logits, within 1e-12 of the path served.
+
+    That gradient descent tends to it as its step grows is proved on paper.
+    """
+    book = Book("the multiclass batch perceptron with fixed features, run in exact numbers, is what is served")
+    features, Y, N = np.asarray(case.params.H), np.asarray(case.problem.targets, int), int(case.problem.samples)
+    H, sums, path = book.given("H", case.params.H), np.zeros((case.problem.classes, len(features)), int).astype(object), []
+    counts = np.zeros_like(Y)
+    for t in range(len(case.ts)):
+        counts = counts - (_answers(book, sums @ H, counts @ features.T @ features) if t else 2) + 6 * Y
+        sums = book.kept(f"P{t}", counts.astype(object) @ H.T * (number(1) / (6 * N)))
+        path.append(sums)
+    book.near(path, predicted, 1e-12)
+    return book.proof()
+
+
+def prove_both(case: Start, predicted: dict[str, jax.Array]) -> Proof:
+    """Both limits run in balls, every argmax an order of logits, within 1e-12 of what is served at each step.
+
+    That gradient descent tends to them as its step grows is proved on paper.
+    """
+    book = Book("the limits of two layers at a huge step, run until a sample is classified, are what is served")
+    Y, N, (W,), H = np.asarray(case.problem.targets, int), int(case.problem.samples), case.params.weights, case.params.H
+    w, h, seen = book.given("w", W), book.given("h", H), (np.asarray(W), np.asarray(H))
+    for t in range(len(case.ts)):
+        z, guess = book.kept(f"z{t}", w @ h), seen[0] @ seen[1]
+        if t:
+            answers = _answers(book, z, guess)
+            E, e = (answers - 6 * Y).astype(object) * (number(1) / (6 * N)), (answers / 6 - Y) / N
+        else:
+            E, e = book.kept("E", (book.softmax("p", z) - Y) / N), (np.asarray(jax.nn.softmax(guess, axis=0)) - Y) / N
+        if t and not e.any(axis=0).all():
+            break
+        w, h, seen = book.kept(f"w{t}", -(E @ h.T)), book.kept(f"h{t}", -(w.T @ E)), (-e @ seen[1].T, -seen[0].T @ e)
+        book.near(w, predicted["W"][t], 1e-12)
+        book.near(h, predicted["H"][t], 1e-12)
+    else:
+        t = len(case.ts)
+    for served in (predicted["W"][t:], predicted["H"][t:]):
+        book.near(np.zeros(served.shape, int).astype(object), served, 1e-12)
+    return book.proof()
+
+
 def each_step(case: Start, predicted: dict, measured: dict) -> list[Check]:
     """Agreement of W and H at every step, each relative to its size there."""
     sizes = {name: np.max(np.abs(x), axis=(1, 2), keepdims=True) for name, x in predicted.items()}
@@ -140,10 +198,11 @@ THEOREMS = (
     statements.trajectory(
         "perceptron-fixed-features", _SOURCE, predict_frozen, lambda case, W: W / _FROZEN_SIZE, frozen_cases,
         partial(draw, steps=_FROZEN_STEPS), _ASSUMES, path=descent_of_classifier,
+        prove=prove_frozen,
     ),
     statements.trajectory(
         "perceptron-two-layers", _SOURCE,
-        predict_both, over_powers, both_cases, draw, _ASSUMES, path=descent, evidence=each_step,
+        predict_both, over_powers, both_cases, draw, _ASSUMES, path=descent, evidence=each_step, prove=prove_both,
         notes="After the first classified sample the leading order alone no longer decides: its features stay behind by a "
         "power of g, and the argmax there depends on terms of lower order.",
     ),

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ufm.proofs import Book, Proof, number
 from ufm.theory import statements
 from ufm.theory.theorem import Assumption, Check
 
@@ -69,6 +70,59 @@ def descent(case: Separable) -> tuple[jax.Array, ...]:
         return state, state
 
     return jax.lax.scan(step, (jnp.zeros((2, *case.u.shape), case.v.dtype), none, none, none), length=_STEPS)[1]
+
+
+def _run(book: Book, case: Separable, normalised: bool, label: str) -> tuple[list[np.ndarray], list[float]]:
+    """Iterates in names until all are correct, every sign a fact, and the shares of mistakes; floats only guess the signs."""
+    v, p, seen = book.given(f"v_{label}", case.v), np.zeros(case.v.shape[1], int).astype(object), np.zeros(case.v.shape[1])
+    path, shares = [], []
+    for step in range(_STEPS):
+        signs, margins = np.sign(np.asarray(case.v) @ seen), v @ p
+        for sign, margin in zip(signs, margins, strict=True):
+            if step and sign:
+                book.less(*((0, margin) if sign > 0 else (margin, 0)))
+            elif step:
+                book.equal(margin, 0)
+        c = (1 - signs.astype(int)).astype(object)  # twice the mistakes, whole numbers
+        if not c.any():
+            return path, shares
+        weight = number(1) / int(c.sum()) if normalised else number(1) / (2 * len(c))
+        p = book.kept(f"{label}{step}", p + v.T @ c * weight)
+        seen = seen + c.astype(float) @ np.asarray(case.v) * (1 / c.sum() if normalised else 0.5 / len(c))
+        path, shares = [*path, p], [*shares, number(1) if normalised else number(int(c.sum())) / (2 * len(c))]
+    return path, shares
+
+
+def prove_path(case: Separable, predicted: dict[str, jax.Array]) -> Proof:
+    """Both runs of the perceptron in exact numbers until all are correct, within 1e-12 of the iterates served.
+
+    That gradient descent tends to them as its step grows is proved on paper.
+    """
+    book = Book("the batch perceptron and the normalised one, run in exact numbers until all are correct, are what is served")
+    for label, served in predicted.items():
+        path, _ = _run(book, case, label == "normalised", label)
+        book.near([*path, *[path[-1]] * (_STEPS - len(path))], served, 1e-12)
+    return book.proof()
+
+
+def prove_mistakes(case: Separable, predicted: dict[str, jax.Array]) -> Proof:
+    """Both runs in exact numbers: their lengths are below the bounds served, and Novikoff's two sums are kept to 1e-12."""
+    book = Book("the perceptron, run in exact numbers, classifies all within the steps served and keeps both bounds of Novikoff")
+    u, v = book.given("u", case.u), book.given("v", case.v)
+    inner, squares = np.asarray(case.v @ case.u), np.sum(np.asarray(case.v) ** 2, axis=1)
+    margin, square = book.kept("margin", v[inner.argmin()] @ u), book.kept("square", v[squares.argmax()] @ v[squares.argmax()])
+    slack = number(1e-12)
+    book.less(margin * (1 - slack), v @ u)
+    book.less((v * v).sum(axis=1), square * (1 + slack))
+    for i, label in enumerate(("plain", "normalised")):
+        path, shares = _run(book, case, i == 1, label)
+        book.less(len(path), len(inner) ** (1 - i) * square / margin**2 + 1)
+        book.less(margin * sum(shares[1:], shares[0]) * (1 - slack), path[-1] @ u)
+        book.less(path[-1] @ path[-1], square * sum((c**2 for c in shares[1:]), shares[0] ** 2) * (1 + slack))
+    book.near([len(inner) ** (1 - i) * square / margin**2 + 1 for i in range(2)], predicted["steps"], 1e-12)
+    book.near([margin, margin], predicted["progress"], 1e-12)
+    book.near([square, square], predicted["growth"], 1e-12)
+    return book.proof()
 
 
 def predict_mistakes(case: Separable) -> dict[str, jax.Array]:
@@ -131,11 +185,13 @@ _ASSUMES = (
 THEOREMS = (
     statements.trajectory(
         "perceptron-large-step", "[tyurin2024]; normalised form derived",
-        predict_path, lambda case, point: {"plain": point[0][0], "normalised": point[0][1]}, cases, _draw, _ASSUMES, path=descent,
+        predict_path, lambda case, point: {"plain": point[0][0], "normalised": point[0][1]}, cases, _draw,
+        _ASSUMES, path=descent, prove=prove_path,
         notes="Ties after the start, which symmetric data can bring, leave the choice to terms of order 1/step.",
     ),
     statements.trajectory(
         "perceptron-mistakes", "[novikoff1962]; batch and normalised forms derived",
         predict_mistakes, mistakes, cases, _draw, _ASSUMES, path=descent, at_end=True, evidence=bounded,
+        prove=prove_mistakes,
     ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ufm.proofs import Book, Proof, number, sqrt
 from ufm.search.max_margin import max_margin
 from ufm.theory import statements
 from ufm.theory.theorem import agreement
@@ -33,6 +34,36 @@ def predict(supports: jax.Array) -> dict[str, Any]:
     """
     found = max_margin(supports)
     return {"value": found.value, "lower_bound": found.lower_bound}
+
+
+def prove(supports: np.ndarray, predicted: dict[str, Any]) -> Proof:
+    """Weak duality: for M of column sums zero, not above zero off the supports and I - M^T M > 0, |L|_* >= the sum of M over the
+    supports; and |L|_* <= (|F|^2 + |G|^2)/2 + sqrt(m) |L - F G| for logits L made exactly feasible. The two ends are 1e-9 apart.
+    """
+    found, S = max_margin(supports), np.asarray(supports) > 0
+    book = Book("the least nuclear norm of feasible logits lies between a dual matrix and factors of feasible logits")
+    dual = np.where(S, np.asarray(found.dual), np.minimum(np.asarray(found.dual), -1e-15)) * (1 - 1e-11)
+    L, M = np.asarray(found.logits, float), book.given("M", dual)
+    first, exact = S.argmax(axis=0), L * (1 + 1e-11)
+    logits = np.empty(L.shape, object)
+    for j in range(L.shape[1]):  # all tokens of a support at its first, which is what the columns of M sum to zero by
+        M[first[j], j] = book.kept(f"sum{j}", -sum(M[v, j] for v in range(len(S)) if v != first[j]))
+        inside = exact[S[:, j], j].max()
+        logits[:, j] = [number(float(inside if S[v, j] else min(exact[v, j], inside - 1 - 1e-12))) for v in range(len(S))]
+        book.less(1, np.array([logits[first[j], j] - logits[v, j] for v in range(len(S)) if not S[v, j]], object))
+        book.less(np.array([M[v, j] for v in range(len(S)) if not S[v, j]], object), 0)
+    book.positive(np.eye(S.shape[1], dtype=int) - M.T @ M)
+    logits = book.kept("L", logits)
+    U, s, Vt = np.linalg.svd(L * (1 + 1e-11), full_matrices=False)
+    F, G = book.given("F", U * np.sqrt(s)), book.given("G", np.sqrt(s)[:, None] * Vt)
+    off = book.kept("off", logits - F @ G)
+    upper = ((F * F).sum() + (G * G).sum()) / 2 + sqrt(number(S.shape[1])) * sqrt((off * off).sum())
+    lower = sum((M[v, j] for v, j in zip(*np.nonzero(S), strict=True)), number(0))
+    ends = [float(predicted["value"]) + side for side in (-1e-9, 1e-9)]
+    book.less(ends[0], lower)
+    book.less(upper, ends[1])
+    book.near(predicted["value"], predicted["lower_bound"], 1e-9)
+    return book.proof("root", lower=ends[0], upper=ends[1])
 
 
 def measure(supports: jax.Array, key: jax.Array) -> dict[str, float]:
@@ -104,6 +135,6 @@ THEOREMS = (
     # other: the minimum of a program with constraints, not of a Problem
     statements.other(
         "ntp-max-margin", "program: [zhao2024]; algorithm: [douglas1956] and [lions1979]; dual bound derived",
-        predict, measure, cases, draw, evidence=agreement(1e-8, scale=1.0),
+        predict, measure, cases, draw, evidence=agreement(1e-8, scale=1.0), prove=prove,
     ),
 )  # fmt: skip

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.base.checks import AnyArray, check_choice, check_count
+from ufm.proofs import Book, Proof, exp, number
 from ufm.theory import statements
 from ufm.theory.theorem import Check, below, relative_error
 
@@ -46,6 +47,17 @@ def predict(case: Precision) -> dict[str, AnyArray]:
     """
     first = case.bits * jnp.log(2.0)
     return {"first": first, "last": first + jnp.log(case.classes - 1)}
+
+
+def prove(case: Precision, predicted: dict[str, AnyArray]) -> Proof:
+    """e^-a and (K-1) e^-a pass 2^-p within 1e-13 of the margins served; at 2^-p a sum with one rounds to one, ties to even."""
+    book = Book("e^-a of the first margin and (K-1) e^-a of the last are 2^-p, to within 1e-13 of the margins served")
+    half, shift = number(2) ** 0 / 2 ** int(case.bits), number(1e-13)
+    for factor, margin in ((1, predicted["first"]), (int(case.classes) - 1, predicted["last"])):
+        a = book.given(f"margin{factor}_{len(book.facts)}", float(margin))
+        book.less(factor * exp(-a * (1 + shift)), half)
+        book.less(half, factor * exp(-a * (1 - shift)))
+    return book.proof("root")
 
 
 def least_margins(case: Precision) -> dict[str, float]:
@@ -105,7 +117,7 @@ def cases() -> dict[str, Precision]:
 THEOREMS = (
     statements.identity(
         "softmax-collapse", "phenomenon: [prieto2025]; thresholds derived",
-        predict, least_margins, cases, evidence=evidence,
+        predict, least_margins, cases, evidence=evidence, prove=prove,
         notes="On XLA for CPUs float32 and float64 sums of a few terms run in the order of the classes, so that the "
         "threshold depends on the label; float16 and bfloat16 are summed in float32 and rounded once. ufm's own "
         "cross-entropy has no threshold: margin-form-ce.",
