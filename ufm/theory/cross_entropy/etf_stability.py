@@ -37,8 +37,8 @@ from ufm.proofs import Proof, unproved
 from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.cross_entropy.etf_branch import balanced_at_tie, bisect, critical_margin, margin, peak, strength, strength_at, tie
-from ufm.theory.cross_entropy.one_layer import simplex_of
 from ufm.theory.proving import critical_of
+from ufm.theory.symmetric import symmetric_prediction
 
 _LARGEST = 80  # parameters whose Hessian is proved in a fraction of a second
 
@@ -66,7 +66,7 @@ def prove_stability(problem: Problem, predicted: dict[str, jax.Array]) -> Proof:
         return unproved(f"the signs of {K * K * (M + 1)} eigenvalues take seconds")
     log_s, p, end = math.log(float(strength(problem))), (M - 1) / (M + 1), peak(K, M)
     a = bisect(lambda a: log_s + a + math.log1p((K - 1) * math.exp(-a)) - p * math.log(a), end, end + 2 * max(-log_s, 0) + 2)
-    point = simplex_of(problem, jnp.asarray(a), jnp.asarray(a)).params
+    point = symmetric_prediction(problem, jnp.asarray(a), 0.0, jnp.asarray(a)).params
     return critical_of(problem, point, (None, None, int(predicted["negative_directions"])))
 
 
