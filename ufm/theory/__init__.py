@@ -2,7 +2,7 @@
 
 Families import what is beside them here, none imports the catalogue.
 
-Imports base, losses, problem, equivalent, search, motion, frames, metrics, settings, duality.
+Imports base, losses, problem, equivalent, search, motion, frames, metrics, settings, duality, proofs.
 """
 
 from ufm.theory import cards  # noqa: F401  (registers the cards of its values)
