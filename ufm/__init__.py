@@ -25,8 +25,8 @@ from ufm.recognition import Identification, identify
 from ufm.search import Minimum, Solution, max_margin, minimise, solve
 from ufm.show import explain
 from ufm.sweeps import sweep
-from ufm.theory import Counterexample, Prediction, Theorem, catalogue, predict, refutation
-from ufm.verification import Report, verify
+from ufm.theory import Prediction, Theorem, catalogue, predict
+from ufm.verification import Counterexample, Report, refutation, verify
 
 __version__ = "0.1.0"
 

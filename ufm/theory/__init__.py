@@ -6,12 +6,11 @@ Imports base, losses, problem, equivalent, search, motion, frames, metrics, sett
 """
 
 from ufm.theory import cards  # noqa: F401  (registers the cards of its values)
-from ufm.theory.counterexamples import Counterexample, refutation
 from ufm.theory.prediction import Prediction
 from ufm.theory.registry import catalogue, predict
 from ufm.theory.theorem import Theorem
 
-__all__ = ["Counterexample", "Prediction", "Theorem", "catalogue", "predict", "refutation"]
+__all__ = ["Prediction", "Theorem", "catalogue", "predict"]
 
 
 def __dir__() -> list[str]:

@@ -4,10 +4,11 @@ Imports base, proofs, theory.
 """
 
 from ufm.verification import cards  # noqa: F401  (registers the cards of its values)
+from ufm.verification.counterexamples import Counterexample, refutation
 from ufm.verification.report import Report
 from ufm.verification.run import verify
 
-__all__ = ["Report", "verify"]
+__all__ = ["Counterexample", "refutation", "Report", "verify"]
 
 
 def __dir__() -> list[str]:

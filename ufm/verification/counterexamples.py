@@ -13,9 +13,9 @@ from ufm.proofs import Proof
 from ufm.proofs.exact import precision
 from ufm.proofs.expressions import of_tree
 from ufm.proofs.facts import known
-from ufm.theory.numpy_lines import RECIPES
 from ufm.theory.registry import catalogue
 from ufm.theory.theorem import Theorem
+from ufm.verification.numpy_lines import RECIPES
 
 _BITS = 320
 
