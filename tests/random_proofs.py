@@ -24,8 +24,8 @@ import numpy as np
 import ufm
 from ufm import Params, Problem, losses
 from ufm.proofs.check_proof import Refused, check
-from ufm.proofs.proof import Proof
 from ufm.proofs.global_minimum import prove
+from ufm.proofs.proof import Proof
 
 BASIC = ("mse", "ce", "logistic", "squared_hinge")
 OTHERS = {
