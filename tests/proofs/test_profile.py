@@ -14,7 +14,7 @@ from ufm.proofs.check_proof import check
 from ufm.proofs.exact import rational
 from ufm.proofs.instance import instance_of
 from ufm.proofs.profiles import Line, profile, profile_bound
-from ufm.proofs.slopes import OneLayer, Solved
+from ufm.proofs.one_layer import OneLayer, Solved
 
 
 def factored(problem, Z, b):

@@ -7,7 +7,7 @@
 
 Ball arithmetic is that of python-flint (Arb), the extra `proof`. A proof of an instance says nothing of other instances.
 
-Imports base, losses, problem, equivalent, search, motion, duality.
+Imports base, losses, problem, equivalent, search, duality.
 """
 
 from ufm.proofs import cards  # noqa: F401  (registers the card of a proof)

@@ -1,6 +1,6 @@
-"""Verification: predicted against measured, entry by entry, and the report of it.
+"""Verification: predicted against measured, entry by entry, the report of it, and the counterexamples of refuted entries.
 
-Imports base, proofs, theory.
+Imports base, problem, proofs, theory.
 """
 
 from ufm.verification import cards  # noqa: F401  (registers the cards of its values)
@@ -8,7 +8,7 @@ from ufm.verification.counterexamples import Counterexample, refutation
 from ufm.verification.report import Report
 from ufm.verification.run import verify
 
-__all__ = ["Counterexample", "refutation", "Report", "verify"]
+__all__ = ["Counterexample", "Report", "refutation", "verify"]
 
 
 def __dir__() -> list[str]:
