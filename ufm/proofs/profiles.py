@@ -27,9 +27,9 @@ from ufm.proofs.exact import above, ball, below, dyadic, flint, fraction, precis
 from ufm.proofs.floats import number
 from ufm.proofs.instance import Columns, Instance, instance_of, transposed
 from ufm.proofs.obstacles import obstacle
+from ufm.proofs.one_layer import OneLayer, Solved
 from ufm.proofs.proof import FORMAT, Proof, decimals, unproved
 from ufm.proofs.sandwich import dual_value, lower_bound, outward
-from ufm.proofs.one_layer import OneLayer, Solved
 from ufm.proofs.statement import problem_words
 from ufm.proofs.values import data, squares
 from ufm.search import solve

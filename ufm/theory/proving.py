@@ -36,7 +36,7 @@ def ridges_of(problem: Problem) -> list[Fraction]:
 
 def samples_of(problem: Problem) -> Fraction:
     """N, exactly."""
-    return exact(problem, "samples")[()]
+    return Fraction(exact(problem, "samples").item())
 
 
 def price_square(problem: Problem) -> Fraction:

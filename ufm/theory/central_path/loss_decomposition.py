@@ -70,6 +70,7 @@ def prove(case: Point, predicted: dict[str, jax.Array]) -> Proof:
     book = Book("f, what it is above f at the least squares of the features, and two parts of the latter are what is served")
     point = given_params(book, case.params)
     W, b = least_squares(book, problem, point.H)
+    assert b is not None  # the problems of the entry have one
     value, at_best = (objective_of(book, problem, x) for x in (point, Slopes((W,), point.H, b)))
     z = book.kept("z", W @ point.H + b[:, None])
     means = book.kept("means", z @ np.eye(problem.classes, dtype=int)[labels] * (number(1) / n))

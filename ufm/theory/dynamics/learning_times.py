@@ -14,6 +14,7 @@ u' = (scale/N)(s - scale u^{M+1}) u^M takes from u_a to u_b the time F(u_b) - F(
 that is N u0^(1-M)/((M-1) s) from small u0, where M = 1 has ln(1/u0)/s.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from ufm.proofs import Book, Proof, number, solves
 from ufm.theory import statements
 from ufm.theory.dynamics.deep_modes import ASSUMES, SOURCE, deep_start, singular_values
 from ufm.theory.dynamics.spectral import BALANCED_SPECTRAL, Climb, climb, draw_sizes, ridged, spectral_point
-from ufm.theory.dynamics.two_factor import logistic_modes
+from ufm.theory.dynamics.two_factor import logistic_modes, logistic_speed
 from ufm.theory.theorem import Assumption, Check, agreement, below
 
 _TERMS = 60
@@ -57,7 +58,7 @@ def prove(case: Climb, predicted: jax.Array) -> Proof:
     for k, (mode, speed, q, *_) in enumerate(logistic_modes(book, case.problem, case.params)):
         book.less(0, mode.at(number(0)))
         for time, level in zip(np.asarray(predicted[k]), np.asarray(case.levels[k]), strict=True):
-            solves(book, mode, lambda p, speed=speed, q=q: speed * p * (q - p), [time])
+            solves(book, mode, partial(logistic_speed, speed, q), [time])
             at, aim = number(float(time)), number(float(level))
             book.less(mode.at(at * (1 - number(1e-9))), aim)
             book.less(aim, mode.at(at * (1 + number(1e-9))))

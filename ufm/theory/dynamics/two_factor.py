@@ -10,6 +10,7 @@ eta_W and eta_H, from a spectral start of w/h = sqrt(eta_W/eta_H) and under eta_
 obey p' = (2 e scale/N) p (q - p) with e = sqrt(eta_W eta_H) and l = eta_W l_W / e.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -104,12 +105,17 @@ def logistic_modes(book: Book, problem: Problem, params: Params, rates: tuple[An
     return found
 
 
+def logistic_speed(speed: Any, q: Any, p: Any) -> Any:
+    """p' = speed p (q - p)."""
+    return speed * p * (q - p)
+
+
 def _prove(case: Any, predicted: Modes, rates: tuple[Any, Any]) -> Proof:
     book = Book("logistic modes start at the case, solve p' = v p (q - p) at its times, and with f along them are what is served")
     found, N, ts = logistic_modes(book, case.problem, case.params, rates), int(case.problem.samples), np.asarray(case.ts)
     served, values = np.asarray(predicted.p), [number(0)] * len(ts)
     for k, (mode, speed, q, size, ridge) in enumerate(found):
-        solves(book, mode, lambda p, speed=speed, q=q: speed * p * (q - p), ts)
+        solves(book, mode, partial(logistic_speed, speed, q), ts)
         p = book.kept(f"p{k}_at", [mode.at(number(t)) for t in ts])
         book.near(p, served[:, k], 1e-12)
         values = [value + (size - at) ** 2 / (2 * N) + ridge * at for value, at in zip(values, p, strict=True)]

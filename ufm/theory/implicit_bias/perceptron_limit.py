@@ -75,7 +75,8 @@ def descent(case: Separable) -> tuple[jax.Array, ...]:
 def _run(book: Book, case: Separable, normalised: bool, label: str) -> tuple[list[np.ndarray], list[float]]:
     """Iterates in names until all are correct, every sign a fact, and the shares of mistakes; floats only guess the signs."""
     v, p, seen = book.given(f"v_{label}", case.v), np.zeros(case.v.shape[1], int).astype(object), np.zeros(case.v.shape[1])
-    path, shares = [], []
+    path: list[np.ndarray] = []
+    shares: list[float] = []
     for step in range(_STEPS):
         signs, margins = np.sign(np.asarray(case.v) @ seen), v @ p
         for sign, margin in zip(signs, margins, strict=True):

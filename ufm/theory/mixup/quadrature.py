@@ -68,7 +68,7 @@ def prove(case: BetaMixing, predicted: dict[str, jax.Array]) -> Proof:
     pairs = [(mean([(i + j, a) for i, a in enumerate(p)]), number(0)) for j in range(R)]
     square = mean([(i + j, a * b) for i, a in enumerate(p) for j, b in enumerate(p)])
     what = f"the excess of degree {2 * R} of {R} nodes is the product, alpha = {float(case.alpha)!r}"
-    return identity(what, [*pairs, (square, prod(map(number, factors)))], where)
+    return identity(what, [*pairs, (square, number(prod(factors, start=rational(1))))], where)
 
 
 def direct(case: BetaMixing) -> dict[str, Any]:

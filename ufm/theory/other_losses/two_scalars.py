@@ -107,7 +107,7 @@ def prove_stablemax(problem: Problem, predicted: Prediction) -> Proof:
         value = log(1 + (K - 1) / (x * own)) + c * ((K - 1) * (own - 2 + x) - mean)
         cubic = own * x**2 + (K - 1) * x - 1 / (2 * c)
         low, found = (root(cubic, 1, 2**40, value=of, where=priced(problem)) for of in (mean, value))
-        if low.proved and low.upper < 0:
+        if low.upper is not None and low.upper < 0:
             return found
     own, other = 1 + x * Fraction(K - 1, K), 1 + x / K
     return least_margin(lambda p: log(1 + (K - 1) / (own * other)))(problem, predicted)

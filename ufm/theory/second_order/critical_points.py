@@ -64,7 +64,8 @@ def _signs(table: Spectrum) -> tuple[int, int, int]:
     """How many eigenvalues of a table are above, at and below 0 to rounding."""
     values, copies = np.asarray(table.values), np.asarray(table.multiplicity)
     zero = np.abs(values) < _ZERO * np.max(np.abs(values))
-    return tuple(int(np.sum(copies[part])) for part in (~zero & (values > 0), zero, ~zero & (values < 0)))
+    positive, null, negative = (int(np.sum(copies[part])) for part in (~zero & (values > 0), zero, ~zero & (values < 0)))
+    return positive, null, negative
 
 
 def prove_spectrum(case: CriticalPoint, predicted: Critical) -> Proof:
