@@ -13,7 +13,7 @@ With a unit vector u of margin mu, v_i . u >= mu, R = max |v_i|, and a share c_t
 for the number T of steps until all are correct.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,11 +72,11 @@ def descent(case: Separable) -> tuple[jax.Array, ...]:
     return jax.lax.scan(step, (jnp.zeros((2, *case.u.shape), case.v.dtype), none, none, none), length=_STEPS)[1]
 
 
-def _run(book: Book, case: Separable, normalised: bool, label: str) -> tuple[list[np.ndarray], list[float]]:
+def _run(book: Book, case: Separable, normalised: bool, label: str) -> tuple[list[np.ndarray], list[Any]]:
     """Iterates in names until all are correct, every sign a fact, and the shares of mistakes; floats only guess the signs."""
     v, p, seen = book.given(f"v_{label}", case.v), np.zeros(case.v.shape[1], int).astype(object), np.zeros(case.v.shape[1])
     path: list[np.ndarray] = []
-    shares: list[float] = []
+    shares: list[Any] = []
     for step in range(_STEPS):
         signs, margins = np.sign(np.asarray(case.v) @ seen), v @ p
         for sign, margin in zip(signs, margins, strict=True):
