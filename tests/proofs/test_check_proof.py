@@ -16,13 +16,11 @@ import mpmath
 import numpy as np
 import pytest
 
-import ufm.proofs.check_proof as check_proof
 from tests.proof_documents import exact, facts, part, problem, profile, sandwich, text
-from ufm.proofs.check_proof import Refused, check
-from ufm.proofs.checker import facts as checker_facts
-from ufm.proofs.checker import numbers
+from ufm.proofs import check_facts, check_more, check_proof
+from ufm.proofs.check_proof import BITS, Refused, check
 
-FILES = [pathlib.Path(check_proof.__file__), *sorted((pathlib.Path(check_proof.__file__).parent / "checker").glob("*.py"))]
+FILES = [pathlib.Path(module.__file__) for module in (check_proof, check_more, check_facts)]
 I3, M3 = np.eye(3), [5, 3, 2]
 RNG = np.random.default_rng(0)
 A = text(RNG.normal(size=(3, 4)).round(3))
@@ -61,6 +59,12 @@ def deep():
     raw = problem(2, [part(np.eye(2))], [5, 2])
     del raw["lW"], raw["lH"]
     return raw | {"l": [text(0.02)] * 3}
+
+
+@pytest.fixture(autouse=True)
+def units():
+    """Every test begins with units of 2^-320; a check sets its own."""
+    BITS.set(320)
 
 
 @cache
@@ -382,63 +386,73 @@ def test_enough_is_tampered_with():
 
 @pytest.mark.parametrize("bits", [64, 320, 1100])
 def test_intervals_hold_exp_log_and_sqrt(bits):
-    rng, token = random.Random(bits), numbers.BITS.set(bits)
-    try:
-        with mpmath.workprec(3 * bits + 300):
-            one = mpmath.mpf(2) ** bits
-            for case in range(150):
-                near = 1 + Fraction(rng.randint(-(10**6), 10**6), 10 ** rng.randint(7, 60))
-                wild = Fraction(rng.randint(1, 10**12), rng.randint(1, 10**12)) * Fraction(2) ** rng.randint(-bits // 2, bits // 2)
-                small = Fraction(rng.randint(-(10**9), 10**9), 10 ** rng.randint(6, 40))
-                for function, x in (("exp", near), ("exp", small), ("exp", -wild), ("log", near), ("log", wild), ("sqrt", wild)):
-                    if function == "exp" and x > 1000:
-                        continue
-                    found = getattr(numbers, function)(x)
-                    true = getattr(mpmath, function)(mpmath.mpf(x.numerator) / x.denominator) * one
-                    assert found.lo <= true <= found.hi, (function, x)
-                    blur = 1 + abs(true) / one + (1 / x if function != "exp" else 0)
-                    assert found.hi - found.lo <= 16 * (1 + (1 + abs(x)) * blur), (function, x, case)
-    finally:
-        numbers.BITS.reset(token)
+    rng = random.Random(bits)
+    BITS.set(bits)
+    with mpmath.workprec(3 * bits + 300):
+        one = mpmath.mpf(2) ** bits
+        for case in range(60):
+            near = 1 + Fraction(rng.randint(-(10**6), 10**6), 10 ** rng.randint(7, 60))
+            wild = Fraction(rng.randint(1, 10**12), rng.randint(1, 10**12)) * Fraction(2) ** rng.randint(-bits // 2, bits // 2)
+            small = Fraction(rng.randint(-(10**9), 10**9), 10 ** rng.randint(6, 40))
+            for function, x in (("exp", near), ("exp", small), ("exp", -wild), ("log", near), ("log", wild), ("sqrt", wild)):
+                if function == "exp" and x > 1000:
+                    continue
+                found = getattr(check_more, function)(x)
+                true = getattr(mpmath, function)(mpmath.mpf(x.numerator) / x.denominator) * one
+                assert found.lo <= true <= found.hi, (function, x)
+                blur = 1 + abs(true) / one + (1 / x if function != "exp" else 0)
+                assert found.hi - found.lo <= 16 * (1 + (1 + abs(x)) * blur), (function, x, case)
 
 
 def test_operations_hold_every_product_quotient_and_power():
     rng = random.Random(1)
     for _ in range(300):
         (a, b), (c, d) = (sorted(Fraction(rng.randint(-50, 50), rng.randint(1, 9)) for _ in "ab") for _ in "ab")
-        x, y = (numbers.Interval(numbers.enclose(u).lo, numbers.enclose(v).hi) for u, v in ((a, b), (c, d)))
+        x, y = (check_more.Interval(check_more.enclose(u).lo, check_more.enclose(v).hi) for u, v in ((a, b), (c, d)))
         for u in (a, (a + b) / 2, b):
             for v in (c, (c + 2 * d) / 3, d):
                 pairs = [(x + y, u + v), (x - y, u - v), (x * y, u * v), (abs(x), abs(u)), (v - x, v - u), (v * x, v * u), (-x, -u)]
                 pairs += [(x / y, u / v), (u / y, u / v)] if c > 0 or d < 0 else []
-                pairs += [(checker_facts.power(x, n), u**n) for n in (0, 2, 3)]
+                pairs += [(check_facts.power(x, n), u**n) for n in (0, 2, 3)]
                 for interval, value in pairs:
-                    inside = numbers.enclose(interval)
+                    inside = check_more.enclose(interval)
                     assert inside.lo <= value * 2**320 <= inside.hi
 
 
-def test_matrix_products_and_definiteness_hold_what_they_say():
+def test_matrix_products_are_exact_and_definiteness_is_decided():
     rng = random.Random(2)
     rows = [[Fraction(rng.randint(-99, 99), rng.randint(1, 99)) for _ in range(5)] for _ in range(4)]
-    gram = numbers.products(rows, rows)
-    for i, u in enumerate(rows):
-        for j, v in enumerate(rows):
-            assert gram[i][j].lo <= numbers.dot(u, v) * 2**320 <= gram[i][j].hi <= gram[i][j].lo + 2**20
-    assert numbers.positive_definite(gram)
-    assert not numbers.positive_definite(numbers.products([*rows, rows[0]], [*rows, rows[0]]))
-    least = min(np.linalg.eigvalsh(np.array([[float(numbers.dot(u, v)) for v in rows] for u in rows])))
+    gram = check_proof.products(rows, rows)
+    assert gram == [[sum(a * b for a, b in zip(u, v, strict=True)) for v in rows] for u in rows]
+    with pytest.raises(ValueError):
+        check_proof.products(rows, [row[:4] for row in rows])
+    assert check_proof.positive_definite(gram)
+    assert not check_proof.positive_definite(check_proof.products([*rows, rows[0]], [*rows, rows[0]]))
+    least = min(np.linalg.eigvalsh(np.array(gram, dtype=float)))
     for factor, definite in ((0.999, True), (1.001, False)):
         moved = [[x - Fraction(factor * least) * (i == j) for j, x in enumerate(row)] for i, row in enumerate(gram)]
-        assert numbers.positive_definite(moved) == definite
+        assert check_proof.positive_definite(moved) == definite
+        wide = [[check_more.enclose(x) + check_more.Interval(-(1 << 280), 1 << 280) for x in row] for row in moved]
+        assert check_proof.positive_definite(wide) == definite
+    assert not check_proof.positive_definite([[check_more.Interval(-1, 1 << 400)]])
+    tie = [[Fraction(1), Fraction(1, 3)], [Fraction(1, 3), Fraction(1, 9)]]
+    assert not check_proof.positive_definite(tie)
 
 
-def test_entropy_is_zero_at_both_ends_and_small_near_them():
-    assert numbers.entropy(Fraction(0)) == numbers.entropy(Fraction(1)) == (0, 0)
-    for q in (Fraction(1, 2**330), Fraction(1, 2**321), Fraction(3, 2**322), 1 - Fraction(1, 2**330)):
+def test_intervals_that_hold_a_singular_matrix_are_not_definite():
+    for blur in (Fraction(1, 50), Fraction(1, 2000)):
+        rows = [[Fraction(2), Fraction(1)], [Fraction(1), Fraction(1, 2) + Fraction(1, 1000)]]
+        wide = [[check_more.enclose(x) + check_more.Interval(*(int(s * blur * 2**320) for s in (-1, 1))) for x in row] for row in rows]
+        assert not check_proof.positive_definite(wide)  # 2 by 1, 1 by 1/2 is inside
+
+
+def test_entropies_are_below_what_they_bound():
+    assert check_proof.entropy([Fraction(0), Fraction(1)]) == 0
+    for q in (Fraction(1, 3), Fraction(1, 2**330), Fraction(1, 2**321), Fraction(3, 2**322), 1 - Fraction(1, 2**330)):
         with mpmath.workprec(2000):
-            p = mpmath.mpf(q.numerator) / q.denominator
-            true = -p * mpmath.log(p) * mpmath.mpf(2) ** 320
-            assert numbers.entropy(q).lo <= true <= numbers.entropy(q).hi
+            p, low = mpmath.mpf(q.numerator) / q.denominator, check_proof.entropy([q])
+            assert mpmath.mpf(low.numerator) / low.denominator <= -p * mpmath.log(p)
+    assert check_proof.entropy([Fraction(1, 2)] * 2) > Fraction("0.693147180559945309417232121458176568075500134360255254")
 
 
 def test_repeated_keys_and_numbers_of_json_are_refused(tmp_path):
@@ -457,30 +471,47 @@ def test_repeated_keys_and_numbers_of_json_are_refused(tmp_path):
         check(tmp_path / "nothing.json")
 
 
-def test_the_command_needs_the_standard_library_alone(tmp_path):
-    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
-    good.write_text(made("ce, free"))
-    bad.write_text(json.dumps(swapped(valid("ce, free"))))
+def command(script, *files):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    for files, status in (((good,), 0), ((good, bad), 1), ((bad, good), 1), ((), 1)):
-        command = [sys.executable, "-S", str(FILES[0]), *map(str, files)]
-        run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-        assert run.returncode == status, run.stderr
-        assert run.stdout.count(": verified: ") == files.count(good) and run.stdout.count("REFUSED") == files.count(bad)
+    line = [sys.executable, "-S", str(script), *map(str, files)]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, cwd=files[0].parent if files else None)
+
+
+def test_one_file_alone_checks_a_sandwich_and_names_what_it_needs_for_others(tmp_path):
+    script = tmp_path / "elsewhere" / "check_proof.py"
+    script.parent.mkdir()
+    script.write_text(FILES[0].read_text())
+    for name, words in (("ce, free", ": verified: "), ("sphere", "checked by check_more.py"), ("profile", "checked by check_more.py")):
+        file = tmp_path / "proof.json"
+        file.write_text(made(name))
+        run = command(script, file)
+        assert words in run.stdout + run.stderr and run.returncode == (words != ": verified: "), run.stderr
+    file.write_text(json.dumps(FACTS["root"]))
+    assert "checked by check_facts.py" in command(script, file).stderr
+
+
+def test_files_beside_each_other_check_all(tmp_path):
+    names = ("ce, free", "sphere", "profile")
+    files = [tmp_path / f"{i}.json" for i in range(len(names) + 2)]
+    for file, whole in zip(files, [*map(made, names), json.dumps(FACTS["half line"]), json.dumps(swapped(valid("sphere")))], strict=True):
+        file.write_text(whole)
+    run = command(FILES[0], *files)
+    assert run.returncode == 1 and run.stdout.count(": verified: ") == 4, run.stderr
+    assert run.stderr.startswith(f"{files[-1]}: REFUSED, this fails: ")
+    assert command(FILES[0]).returncode == 1 and command(FILES[0], *files[:-1]).returncode == 0
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_files_are_short_and_import_the_standard_library_alone(file):
     lines = file.read_text().splitlines()
     assert len(lines) <= 150 and max(map(len, lines)) <= 132
-    own = {path.stem for path in FILES}
+    beside = {"check_proof": [], "check_more": [None, "check_proof"], "check_facts": [None, "check_proof", "check_more"]}[file.stem]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
             names = [node.module]
         else:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        for parts in (name.split(".") for name in names):
-            assert parts[0] in sys.stdlib_module_names or parts[-1] in own and parts[0] in (*own, "checker"), names
+        assert all(name in beside or name.split(".")[0] in sys.stdlib_module_names for name in names), names
 
 
 def test_threads_do_not_share_their_precision():
@@ -488,11 +519,11 @@ def test_threads_do_not_share_their_precision():
     fine = document | {"lower": text(exact(document["lower"]) - Fraction(1, 2**700))}
 
     def work(x):
-        results.extend(check(x)[:8] for _ in range(5))
+        results.extend(check(x)[:9] for _ in range(5))
 
     threads = [threading.Thread(target=work, args=(x,)) for x in (document, fine)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == ["sandwich"] * 10 and numbers.BITS.get() == 320
+    assert results == ["sandwich:"] * 10

@@ -83,15 +83,16 @@ class Facts:  # of numbers with names
     def root(self, of, between):
         a, b = map(self.value, between)
         need(isinstance(a, Fraction) and isinstance(b, Fraction) and a < b, "a rational interval")
-        sign = 1 if positive(self.at(of, enclose(b))[0]) else -1
-        need(positive(sign * self.at(of, enclose(b))[0]) and positive(-sign * self.at(of, enclose(a))[0]), "opposite signs at the ends")
+        first, last = (self.at(of, enclose(end))[0] for end in (a, b))
+        sign = 1 if positive(last) else -1
+        need(positive(sign * last) and positive(-sign * first), "opposite signs at the ends")
         everywhere(lambda x: (sign * self.at(of, x)[1], Interval(-inf, inf)), a, b)
     def above(self, of, on, value):
         a, b = (inf if end == "inf" else self.value(end) for end in on)
         need(isinstance(a, Fraction) and (b == inf or isinstance(b, Fraction)) and a <= b, "a rational interval")
         value = self.value(value)
         everywhere(lambda x: (self.at(of, x)[0] - value, self.at(of, x)[1]), a, b)
-def check_facts(kind, where, facts):  # the statement
+def verify(kind, where, facts):  # the statement
     text, names = json.dumps([where, facts]), {}
     need(kind in ("root", "refutation", "identity") and facts and isinstance(facts, list), "facts, of a kind that exists")
     size = max((exact(x).denominator.bit_length() for x in re.findall(r'"(-?[0-9][^"]*)"', text)), default=0)
@@ -105,4 +106,4 @@ def check_facts(kind, where, facts):  # the statement
             {"root": x.root, "above": x.above}[name](**claim)
         else:
             {"less": x.less, "equal": x.equal, "positive definite": lambda *rows: x.definite([*rows])}[name](*claim)
-    return f"{kind}: {json.dumps(facts)}" + f" where {', '.join(f'{name} = {json.dumps(e)}' for name, e in where)}" * bool(where)
+    return json.dumps(facts) + f" where {', '.join(f'{name} = {json.dumps(e)}' for name, e in where)}" * bool(where)
