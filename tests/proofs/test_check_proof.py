@@ -364,6 +364,9 @@ FALSE_FACTS = {
     "an unknown name": fact("less", "less", 0, to="f"),
     "a number that is no string": fact("less", "less", 0, to=2),
     "an unknown fact": fact("less", to={"x": ["1", "2"]}),
+    "an object for a list": fact("less", "less", to={"0": "1", "1": "2"}),
+    "a word for a list": fact("less", "less", to="12"),
+    "another kind": lambda: FACTS["less"] | {"kind": "critical point"},
     "no facts": lambda: FACTS["less"] | {"facts": []},
     "a name twice": lambda: FACTS["less"] | {"where": [["e", "1"], ["e", "2"]]},
     "x as a name": lambda: FACTS["less"] | {"where": [["x", "1"], ["e", "1"]]},
@@ -442,7 +445,8 @@ def test_matrix_products_are_exact_and_definiteness_is_decided():
 def test_intervals_that_hold_a_singular_matrix_are_not_definite():
     for blur in (Fraction(1, 50), Fraction(1, 2000)):
         rows = [[Fraction(2), Fraction(1)], [Fraction(1), Fraction(1, 2) + Fraction(1, 1000)]]
-        wide = [[check_more.enclose(x) + check_more.Interval(*(int(s * blur * 2**320) for s in (-1, 1))) for x in row] for row in rows]
+        by = check_more.Interval(-int(blur * 2**320), int(blur * 2**320))
+        wide = [[check_more.enclose(x) + by for x in row] for row in rows]
         assert not check_proof.positive_definite(wide)  # 2 by 1, 1 by 1/2 is inside
 
 
@@ -461,7 +465,8 @@ def test_repeated_keys_and_numbers_of_json_are_refused(tmp_path):
     for bad in (
         whole.replace('"kind": "sandwich"', '"kind": "sandwich", "kind": "sandwich"'),
         whole.replace('"K": "3"', '"K": "3", "K": "3"'), whole.replace('"K": "3"', '"K": 3'), whole.replace(lower, "0"),
-        whole.replace(lower, "NaN"), whole.replace(lower, "-Infinity"), whole.replace(lower, "1e-3"), whole[:-1], "", "[]", "[" * 9000,
+        whole.replace(lower, "NaN"), whole.replace(lower, "-Infinity"), whole.replace(lower, "1e-3"), whole[:-1], "", "[]",
+        "[" * 9000,
     ):  # fmt: skip
         assert bad != whole
         file.write_text(bad)
@@ -481,7 +486,8 @@ def test_one_file_alone_checks_a_sandwich_and_names_what_it_needs_for_others(tmp
     script = tmp_path / "elsewhere" / "check_proof.py"
     script.parent.mkdir()
     script.write_text(FILES[0].read_text())
-    for name, words in (("ce, free", ": verified: "), ("sphere", "checked by check_more.py"), ("profile", "checked by check_more.py")):
+    more = "checked by check_more.py"
+    for name, words in (("ce, free", ": verified: "), ("sphere", more), ("profile", more)):
         file = tmp_path / "proof.json"
         file.write_text(made(name))
         run = command(script, file)
@@ -493,7 +499,8 @@ def test_one_file_alone_checks_a_sandwich_and_names_what_it_needs_for_others(tmp
 def test_files_beside_each_other_check_all(tmp_path):
     names = ("ce, free", "sphere", "profile")
     files = [tmp_path / f"{i}.json" for i in range(len(names) + 2)]
-    for file, whole in zip(files, [*map(made, names), json.dumps(FACTS["half line"]), json.dumps(swapped(valid("sphere")))], strict=True):
+    others = (json.dumps(FACTS["half line"]), json.dumps(swapped(valid("sphere"))))
+    for file, whole in zip(files, [*map(made, names), *others], strict=True):
         file.write_text(whole)
     run = command(FILES[0], *files)
     assert run.returncode == 1 and run.stdout.count(": verified: ") == 4, run.stderr

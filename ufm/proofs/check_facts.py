@@ -19,8 +19,8 @@ if __package__:
     from .check_more import Interval, enclose, exp, log, sqrt
     from .check_proof import BITS, ZERO, Refused, columns, exact, need, positive_definite
 else:
-    from check_more import Interval, enclose, exp, log, sqrt
-    from check_proof import BITS, ZERO, Refused, columns, exact, need, positive_definite
+    from check_more import Interval, enclose, exp, log, sqrt  # type: ignore[no-redef]
+    from check_proof import BITS, ZERO, Refused, columns, exact, need, positive_definite  # type: ignore[no-redef]
 
 def positive(x): return (x.lo if isinstance(x, Interval) else x) > 0
 BINARY = {  # value and derivative of both sides -> of the whole
@@ -77,10 +77,11 @@ class Facts:  # of numbers with names
     def less(self, a, b): need(positive(self.value(b) - self.value(a)), "less: the first is below the second")
     def equal(self, a, b):
         need(isinstance(self.value(a), Fraction) and self.value(a) == self.value(b), "equal: one rational number")
-    def definite(self, rows):
-        need(rows and rows == columns(rows), "a symmetric matrix")
+    def definite(self, *rows):
+        need(rows and [*rows] == columns(rows), "a symmetric matrix")
         need(positive_definite([[self.value(x) for x in row] for row in rows]), "a positive definite matrix")
     def root(self, of, between):
+        need(isinstance(between, list), "two ends")
         a, b = map(self.value, between)
         need(isinstance(a, Fraction) and isinstance(b, Fraction) and a < b, "a rational interval")
         first, last = (self.at(of, enclose(end))[0] for end in (a, b))
@@ -88,13 +89,16 @@ class Facts:  # of numbers with names
         need(positive(sign * last) and positive(-sign * first), "opposite signs at the ends")
         everywhere(lambda x: (sign * self.at(of, x)[1], Interval(-inf, inf)), a, b)
     def above(self, of, on, value):
+        need(isinstance(on, list), "two ends")
         a, b = (inf if end == "inf" else self.value(end) for end in on)
         need(isinstance(a, Fraction) and (b == inf or isinstance(b, Fraction)) and a <= b, "a rational interval")
         value = self.value(value)
         everywhere(lambda x: (self.at(of, x)[0] - value, self.at(of, x)[1]), a, b)
-def verify(kind, where, facts):  # the statement
-    text, names = json.dumps([where, facts]), {}
-    need(kind in ("root", "refutation", "identity") and facts and isinstance(facts, list), "facts, of a kind that exists")
+KINDS = ("root", "refutation", "identity")
+def verify(kind, where=(), facts=(), **rest):  # the statement
+    need(kind in KINDS, f"one of the kinds sandwich, profile, {', '.join(KINDS)}, not {kind!r:.20}")
+    need(facts and isinstance(facts, list) and not rest, "facts, and names in where")
+    text, names = json.dumps([where, facts]), {}  # type: ignore[var-annotated]
     size = max((exact(x).denominator.bit_length() for x in re.findall(r'"(-?[0-9][^"]*)"', text)), default=0)
     BITS.set(min(320 + 2 * size, 900) if '"inf"' in text else 320 + 2 * size)  # integers beyond 2^1023 do not go with inf
     for name, e in where:
@@ -103,7 +107,8 @@ def verify(kind, where, facts):  # the statement
     for fact in facts:
         [(name, claim)], x = exact(fact).items(), Facts(names)
         if name in ("root", "above"):
-            {"root": x.root, "above": x.above}[name](**claim)
+            (x.root if name == "root" else x.above)(**claim)
         else:
-            {"less": x.less, "equal": x.equal, "positive definite": lambda *rows: x.definite([*rows])}[name](*claim)
+            need(isinstance(claim, list) and name in ("less", "equal", "positive definite"), f"a fact, not {name!r:.20}")
+            (x.less if name == "less" else x.equal if name == "equal" else x.definite)(*claim)
     return json.dumps(facts) + f" where {', '.join(f'{name} = {json.dumps(e)}' for name, e in where)}" * bool(where)

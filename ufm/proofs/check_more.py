@@ -15,10 +15,10 @@ from math import inf, isqrt, prod
 
 if __package__:
     from . import check_proof as base
-    from .check_proof import BITS, ZERO, Minimum, clip, columns, dot, ends, need, pairs, positive_definite, products, ratio, squares
+    from .check_proof import BITS, ZERO, Minimum, clip, columns, dot, ends, need, pairs, products, squares
 else:
-    import check_proof as base
-    from check_proof import BITS, ZERO, Minimum, clip, columns, dot, ends, need, pairs, positive_definite, products, ratio, squares
+    import check_proof as base  # type: ignore[no-redef]
+    from check_proof import BITS, ZERO, Minimum, clip, columns, dot, ends, need, pairs, products, squares  # type: ignore[no-redef]
 
 class Interval(namedtuple("Interval", "lo hi")):  # of units; -inf, inf where there is no end; every operation rounds outwards
     def __add__(self, x): return Interval(self.lo + (x := enclose(x)).lo, self.hi + x.hi)
@@ -43,7 +43,7 @@ def exp_end(n, up):  # of n units, rounded
 def log_end(n, up):
     need(n > 0, "log of a positive number")  # log n = k log 2 - log(2^k / n)
     one, k = 1 << BITS.get(), max(0, n.bit_length() - BITS.get())
-    return base.log(n) if up else -k * base.log(one >> 1) - base.log(ratio(one * one << k, n, 1))
+    return base.log(n) if up else -k * base.log(one >> 1) - base.log(base.ratio(one * one << k, n, 1))
 def sqrt_end(n, up):
     need(n >= 0, "sqrt of an interval that reaches below 0")
     return isqrt((n << BITS.get()) - 1) + 1 if up and n else isqrt(n << BITS.get())
@@ -62,7 +62,7 @@ class Wide(Minimum):
         need(self.features in ("free", "nonnegative", "sphere") and min(self.ridges) >= 0, "features that exist, ridges >= 0")
         need(self.features == "sphere" or min(self.ridges) > 0, "ridges > 0")
         need(self.beta >= 0 and (self.H0 is not None or self.beta == 0), "a proximity to a centre")
-    def part(self, Y, divergence, **raw):
+    def part(self, Y, divergence, **raw):  # type: ignore[override]
         kind, rows, C = Y["kind"], Y["rows"], len(self.m)
         stand_in = {**Y, "kind": "rational", "rows": [[1] * C] + [[0] * C] * (len(rows) - 1)}
         p = super().part(Y=Y if kind == "rational" else stand_in, divergence=False, **raw)
@@ -100,7 +100,7 @@ class Wide(Minimum):
         if self.features == "nonnegative":
             gram = [[clip(x) / -square for x in row] for row in products(u, u)]
             gram = [[x + (i == j) / self.m[i] for j, x in enumerate(row)] for i, row in enumerate(gram)]
-            return ZERO if positive_definite(gram) else super().pull(u, square)
+            return ZERO if base.positive_definite(gram) else super().pull(u, square)
         super().pull(u, square)
         return sqrt(square * self.K * sum(self.m)) - constant if self.features == "sphere" else ZERO
     def sandwich(self, W, h, b, dual, norm, lower, upper):
@@ -109,7 +109,7 @@ class Wide(Minimum):
         need(len(W or self.fixed) == self.K, "W of K rows")
         h, matrices = self.unit(columns(h), [W or self.fixed])
         width = f"width {len(h[0])}" + ", lower any" * (W is not None)
-        return self.statement(lower, upper, *self.bounds(h, matrices, b, dual, norm or prod(self.ridges)), width)
+        return self.statement(lower, upper, self.bounds(h, matrices, b, dual, norm or prod(self.ridges)), width)
     def profile(self, W, h, b, c, slopes, lower, upper):
         L, x, least = len(self.ridges), ZERO, inf
         need(len(W) == L - 1 > 1 and len(W[-1]) == self.K, "a matrix for every ridge")
@@ -127,7 +127,7 @@ class Wide(Minimum):
             penalty = exp(log(x) * Fraction(2, L)) if ends(x)[0] else ZERO  # x^(2/L) >= 0 where x is less than a unit
             least = min(least, enclose(height - slope * x + L * c / 2 * penalty).lo)
             if not slope:
-                return self.statement(lower, upper, value, Interval(least, inf), f"layers {L - 1}, width {len(h)}, lower any")
+                return self.statement(lower, upper, (value, Interval(least, inf)), f"layers {L - 1}, width {len(h)}, lower any")
             x, slope, height = min(((height - other) / (slope - flat), flat, other) for other, flat in lines if flat < slope)
 def verify(kind, problem, **proof):  # the statement
     if kind == "sandwich":

@@ -112,10 +112,10 @@ class Minimum:  # bounds of f; its methods are what check_more.py changes
         return upper + more, lower - cost - self.pull([[x * y for y in row] for x, row in pairs(self.share, theta)], square)
     def sandwich(self, W, h, b, dual, norm, lower, upper):
         need(min(self.ridges) > 0 and norm is None and len(W) == self.K, "ridges > 0, W of K rows")
-        return self.statement(lower, upper, *self.bounds(columns(h), [W], b, dual, prod(self.ridges)), f"width {len(h)}, lower any")
-    def statement(self, lower, upper, value, bound, width):
-        need(ends(upper - value)[0] >= 0, "f at the point is at most upper")
-        need(ends(bound - lower)[0] >= 0, "lower is at most the bound of the dual point")
+        return self.statement(lower, upper, self.bounds(columns(h), [W], b, dual, prod(self.ridges)), f"width {len(h)}, lower any")
+    def statement(self, lower, upper, found, width):
+        need(ends(upper - found[0])[0] >= 0, "f at the point is at most upper")
+        need(ends(found[1] - lower)[0] >= 0, "lower is at most the bound of the dual point")
         places = 60 if lower == upper else len(str(int(1 / (upper - lower)))) + 1
         n, m = (ratio(x.numerator * 10**places, x.denominator, up) for up, x in enumerate((lower, upper)))
         n, m = (f"{'-' * (x < 0)}{abs(x) // 10**places}.{abs(x) % 10**places:0{places}d}" for x in (n, m))
@@ -129,7 +129,7 @@ def check(document):
                 document = json.load(file, object_pairs_hook=lambda p: need(len(dict(p)) == len(p), "no key twice") or dict(p))
         kind, name = need(document["format"] == "ufm-proof/1", "a proof") or document["kind"], "check_facts"
         proof = {key: x for key, x in document.items() if key not in ("format", "kind", "statement", "made_by", "claim")}
-        if "problem" in proof:
+        if kind in ("sandwich", "profile"):
             p, proof = exact(proof.pop("problem")), exact(proof)
             BITS.set(256 + max(proof[end].denominator.bit_length() for end in ("lower", "upper")))
             plain = all(part["Y"]["kind"] == "rational" and not part["divergence"] for part in p["parts"])
