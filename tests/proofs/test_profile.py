@@ -13,8 +13,8 @@ from ufm.problem.params import Params, objective
 from ufm.proofs.check_proof import check
 from ufm.proofs.exact import rational
 from ufm.proofs.instance import instance_of
-from ufm.proofs.profiles import Line, profile, profile_bound
 from ufm.proofs.one_layer import OneLayer, Solved
+from ufm.proofs.profiles import Line, profile, profile_bound
 
 
 def factored(problem, Z, b):
