@@ -151,7 +151,8 @@ def test_every_public_name_is_documented():
         loaded = importlib.import_module(module)
         assert loaded.__doc__, module
         for name, value in vars(loaded).items():
-            if callable(value) and getattr(value, "__module__", "") == module and not name.startswith("_"):
+            public = name in getattr(loaded, "__all__", (name,)) and not name.startswith("_")
+            if callable(value) and getattr(value, "__module__", "") == module and public:
                 assert value.__doc__, f"{module}.{name}"
 
 

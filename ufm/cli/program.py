@@ -117,17 +117,14 @@ def _verify(options: argparse.Namespace) -> int:
         from ufm.base.canary import ADVICE
 
         print(f"ufm: nothing was certified: {ADVICE}", file=sys.stderr)
-    refused = {} if folder is None else _saved(save_proofs(report, folder), folder)
-    return 0 if report.ok and not refused else 1
-
-
-def _saved(verdicts: dict[Path, str], folder: Path) -> dict[Path, str]:
-    """The files that the checker refused, after a line on all of them."""
-    refused = {file: reason for file, reason in verdicts.items() if reason}
-    print(f"{len(verdicts)} proofs saved in {folder}; the checker accepts {len(verdicts) - len(refused)} of them")
-    for file, reason in refused.items():
+    if folder is None:
+        return 0 if report.ok else 1
+    saved = save_proofs(report, folder)
+    total = sum(map(len, saved))
+    print(f"{total} proofs saved in {folder}; the checker accepts {len(saved.accepted)}, does not cover {len(saved.uncovered)}")
+    for file, reason in saved.refused.items():
         print(f"ufm: {file.name} is refused: {reason}", file=sys.stderr)
-    return refused
+    return 0 if report.ok and not saved.refused else 1
 
 
 def _theorems(options: argparse.Namespace) -> int:

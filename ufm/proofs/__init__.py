@@ -19,14 +19,14 @@ from ufm.proofs.global_minimum import prove
 from ufm.proofs.gradients import Slopes, given_params, least_squares, negative, objective_of, product_rule, slopes
 from ufm.proofs.logistic import logistic_mode, solves
 from ufm.proofs.profiles import profile
-from ufm.proofs.proof import FORMAT, KINDS, Proof, decimals, unproved
+from ufm.proofs.proof import FORMAT, KINDS, UNCHECKED, Proof, decimals, unproved
 from ufm.proofs.scalars import closed, least, root
 
 __all__ = [
-    "FORMAT", "KINDS", "Above", "Book", "Equal", "Expression", "Less", "PositiveDefinite", "Proof", "Root", "Slopes", "closed",
-    "critical", "decimals", "established", "exp", "given_params", "identity", "least", "least_of", "least_squares", "log",
-    "logistic_mode", "negative", "number", "objective_of", "order", "power", "product_rule", "profile", "prove", "refutation",
-    "root", "slopes", "solves", "sqrt", "unproved", "x",
+    "FORMAT", "KINDS", "UNCHECKED", "Above", "Book", "Equal", "Expression", "Less", "PositiveDefinite", "Proof", "Root",
+    "Slopes", "closed", "critical", "decimals", "established", "exp", "given_params", "identity", "least", "least_of",
+    "least_squares", "log", "logistic_mode", "negative", "number", "objective_of", "order", "power", "product_rule", "profile",
+    "prove", "refutation", "root", "slopes", "solves", "sqrt", "unproved", "x",
 ]  # fmt: skip
 
 

@@ -23,6 +23,10 @@ KINDS = {
 """The kinds of proof. All are of one instance; what a theorem says of all instances is proved on paper or not at all."""
 
 
+UNCHECKED = ("critical point",)
+"""The kinds whose files no program of the standard library reads yet: they are proved in balls alone."""
+
+
 @dataclass(frozen=True)
 class Proof:
     """What was proved, or why nothing was.

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ufm.base.card import cited, paragraph, table
+from ufm.base.card import cited, listed, paragraph, table
 from ufm.base.printed import Printed
 from ufm.proofs import Proof, decimals
 from ufm.theory.theorem import Check, Theorem
@@ -158,6 +158,16 @@ class Report(Printed):
         return any(entry.proofs for entry in self.entries)
 
     @property
+    def not_proved(self) -> dict[str, list[str]]:
+        """Why no case of an entry is proved, with the ids of those entries."""
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            proofs = list(entry.proofs.values())
+            if proofs and not any(proof.proved for proof in proofs):
+                found.setdefault(proofs[0].reason, []).append(entry.theorem.id)
+        return found
+
+    @property
     def header(self) -> tuple[str, ...]:
         """What the columns of `rows` are."""
         return ("theorem", "status", "verdict", "cases", *KINDS, *(("proof",) if self.with_proofs else ()), "seconds")
@@ -167,7 +177,8 @@ class Report(Printed):
         rows = []
         for entry in self.entries:
             cells = [entry.theorem.id, entry.theorem.status, entry.verdict, str(len(entry.results))]
-            cells += [_cell(entry.worst(kind)) for kind in KINDS] + ([entry.proof_in_words] if self.with_proofs else [])
+            named = not self.with_proofs  # proofs take the room of the names of numbers
+            cells += [_cell(entry.worst(kind), named) for kind in KINDS] + ([] if named else [entry.proof_in_words])
             rows.append([*cells, f"{entry.seconds:.1f}"])
         return rows
 
@@ -210,10 +221,11 @@ class Report(Printed):
         cells = Table(title=TITLE, title_justify="left", show_edge=False)
         for name in self.header:
             left = name in (*self.header[:3], "proof")
-            cells.add_column(name, justify="left" if left else "right", no_wrap=name != "proof")
+            cells.add_column(name, justify="left" if left else "right", no_wrap=True)
         for row, entry in zip(self.rows(), self.entries, strict=True):
             cells.add_row(*row, style=None if entry.ok else "bold red")
         failures = [Text(line, style="red") for entry in self.entries for line in entry.failures]
+        failures += [Text(f"not proved: {reason} ({listed(ids)})", style="dim") for reason, ids in self.not_proved.items()]
         summary = Text(self.summary, style="bold green" if self.ok else "bold red")
         return Group(cells, *failures, Text(self._where, style="dim"), summary)
 
@@ -238,8 +250,8 @@ def strain(check: Check) -> float:
     return math.inf if math.isnan(check.error) else check.error / check.tolerance
 
 
-def _cell(check: Check | None) -> str:
-    return "" if check is None else f"{check.error:.0e} {check.name}"
+def _cell(check: Check | None, named: bool) -> str:
+    return "" if check is None else f"{check.error:.0e} {check.name}" if named else f"{check.error:.0e}"
 
 
 def _proof_as_data(proof: Proof) -> dict[str, str]:
