@@ -174,7 +174,7 @@ def _raise(error: Exception) -> None:
 
 @full_precision
 def _result(
-    theorem: Theorem, closed_form: Callable, label: str, make: Callable[[], Any], seed: int, proofs: bool
+    theorem: Theorem, closed_form: Callable, label: str, make: Callable[[], Any], seed: int, proofs: bool = False
 ) -> CaseResult:
     start = time.perf_counter()
     make_room()
