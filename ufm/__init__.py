@@ -4,6 +4,7 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
 
     a problem            Problem, Params, Loss, objective, logits; losses, settings (of papers), conventions (normalisations)
     its minimum          predict (closed form), solve (search), certify (a bound), prove, escape_direction, minimise (any function)
+    what is proved       proofs (roots, least values, critical points, identities, refutations of instances, in exact numbers)
     what it looks like   identify, metrics, frames, plot, explain
     features of yours    features (collapse of given features, last layers, long tails, tokens)
     how it gets there    flow, descend, initialize, central_path, log_domain, lion, perp_grad, max_margin
@@ -14,7 +15,7 @@ Closed forms of unconstrained feature models and deep linear networks, held agai
                          Report, Counterexample
 """
 
-from ufm import atlas, equivalent, features, frames, losses, metrics, plot, settings, sweeps
+from ufm import atlas, equivalent, features, frames, losses, metrics, plot, proofs, settings, sweeps
 from ufm.base.status import Status
 from ufm.duality import Certificate, certify, escape_direction
 from ufm.losses import Loss
@@ -71,6 +72,7 @@ __all__ = [
     "perp_grad",
     "plot",
     "predict",
+    "proofs",
     "prove",
     "refutation",
     "settings",

@@ -11,7 +11,7 @@ from ufm.verification.report import Entry, Report, strain
 
 # verdict: (colour, marker, what the dot means)
 VERDICTS = {
-    "holds": ("#0072B2", "o", "holds: proved and measured"),
+    "holds": ("#0072B2", "o", "holds: proved on paper and measured"),
     "numerical": ("#009E73", "s", "numerical: measured, no proof known"),
     "diagnostic": ("#E69F00", "^", "diagnostic: reported, not asserted"),
     "refuted": ("#CC79A7", "D", "refuted: right of 1 is the refutation"),

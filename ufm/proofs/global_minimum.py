@@ -2,10 +2,12 @@
 
 from functools import cache
 from importlib.metadata import version
+from math import sqrt
 from typing import Any
 
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ufm.base.checks import check_count, is_traced, refuse
 from ufm.duality.rounding import widened
@@ -14,6 +16,7 @@ from ufm.problem.params import Params, check_point
 from ufm.proofs.exact import flint, fraction, rational, text, texts
 from ufm.proofs.instance import Instance, instance_of, transposed
 from ufm.proofs.obstacles import obstacle
+from ufm.proofs.one_layer import OneLayer, Solved
 from ufm.proofs.profiles import profile
 from ufm.proofs.proof import FORMAT, Proof, unproved
 from ufm.proofs.refine import LARGEST, refined, unknowns
@@ -66,17 +69,49 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
     if reason:
         return unproved(reason)
     wide = widened(problem)
-    params = solve(wide, jax.random.key(0)).params if params is None else params
     instance = instance_of(problem)
-    found = best_sandwich(instance, point_of(instance, wide, params), digits)
+    found = None
+    if params is None and _is_small(problem, instance):
+        found = best_sandwich(instance, searched(instance), digits)
+    if found is None or (params is None and not reaches(found, digits)):
+        params = solve(wide, jax.random.key(0)).params if params is None else params
+        other = best_sandwich(instance, point_of(instance, wide, params), digits)
+        found = other if found is None else min(found, other, key=lambda x: x.upper - x.lower)
     return sandwich_proof(problem, instance, found, digits)
+
+
+def _is_small(problem: Problem, instance: Instance) -> bool:
+    """Whether Newton's method in NumPy, which compiles nothing, may look for the point: smooth, free and as wide as any minimum."""
+    K, C = instance.K, len(instance.m)
+    if any(part.atom.name == "squared hinge" for part in instance.parts):  # steps across its kinks are many
+        return False
+    free = problem.trainable == 1 and problem.features == "free" and problem.H0 is None
+    return free and problem.widths[0] >= min(K, C) and (K + C) * min(K, C) <= LARGEST
+
+
+def searched(instance: Instance) -> Point:
+    """A point near the minimum of one trained layer with free features, by Newton's method in floats (`ufm.proofs.one_layer`)."""
+    layer, price = OneLayer(instance), sqrt(float(fraction(instance.ridges[0] * instance.ridges[1])))
+    zero = np.zeros((instance.K, len(instance.m)))
+    b = np.zeros(instance.K)
+    with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small
+        solved = layer.solve(price, Solved(price, -layer.pull(zero, b), b))
+    U, S, V = np.linalg.svd(solved.Z, full_matrices=False)
+    root = np.sqrt([float(fraction(m)) for m in instance.m])
+    W, h = _balanced(instance, U * np.sqrt(S), V.T * np.sqrt(S) / root[:, None])
+    bias = None if instance.bias == "none" else [rational(float(x)) for x in solved.b]
+    return Point([[rational(float(x)) for x in row] for row in W], [[rational(float(x)) for x in column] for column in h], bias)
+
+
+def reaches(found: Sandwich, digits: int) -> bool:
+    """Whether the two ends agree to so many digits."""
+    return (found.upper - found.lower) * rational(10) ** digits <= max(abs(found.lower), abs(found.upper))
 
 
 def best_sandwich(instance: Instance, point: Point, digits: int) -> Sandwich:
     """The enclosure of a point, or of the point refined where it does not reach the digits asked for and that is narrower."""
     found = sandwich(instance, point, digits)
-    distance = found.upper - found.lower
-    if distance * rational(10) ** digits <= max(abs(found.lower), abs(found.upper)):
+    if reaches(found, digits):
         return found
     if instance.features == "sphere" or instance.H0 is not None or unknowns(instance, point) > LARGEST:
         return found

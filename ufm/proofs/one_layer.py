@@ -44,10 +44,13 @@ class OneLayer:
         """(K, C) logits."""
         return Z * self.scales + b[:, None] * self.floats.a
 
+    def pull(self, Z: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The data's gradient in Z."""
+        return self._pull(self.floats.slopes(self.logits(Z, b)))
+
     def slope_at_zero(self, b: np.ndarray) -> float:
         """The spectral norm of the data's gradient in Z at Z = 0, the price from which on zero is the minimum."""
-        zero = np.zeros((len(b), len(self.scales)))
-        return float(np.linalg.norm(self._pull(self.floats.slopes(self.logits(zero, b))), 2))
+        return float(np.linalg.norm(self.pull(np.zeros((len(b), len(self.scales))), b), 2))
 
     def solve(self, price: float, start: Solved) -> Solved:
         """The minimum at a price from that at another."""

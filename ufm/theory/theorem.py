@@ -21,7 +21,7 @@ from ufm.base.references import spelled_out
 from ufm.proofs import Proof, unproved
 
 STATUSES = {
-    "holds": "declared as proved; nothing is measured here, ufm.verify does that",
+    "holds": "declared as proved on paper; nothing is measured here, ufm.verify does that",
     "numerical": "declared on the strength of measurements, without a proof; ufm.verify repeats them",
     "refuted": "declared false, with a counterexample that ufm.verify evaluates",
     "diagnostic": "declared as a number to be reported; nothing is asserted of it",

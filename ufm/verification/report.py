@@ -12,7 +12,7 @@ from ufm.theory.theorem import Check, Theorem
 KINDS = ("agreement", "stationarity", "certificate")
 
 VERDICTS = {
-    "holds": "declared as proved, and confirmed by every measurement of the report",
+    "holds": "declared as proved on paper, and confirmed by every measurement of the report",
     "numerical": "confirmed by every measurement of the report; no proof known to us",
     "refuted": "contradicted in every case of the report by a counterexample that anyone can evaluate",
     "diagnostic": "measured and reported, not asserted",
