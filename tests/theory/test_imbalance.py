@@ -291,7 +291,7 @@ def test_the_reduction_refuses_other_problems():
         (thresholds, 1, "(40, 7, 7, 2) N^2 l2_W l2_H=0.999 of it", lambda ratio: ratio * 0.999),
         (layer_peeled, 0, "K_A=2 K_B=2 R=5 E_W E_H=1", lambda p: p | {"loss": p["loss"] * 1.001}),
         (layer_peeled, 1, "K_A=2 K_B=2 E_W E_H=1", lambda ratio: ratio * 1.001),
-        (seli, 0, "(50, 50, 5, 5)", lambda p: p._replace(features=p.features * 1.001)),
+        (seli, 0, "(50, 50, 5, 5)", lambda p: p | {"features": p["features"] * 1.001}),
     ],
 )
 def test_what_is_predicted_is_what_is_measured_and_a_thousandth_more_is_not(module, index, label, change):
