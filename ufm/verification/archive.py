@@ -38,7 +38,8 @@ def folder_for(path: str | Path) -> Path:
 
 def save_proofs(report: Report, folder: Path) -> Archive:
     """Write every proof as `<theorem>.<case>.json`, and have each file checked as one that came from elsewhere."""
-    accepted, uncovered, refused = [], [], {}
+    saved = Archive([], [], {})
+    accepted, uncovered, refused = saved
     for entry in report.entries:
         for label, proof in entry.proofs.items():
             if not proof.proved:
@@ -53,7 +54,7 @@ def save_proofs(report: Report, folder: Path) -> Archive:
                 accepted.append(file)
             except Refused as refusal:
                 refused[file] = str(refusal)
-    return Archive(accepted, uncovered, refused)
+    return saved
 
 
 def _free(folder: Path, stem: str, taken: set[Path]) -> Path:
