@@ -33,9 +33,9 @@ def exp(n, up):  # of n units, rounded: 1 + t/1 (1 + t/2 (1 + ... t/j r)), 1 <= 
     one = 1 << BITS.get() + 32 + (k := max(0, n.bit_length() - BITS.get() + 16))
     value = reduce(lambda r, j: one + ratio(r * (n << 32), j * one, up), range(BITS.get() // 16 + 2, 0, -1), one << up)
     return ratio(reduce(lambda x, _: ratio(x * x, one, up), range(k), value), one >> BITS.get(), up)
-def log(n):  # of n units, at least: log n - g <= z - 1 for z = n exp(-g), any g; Halley's steps find a good one
+def log(n):  # of n units, at least: log n - g <= z - 1 for z = n exp(-g), any g; a float and Halley steps find a good one
     one, g = 1 << BITS.get(), round((log2(n) - BITS.get()) * 0.6931471805599453 * 2**60) << BITS.get() >> 60
-    for _ in range(1 + BITS.get() // 300):
+    for _ in range(BITS.get().bit_length() - 7):
         g += 2 * one * ((z := n * exp(-g, 0) // one) - one) // (z + one)
     return g + ratio(n * exp(-g, 1), one, 1) - one
 def log_sum_exp(xs):  # at least that
