@@ -56,17 +56,33 @@ def numbers(x):
     return np.array(exact(x), dtype=float)
 
 
-def targets(p):
-    """(rows, C) floats of a part."""
-    rows = numbers(p["Y"]["rows"])
-    return {"rational": lambda r: r, "softmax": lambda r: softmax(r, axis=0), "sigmoid": expit}[p["Y"]["kind"]](rows)
+class Part:
+    """A part of a loss in floats. less: what is taken off the loss of every column."""
 
+    def __init__(self, raw):
+        rows = numbers(raw["Y"]["rows"])
+        kinds = {"rational": lambda r: r, "softmax": lambda r: softmax(r, axis=0), "sigmoid": expit}
+        self.raw, self.y, self.atom = raw, kinds[raw["Y"]["kind"]](rows), raw["atom"]
+        self.weight, self.T, classes = (float(exact(raw[name])) for name in ("weight", "temperature", "log_classes"))
+        self.seen = slice(int(raw["first"]), int(raw["first"]) + len(rows))
+        self.shift = np.zeros(rows.shape) if raw["shift"] is None else numbers(raw["shift"])
+        y, two = self.y, self.atom == "logistic"
+        entropy = -np.sum(xlogy(y, y), axis=0) - (np.sum(xlogy(1 - y, 1 - y), axis=0) if two else 0) if raw["divergence"] else 0
+        self.less = classes * np.log(len(rows)) + self.weight * entropy
 
-def scaled(p, z):
-    """(z - shift)/T of the rows of a part."""
-    first, y = int(p["first"]), targets(p)
-    shift = 0.0 if p["shift"] is None else numbers(p["shift"])
-    return (z[first : first + len(y)] - shift) / float(exact(p["temperature"]))
+    def scaled(self, z):
+        """(z - shift)/T of the rows that the part sees."""
+        return (z[self.seen] - self.shift) / self.T
+
+    def minus_conjugate(self, q):
+        """-g*(t) by columns, at what the file has for t."""
+        y = self.y
+        if self.atom == "mse":
+            return 0.5 * np.sum(y**2 - q**2, axis=0)
+        if self.atom == "squared hinge":
+            wrong = np.where(y == np.max(y, axis=0)[None, :], 0, q)
+            return np.sum(wrong - 0.5 * wrong**2, axis=0)
+        return -np.sum(xlogy(q, q), axis=0) - (np.sum(xlogy(1 - q, 1 - q), axis=0) if self.atom == "logistic" else 0)
 
 
 def atom(name, x, y):
@@ -85,13 +101,6 @@ def atom(name, x, y):
     return 0.5 * np.sum(u**2, axis=0), gradient
 
 
-def offset(p):
-    """What is taken off the loss of every column."""
-    y, weight = targets(p), float(exact(p["weight"]))
-    ent = -np.sum(xlogy(y, y), axis=0) - (np.sum(xlogy(1 - y, 1 - y), axis=0) if p["atom"] == "logistic" else 0)
-    return float(exact(p["log_classes"])) * np.log(len(y)) + (weight * ent if p["divergence"] else 0)
-
-
 class Floats:
     """The objective of a problem in floats."""
 
@@ -103,7 +112,9 @@ class Floats:
         self.fixed = None if raw["classifier"] is None else numbers(raw["classifier"])
         names = ["lH"] + ([] if self.fixed is not None else ["lW"])
         self.ridges = numbers(raw["l"]) if "l" in raw else np.array([float(exact(raw[name])) for name in names])
+        self.parts = [Part(part) for part in raw["parts"]]
         self.sphere, self.orthant = raw["features"] == "sphere", raw["features"] == "nonnegative"
+        self.H0, self.beta = None if raw["H0"] is None else numbers(raw["H0"]), float(exact(raw["beta"]))
         layers = len(self.ridges) - 1
         self.shapes = [(width, self.C)] + [(width, width)] * (layers - 1) + [(self.K, width)] * (layers > 0)
         self.shapes += [(self.K, 1)] * (raw["bias"] != "none")
@@ -127,109 +138,86 @@ class Floats:
     def __call__(self, x):
         h, weights, b = self.unpack(x)
         z = self.logits(h, weights, b)
-        total = sum(
-            self.om @ (float(exact(p["weight"])) * atom(p["atom"], scaled(p, z), targets(p))[0] - offset(p)) for p in self.raw["parts"]
-        )
+        total = sum(self.om @ (p.weight * atom(p.atom, p.scaled(z), p.y)[0] - p.less) for p in self.parts)
         if self.sphere:
             h, weights = h / np.linalg.norm(h, axis=0), [W / np.linalg.norm(W, axis=1)[:, None] for W in weights]
         total += 0.5 * self.ridges[0] * np.sum(self.m * h**2)
         total += 0.5 * sum(ridge * np.sum(W**2) for ridge, W in zip(self.ridges[1:], weights, strict=True))
         if self.raw["bias"] == "ridge":
             total += 0.5 * self.lb * np.sum(b**2)
-        if self.raw.get("H0") is not None:
-            total += 0.5 * float(exact(self.raw["beta"])) * np.sum((np.sqrt(self.m) * h - numbers(self.raw["H0"])) ** 2)
+        if self.H0 is not None:
+            total += 0.5 * self.beta * np.sum((np.sqrt(self.m) * h - self.H0) ** 2)
         return total
 
     def minimum(self, seed=0):
         """A point near a minimum, from a random start."""
         rng = np.random.default_rng(seed)
         size = sum(int(np.prod(shape)) for shape in self.shapes)
-        return minimize(self, rng.normal(size=size), method="BFGS", options={"gtol": 1e-9, "maxiter": 2000}).x
+        return minimize(self, rng.normal(size=size), method="BFGS", options={"gtol": 1e-7, "maxiter": 500}).x
 
 
-def dual(raw, z, shrink):
-    """Exact dual points t (as fractions) of every part near the gradients, balanced where the bias is free, times `shrink`.
-
-    Returns what the file stores: y + t (t for the squared hinge), with rows and columns as the parts have.
-    """
-    C, om = len(raw["m"]), [w * m / exact(raw["N"]) for w, m in zip(exact(raw["w"]), exact(raw["m"]), strict=True)]
-    stored = []
-    for p in raw["parts"]:
-        y, x = targets(p), scaled(p, z)
-        exact_y = exact(p["Y"]["rows"]) if p["Y"]["kind"] == "rational" else [[Fraction(v) for v in row] for row in y]
-        t = [[Fraction(float(v)) for v in row] for row in atom(p["atom"], x, y)[1]]
-        for c in range(C):
-            if p["atom"] in ("ce", "squared hinge"):
-                own = int(np.argmax(y[:, c] if p["atom"] == "squared hinge" else softmax(x, axis=0)[:, c]))
-                t[own][c] -= sum(row[c] for row in t)
-        if raw["bias"] == "free":
-            c, a = max(range(C), key=lambda c: om[c]), exact(raw["a"])
-            for row in t:
-                row[c] -= sum(om[e] * a[e] * row[e] for e in range(C)) / (om[c] * a[c])
-        t = [[Fraction(shrink) * v for v in row] for row in t]
-        plus = 0 if p["atom"] == "squared hinge" else 1
-        q = [[v + plus * u for v, u in zip(*rows, strict=True)] for rows in zip(t, exact_y, strict=True)]
-        if p["atom"] == "ce" and p["Y"]["kind"] == "softmax":
-            for c in range(C):
+    def dual(self, z, shrink):
+        """Dual points as files have them, in fractions: gradients at z, repaired exactly, balanced for a free bias, shrunk."""
+        m, a, w, N = (exact(self.raw[name]) for name in ("m", "a", "w", "N"))
+        om, stored = [x * y / N for x, y in zip(w, m, strict=True)], []
+        for p in self.parts:
+            x, hinge = p.scaled(z), p.atom == "squared hinge"
+            t = [[Fraction(float(v)) for v in row] for row in atom(p.atom, x, p.y)[1]]
+            for c in range(self.C if p.atom in ("ce", "squared hinge") else 0):
+                t[int(np.argmax((p.y if hinge else x)[:, c]))][c] -= sum(row[c] for row in t)
+            if self.raw["bias"] == "free":
+                c = max(range(self.C), key=om.__getitem__)
+                for row in t:
+                    row[c] -= sum(om[e] * a[e] * row[e] for e in range(self.C)) / (om[c] * a[c])
+            rational = p.raw["Y"]["kind"] == "rational"
+            y = exact(p.raw["Y"]["rows"]) if rational else [[Fraction(float(v)) for v in row] for row in p.y]
+            shrunk = [[Fraction(shrink) * u for u in row] for row in t]
+            q = shrunk if hinge else [[u + v for u, v in zip(*rows, strict=True)] for rows in zip(shrunk, y, strict=True)]
+            for c in range(self.C if p.atom == "ce" and not rational else 0):
                 q[int(np.argmax([row[c] for row in q]))][c] += 1 - sum(row[c] for row in q)
-        stored.append(q)
-    return stored
+            stored.append(q)
+        return stored
 
+    def theta(self, stored):
+        """(K, C) floats of a dual point."""
+        theta = np.zeros((self.K, self.C))
+        for p, q in zip(self.parts, stored, strict=True):
+            theta[p.seen] += p.weight / p.T * (np.array(q, dtype=float) - (0 if p.atom == "squared hinge" else p.y))
+        return theta
 
-def theta_of(raw, stored):
-    """(K, C) floats of the whole dual point."""
-    theta = np.zeros((int(raw["K"]), len(raw["m"])))
-    for p, q in zip(raw["parts"], stored, strict=True):
-        t = np.array(q, dtype=float) - (0 if p["atom"] == "squared hinge" else targets(p))
-        first = int(p["first"])
-        theta[first : first + len(t)] += float(exact(p["weight"]) / exact(p["temperature"])) * t
-    return theta
+    def gram(self, stored):
+        """G'G of the G in the norm's condition; max(G'G, 0) where features are not negative."""
+        G = self.theta(stored) * (self.s * self.w * np.sqrt(self.m) / self.N)
+        return np.maximum(G.T @ G, 0) if self.orthant else G.T @ G
 
+    def fitting(self, z, square):
+        """A dual point whose norm is below."""
+        top = np.linalg.eigvalsh(self.gram(self.dual(z, 1)))[-1]
+        return self.dual(z, Fraction(min(1.0, float(np.sqrt(square / top)) * (1 - 1e-7))))
 
-def floats_below(F, stored, norm=None):
-    """The lower bound in floats."""
-    raw, theta, total = F.raw, theta_of(F.raw, stored), 0.0
-    for p, q in zip(raw["parts"], stored, strict=True):
-        q, y, weight = np.array(q, dtype=float), targets(p), float(exact(p["weight"]))
-        t = q - (0 if p["atom"] == "squared hinge" else y)
-        wrong = np.where(y == np.max(y, axis=0)[None, :], 0, t)
-        minus = {
-            "mse": lambda: 0.5 * np.sum(y**2 - q**2, axis=0),
-            "ce": lambda: -np.sum(xlogy(q, q), axis=0),
-            "logistic": lambda: -np.sum(xlogy(q, q) + xlogy(1 - q, 1 - q), axis=0),
-            "squared hinge": lambda: np.sum(wrong - 0.5 * wrong**2, axis=0),
-        }[p["atom"]]()
-        shift = 0.0 if p["shift"] is None else numbers(p["shift"])
-        total += F.om @ (weight * minus - offset(p) - weight / float(exact(p["temperature"])) * np.sum(t * shift, axis=0))
-    if raw["bias"] == "ridge":
-        total -= np.sum((theta @ (F.om * F.a)) ** 2) / (2 * F.lb)
-    G = theta * (F.s * F.w * np.sqrt(F.m) / F.N)
-    if F.sphere:
-        total += 0.5 * (F.ridges[0] * np.sum(F.m) + (F.K * F.ridges[1] if F.fixed is None else 0))
-    if F.fixed is not None:
-        pulls = F.fixed.T @ (theta * F.s * F.om)
-        pulls = np.maximum(-pulls, 0) if F.orthant else pulls
-        total -= np.sum(np.linalg.norm(pulls, axis=0)) if F.sphere else np.sum(pulls**2 / F.m) / (2 * F.ridges[0])
-    elif F.sphere:
-        total -= np.sqrt(norm * F.K * np.sum(F.m))
-    return total, np.linalg.norm(G, 2), np.linalg.norm(np.sqrt(np.maximum(G.T @ G, 0)), 2) if False else G
+    def below(self, stored, norm=None):
+        """The lower bound in floats."""
+        theta, total = self.theta(stored), 0.0
+        for p, q in zip(self.parts, stored, strict=True):
+            q = np.array(q, dtype=float)
+            t = q - (0 if p.atom == "squared hinge" else p.y)
+            total += self.om @ (p.weight * p.minus_conjugate(q) - p.less - p.weight / p.T * np.sum(t * p.shift, axis=0))
+        if self.raw["bias"] == "ridge":
+            total -= np.sum((theta @ (self.om * self.a)) ** 2) / (2 * self.lb)
+        if self.sphere:
+            total += 0.5 * (self.ridges[0] * np.sum(self.m) + (self.K * self.ridges[1] if self.fixed is None else 0))
+        if self.fixed is not None:
+            pulls = self.fixed.T @ (theta * self.s * self.om)
+            pulls = np.maximum(-pulls, 0) if self.orthant else pulls
+            if self.sphere:
+                return total - np.sum(np.linalg.norm(pulls, axis=0))
+            return total - np.sum(pulls**2 / self.m) / (2 * self.ridges[0])
+        return total - (np.sqrt(norm * self.K * np.sum(self.m)) if self.sphere else 0.0)
 
 
 def document(kind, **entries):
     """A file."""
-    return {"format": "ufm-proof/1", "kind": kind, "statement": "trust me", "made_by": {"hand": "1"}, **entries}
-
-
-def shrunk(F, z, budget):
-    """(what the file stores, its theta's G) with |G|_2^2 (for h >= 0 of max(G'G, 0)) below the budget."""
-    for shrink in (Fraction(1), None):
-        if shrink is None:
-            spectrum = G.T @ G if not F.orthant else np.maximum(G.T @ G, 0)
-            top = np.linalg.eigvalsh(spectrum)[-1]
-            shrink = Fraction(min(1.0, float(np.sqrt(budget / top))) * (1 - 1e-9))
-        stored = dual(F.raw, z, shrink)
-        G = theta_of(F.raw, stored) * (F.s * F.w * np.sqrt(F.m) / F.N)
-    return stored
+    return {"format": "ufm-proof/1", "kind": kind, "statement": "not read", "made_by": {"hand": "1"}, **entries}
 
 
 def sandwich(raw, width, seed=0, slack=1e-9):
@@ -238,20 +226,16 @@ def sandwich(raw, width, seed=0, slack=1e-9):
     x = F.minimum(seed)
     h, weights, b = F.unpack(x)
     z, norm = F.logits(h, weights, b), None
-    if F.fixed is not None:
-        stored = dual(raw, z, Fraction(1))
-    elif F.sphere:
-        stored = dual(raw, z, Fraction(1))
-        G = theta_of(raw, stored) * (F.s * F.w * np.sqrt(F.m) / F.N)
-        norm = np.linalg.norm(G, 2) ** 2 * (1 + 1e-9)
+    if F.fixed is None and not F.sphere:
+        stored = F.fitting(z, F.ridges[0] * F.ridges[1])
     else:
-        stored = shrunk(F, z, F.ridges[0] * F.ridges[1])
-    lower, upper = floats_below(F, stored, norm)[0], F(x)
-    assert lower <= upper + slack, (lower, upper)
-    room = slack * max(1.0, abs(upper))
+        stored = F.dual(z, 1)
+        norm = np.linalg.eigvalsh(F.gram(stored))[-1] * (1 + 1e-9) if F.fixed is None else None
+    lower, upper = F.below(stored, norm), F(x)
     return document(
-        "sandwich", problem=raw, W=None if F.fixed is not None else text(weights[0]), h=text(h), b=None if b is None else text(b[:, 0]),
-        dual=[text(q) for q in stored], norm=None if norm is None else text(norm), lower=text(lower - room), upper=text(upper + room),
+        "sandwich", problem=raw, W=text(weights[0]) if weights else None, h=text(h), b=None if b is None else text(b[:, 0]),
+        dual=[text(q) for q in stored], norm=None if norm is None else text(norm),
+        lower=text(lower - slack), upper=text(upper + slack),
     )  # fmt: skip
 
 
@@ -265,16 +249,19 @@ def profile(raw, width, slopes, seed=0, slack=1e-9):
     lines, files = [(0.0, 0.0)], []
     for slope in slopes:
         one = {key: value for key, value in raw.items() if key != "l"} | {"lW": text(slope), "lH": text(slope)}
-        small = Floats(one, width)
-        z = small.logits(*small.unpack(small.minimum(seed)))
-        stored = shrunk(small, z, slope**2)
-        bound = floats_below(small, stored)[0] - slack
-        lines.append((bound, slope))
-        files.append({"c": text(slope), "dual": [text(q) for q in stored], "lower": text(bound)})
+        single = Floats(one, width)
+        stored = single.fitting(single.logits(*single.unpack(single.minimum(seed))), slope**2)
+        lines.append((single.below(stored) - slack, slope))
+        files.append({"c": text(slope), "dual": [text(q) for q in stored], "lower": text(lines[-1][0])})
     xs = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 200001)])
     tops = np.max([height - slope * xs for height, slope in lines], axis=0)
-    lower = float(np.min(tops + 0.5 * L * float(c) * xs ** (2 / L)))
+    lower = np.min(tops + 0.5 * L * float(c) * xs ** (2 / L)) * (1 - 1e-4)
     return document(
         "profile", problem=raw, W=[text(W) for W in weights], h=text(h), b=None if b is None else text(b[:, 0]), c=text(c),
-        slopes=files, lower=text(lower * (1 - 1e-3) - slack), upper=text(F(x) + slack),
+        slopes=files, lower=text(lower), upper=text(F(x) + slack),
     )  # fmt: skip
+
+
+def facts(kind, where, *claims):
+    """A file of facts."""
+    return document(kind, where=[[name, e] for name, e in where.items()], facts=list(claims))

@@ -73,14 +73,14 @@ def everywhere(F, a, b):
     boxes, tries = [(a, b)], 0
     while boxes:
         (a, b), tries = boxes.pop(), tries + 1
-        need(tries <= 20000, "20000 boxes decide it")
         left, right = enclose(a), Interval(inf, inf) if b == inf else enclose(b)
         try:
-            (value, slope), width = F(Interval(left.lo, right.hi)), Interval(0, right.hi - left.lo)
-            done = positive(value) or positive(F(left)[0] + slope * width) or b != inf and positive(F(right)[0] - slope * width)
+            (value, slope), start, width = F(Interval(left.lo, right.hi)), F(left)[0], Interval(0, right.hi - left.lo)
+            done = positive(value) or positive(start + slope * width) or b != inf and positive(F(right)[0] - slope * width)
         except Refused:  # F may be undefined on a wide box alone
-            done = False
+            done, start = False, ZERO
         if not done:
+            need(not positive(-start) and right.hi - left.lo > 4 and tries < 20000, "a function above a number everywhere")
             middle = 2 * max(a, Fraction(1)) if b == inf else (a + b) / 2
             boxes += [(a, middle), (middle, b)]
 def check_fact(kind, x, names):

@@ -134,7 +134,8 @@ def check_minimum(kind, rest):
     else:
         need((x.norm is not None) == (p.sphere and not p.fixed), "a norm on the sphere where W is trained")
         square = prod(p.ridges) if x.norm is None else number(x.norm)
-        bound = lower_bound(p, x.dual, need(square > 0 or p.fixed, "a norm > 0") or square)
+        need(square > 0 or p.fixed, "a norm > 0")
+        bound = lower_bound(p, x.dual, square)
     need(above(bound, lower), "lower is at most the bound of the dual point")
     places = next(n for n in range(2, 10**5) if n > 59 and lower == upper or (upper - lower) * 10**n >= 10)
     width = f"d = {d}" if p.fixed else f"for every width, inf f <= upper from d = {d} on"

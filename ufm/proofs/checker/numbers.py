@@ -1,16 +1,16 @@
 """Fractions, intervals whose ends are integers, and matrices of them.
 
 An interval is a pair of integers lo <= hi in units of 2^-BITS that holds a real number; every operation rounds outwards. exp is a
-Taylor series and squarings, log follows from exp by 1 - 1/z <= log z <= z - 1, sqrt is the integer root. Numbers of a file are
-strings, "12", "-p/q" or "m*2^e", of at most 4000 digits and exponents of at most 4 digits.
+Taylor series and squarings, log comes from exp and a short series, sqrt is the integer root. Numbers of a file are strings, "12",
+"-p/q" or "m*2^e", of at most 4000 digits and exponents of at most 4 digits.
 """
 
 import re
 from collections import namedtuple
 from contextvars import ContextVar
 from fractions import Fraction
-from functools import partial, reduce
-from math import inf, isqrt, log2
+from functools import partial
+from math import floor, inf, isqrt, log2
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +22,7 @@ NUMBER = re.compile(r"(-?[0-9]{1,4000})(?:/([1-9][0-9]{0,3999})|\*2\^(-?[0-9]{1,
 class Refused(ValueError):
     """The first step of a proof that fails."""
 def need(holds, step):
-    """Stop at a step that fails; None for one that holds, so that `need(...) or value` is the value."""
+    """Stop at a step that fails."""
     if not holds:
         raise Refused(step)
 
@@ -54,35 +54,39 @@ def enclose(x):
     """The least interval around an integer or a fraction; an interval as it is."""
     return x if isinstance(x, Interval) else Interval(*(ratio(x.numerator << BITS.get(), x.denominator, up) for up in (0, 1)))
 def exp_end(n, up):
-    """exp(n units): k squarings of exp t, t = n units / 2^k < 2^-16; 1/exp(-n units) for n < 0.
-
-    exp t = 1 + t/1 (1 + t/2 (1 + ... t/j rest)) with 1 <= rest <= 2: every step is increasing, so ends stay ends.
-    """
+    """exp(n units): k squarings of 1 + t/1 (1 + t/2 (1 + ... t/j rest)), t = n units / 2^k < 2^-16, 1 <= rest <= 2."""
     bits = BITS.get()
     if n < 0:
         return up if n <= -bits << bits else ratio(1 << 2 * bits, exp_end(-n, 1 - up), up)  # exp(-bits) < 2^-bits
     need(n <= 10**5 << bits, "exp of at most 10^5")
     k = max(0, n.bit_length() - bits + 16)
-    one, t = 1 << bits + k + 32, n << 32  # t / one
-    series = reduce(lambda rest, i: one + ratio(rest * t, i * one, up), range(bits // 16 + 2, 0, -1), one << up)
-    return ratio(reduce(lambda x, _: ratio(x * x, one, up), range(k), series), one >> bits, up)
+    scale, t, sign = bits + k + 32, n << 32, -1 if up else 1  # t, now in units of 2^-scale; sign: -(-x >> scale) rounds up
+    value = 1 << scale + up
+    for i in range(bits // 16 + 2, 0, -1):
+        value = (1 << scale) + sign * ((sign * value * t >> scale) // i)
+    for _ in range(k):
+        value = sign * (sign * value * value >> scale)
+    return sign * (sign * value >> scale - bits)
 def log_end(n, up):
-    """log(n units) = g + log z, z = n units exp(-g), between g + 1 - 1/z and g + z - 1 for any g; Halley's steps find one."""
+    """log(n units) = g + 2 artanh((z - 1)/(z + 1)) with z = n units exp(-g), for any g that makes z >= 1: a float, a little less.
+
+    artanh(u) = u + u^3/3 + u^5/5 + ...; from a power u^i of at most one unit on, the rest is less than two units (0 <= u <= 1/3).
+    """
     need(n > 0, "log of an interval that reaches 0")
     bits, one = BITS.get(), 1 << BITS.get()
-    g = round((log2(n) - bits) * 0.6931471805599453 * 2**60) << bits >> 60
-    for _ in range(1 + bits // 300):
-        z = n * exp_end(-g, 0) >> bits
-        g += (z - one) * 2 * one // (z + one)
-    z = ratio(n * exp_end(-g, up), one, up)
-    return g + z - one if up else g + one - ratio(one * one, z, 1)
+    g = floor(((log2(n) - bits) * 0.6931471805599453 - 2**-20) * 2**60) << bits >> 60
+    z = ratio(n * one, exp_end(g, 1 - up), up) if g > 0 else ratio(n * exp_end(-g, up), one, up)
+    need(one <= z <= 2 * one, "a logarithm near its floating-point value")
+    power, square = (ratio((z - one) ** j << bits, (z + one) ** j, up) for j in (1, 2))
+    total, i = 2 * up, 1
+    while power > up:
+        total, power, i = total + ratio(power, i, up), ratio(power * square, one, up), i + 2
+    return g + 2 * total
 def sqrt_end(n, up):
     """sqrt(n units)."""
     need(n >= 0, "sqrt of an interval that reaches below 0")
     return isqrt((n << BITS.get()) - 1) + 1 if up and n else isqrt(n << BITS.get())
-def exp(x): return enclose(x).through(exp_end)  # noqa: D103
-def log(x): return enclose(x).through(log_end)  # noqa: D103
-def sqrt(x): return enclose(x).through(sqrt_end)  # noqa: D103
+exp, log, sqrt = (lambda x, end=end: enclose(x).through(end) for end in (exp_end, log_end, sqrt_end))
 
 def positive(x):
     """Whether all of it is above 0."""
@@ -94,8 +98,8 @@ def squares(xs):
     """sum x^2."""
     return sum((abs(x) * abs(x) for x in xs), ZERO)
 def dot(u, v):
-    """sum u_i v_i."""
-    return sum((a * b for a, b in pairs(u, v)), ZERO)
+    """sum u_i v_i; what is exactly 0 in v is left out."""
+    return sum((a * b for a, b in pairs(u, v) if b), ZERO)
 def log_sum_exp(xs):
     """log sum exp x_i."""
     top = Interval(*[max(enclose(x).hi for x in xs)] * 2)
