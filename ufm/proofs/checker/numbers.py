@@ -18,7 +18,6 @@ BITS = ContextVar("BITS", default=320)
 HALF, ZERO = Fraction(1, 2), Fraction(0)
 pairs = partial(zip, strict=True)
 NUMBER = re.compile(r"(-?[0-9]{1,4000})(?:/([1-9][0-9]{0,3999})|\*2\^(-?[0-9]{1,4}))?")
-
 class Refused(ValueError):
     """The first step of a proof that fails."""
 def need(holds, step):
@@ -42,17 +41,16 @@ class Interval(namedtuple("Interval", "lo hi")):
         return x * Interval(0 if far == inf else square // far, -(-square // near)) * (1 if self.lo > 0 else -1)
     def __truediv__(self, x): return self * (1 / x)
     def __abs__(self): return self if self.lo >= 0 else -self if self.hi <= 0 else Interval(0, max(-self.lo, self.hi))
-    def through(self, end):
-        """The image under an increasing function without limit, end(n, up) its value at n units, rounded up (1) or down (0)."""
-        return Interval(end(self.lo, 0), inf if self.hi == inf else end(self.hi, 1))
     __radd__, __rmul__ = __add__, __mul__
-
 def ratio(p, q, up):
     """p/q, q > 0, rounded up or down to an integer."""
     return -(-p // q) if up else p // q
 def enclose(x):
     """The least interval around an integer or a fraction; an interval as it is."""
-    return x if isinstance(x, Interval) else Interval(*(ratio(x.numerator << BITS.get(), x.denominator, up) for up in (0, 1)))
+    if isinstance(x, Interval):
+        return x
+    lo, rest = divmod(x.numerator << BITS.get(), x.denominator)
+    return Interval(lo, lo + (rest > 0))
 def exp_end(n, up):
     """exp(n units): k squarings of 1 + t/1 (1 + t/2 (1 + ... t/j rest)), t = n units / 2^k < 2^-16, 1 <= rest <= 2."""
     bits = BITS.get()
@@ -86,8 +84,11 @@ def sqrt_end(n, up):
     """sqrt(n units)."""
     need(n >= 0, "sqrt of an interval that reaches below 0")
     return isqrt((n << BITS.get()) - 1) + 1 if up and n else isqrt(n << BITS.get())
-exp, log, sqrt = (lambda x, end=end: enclose(x).through(end) for end in (exp_end, log_end, sqrt_end))
-
+def image(end, x):
+    """The image of x under an increasing function without limit; end(n, up): its value at n units, rounded up (1) or down (0)."""
+    x = enclose(x)
+    return Interval(end(x.lo, 0), inf if x.hi == inf else end(x.hi, 1))
+exp, log, sqrt = (partial(image, end) for end in (exp_end, log_end, sqrt_end))
 def positive(x):
     """Whether all of it is above 0."""
     return (x.lo if isinstance(x, Interval) else x) > 0
