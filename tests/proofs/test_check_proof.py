@@ -214,8 +214,8 @@ def test_no_file_survives(name, how):
 
 
 def longer(q):
-    """y + 1.001 (q - y)."""
-    return [[text(exact(x) + (exact(x) - (i == j)) / 1000) for j, x in enumerate(row)] for i, row in enumerate(q)]
+    """y + (1 + 1e-5) (q - y)."""
+    return [[text(exact(x) + (exact(x) - (i == j)) / 10**5) for j, x in enumerate(row)] for i, row in enumerate(q)]
 
 
 ONE = {
@@ -230,15 +230,15 @@ ONE = {
     "balance of another intercept": ("ce, free", at(P, "a", 1, to="1000001/1000000")),
     "balance of teachers": ("distillation", lambda d: d | {"b": ["0"] * 3, P: d[P] | {"bias": "free"}}),
     "the norm, by a dual point too long": ("mse, none", at("dual", 0, to=longer)),
-    "the norm, by a smaller ridge": ("ce, none", at(P, "lW", to=times("99/100"))),
-    "the norm, by a smaller ridge of features": ("nonnegative", at(P, "lH", to=times("99/100"))),
+    "the norm, by a smaller ridge": ("ce, none", at(P, "lW", to=times("99999/100000"))),
+    "the norm, by a smaller ridge of features": ("nonnegative", at(P, "lH", to=times("99999/100000"))),
     "the norm, features taken for free": ("nonnegative", at(P, "features", to="free")),
-    "the norm on the sphere": ("sphere", at("norm", to=times("99/100"))),
+    "the norm on the sphere": ("sphere", at("norm", to=times("99999/100000"))),
     "no norm on the sphere": ("sphere", at("norm", to=None)),
     "a negative norm": ("sphere", at("norm", to=times(-1))),
     "a norm where none is used": ("ce, none", at("norm", to="1")),
     "features free of the sphere": ("sphere", lambda d: d | {"norm": None, P: d[P] | {"features": "free"}}),
-    "a slope's norm": ("profile", at("slopes", 3, "c", to=times("99/100"))),
+    "a slope's norm": ("profile", at("slopes", 3, "c", to=times("99999/100000"))),
     "a slope's bound": ("profile", at("slopes", 3, "lower", to=nudged("1/1000000"))),
     "a slope of 0": ("profile", at("slopes", 3, "c", to="0")),
     "the mean of the ridges": ("profile", at("c", to=times("100001/100000"))),
@@ -341,6 +341,7 @@ def fact(name, *path, to):
     return lambda: at("facts", 0, *path, to=to)(copy.deepcopy(FACTS[name]))
 
 
+SQUARES = [["a0", "e"], *([f"a{i}", ["*", f"a{i - 1}", f"a{i - 1}"]] for i in range(1, 60))]
 FALSE_FACTS = {
     "a root elsewhere": fact("root", "root", "between", 0, to="5/2"),
     "no root": fact("root", "root", "of", to=["+", ["exp", "x"], ["*", "K", "x"]]),
@@ -381,6 +382,7 @@ FALSE_FACTS = {
     "division by 0": fact("less", "less", 0, to=["/", "1", ["-", "1", "1"]]),
     "a power of 0": fact("less", "less", 0, to=["^", "0", "-1"]),
     "half a power": fact("less", "less", 0, to=["^", "2", "1/2"]),
+    "a giant product": lambda: FACTS["less"] | {"where": [["e", ["exp", "1"]], *SQUARES], "facts": [{"less": ["0", "a59"]}]},
     "a giant power": fact("less", "less", 0, to=["-", ["^", ["^", "10", "1000"], "1000"]]),
     "a giant exp": fact("less", "less", to=["0", ["exp", ["exp", "100"]]]),
     "an unknown operation": fact("less", "less", 0, to=["sin", "1"]),
@@ -434,14 +436,26 @@ def test_intervals_hold_exp_log_and_sqrt(bits):
                 assert found.hi - found.lo <= 16 * (1 + (1 + abs(x)) * blur), (function, x, case)
 
 
-def test_slopes_hold_derivatives():
-    e = ["+", ["/", ["log", ["+", "1", ["*", "9", ["exp", ["-", "x"]]]]], ["+", "2", ["^", "x", "3"]]],
-         ["*", "x", ["sqrt", ["-", "5", "x"]], ["abs", ["-", "x", "4"]]], ["^", "x", "-2"]]  # fmt: skip
-    value, slope = check_facts.evaluate(check_proof.exact(e), {"x": (check_more.enclose(Fraction(3, 2)), Fraction(1))})
-    with mpmath.workdps(60):
-        def f(t): return mpmath.log(1 + 9 * mpmath.exp(-t)) / (2 + t**3) + t * mpmath.sqrt(5 - t) * abs(t - 4) + t**-2
-        for interval, true in ((value, f(mpmath.mpf("1.5"))), (slope, mpmath.diff(f, mpmath.mpf("1.5")))):
-            assert interval.hi - interval.lo < 2**20 and abs(mpmath.mpf(interval.lo) / 2**320 - true) < 1e-30
+TREES = {
+    "sums and products": (["*", ["+", "x", "1"], ["-", "x", "3"], ["-", "x"]], lambda x: (x + 1) * (x - 3) * -x),
+    "quotients": (["/", ["+", "x", "2"], ["+", ["^", "x", "2"], "1"]], lambda x: (x + 2) / (x**2 + 1)),
+    "exp of log": (["exp", ["*", "2", ["log", ["+", "x", "5"]]]], lambda x: mpmath.exp(2 * mpmath.log(x + 5))),
+    "roots": (["sqrt", ["+", ["^", "x", "4"], "x", "7"]], lambda x: mpmath.sqrt(x**4 + x + 7)),
+    "powers": (["-", ["^", ["+", "x", "9"], "-3"], ["^", "x", "5"]], lambda x: (x + 9) ** -3 - x**5),
+    "absolute values": (["abs", ["-", ["^", "x", "3"], "8"]], lambda x: abs(x**3 - 8)),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_derivatives_are_what_differences_say(name):
+    tree, function = check_proof.exact(TREES[name][0]), TREES[name][1]
+    for x in (Fraction(1, 3), Fraction(-7, 5), Fraction(5, 2)):
+        value, slope = (check_more.enclose(y) for y in check_facts.evaluate(tree, {"x": (check_more.enclose(x), Fraction(1))}))
+        with mpmath.workprec(600):
+            point, one = mpmath.mpf(x.numerator) / x.denominator, mpmath.mpf(2) ** 320
+            assert value.lo <= function(point) * one <= value.hi < value.lo + 2**20
+            true = mpmath.diff(function, point) * one
+            assert slope.lo - 2**160 < true < slope.hi + 2**160 and slope.hi < slope.lo + 2**20
 
 
 def test_operations_hold_every_product_quotient_and_power():

@@ -36,9 +36,11 @@ UNARY = {  # abs has all slopes between both sides' at 0; no derivative is asked
     "sqrt": lambda u, du: (sqrt(u), du / sqrt(u) / 2 if du else ZERO),
     "abs": lambda u, du: (abs(u), du if positive(u) else -du if positive(-u) else Interval(-1 << BITS.get(), 1 << BITS.get()) * du),
 }
+def size(u):  # in bits
+    return sum(n.bit_length() for n in (u if isinstance(u, Interval) else (u.numerator, u.denominator)) if isinstance(n, int))
 def power(u, n):  # u^n; even powers are of |u|
+    need(size(u) * abs(n) < 2 * 10**6, "a power of less than two million bits")
     if isinstance(u, Fraction):
-        need((u.numerator.bit_length() + u.denominator.bit_length()) * abs(n) < 10**6, "a power of less than a million bits")
         return u**n
     return 1 / power(u, -n) if n < 0 else prod([u if n % 2 else abs(u)] * n, start=Fraction(1))
 def evaluate(e, names):  # value and derivative in x
@@ -53,7 +55,9 @@ def evaluate(e, names):  # value and derivative in x
     if len(args) == 1 and op in UNARY:
         return UNARY[op](*args[0])
     need(len(args) == 2 and op in BINARY or args and op in ("+", "*"), f"an operation, not {op!r:.20} of {len(args)}")
-    return reduce(lambda u, v: BINARY[op](*u, *v), args)
+    value, slope = reduce(lambda u, v: BINARY[op](*u, *v), args)
+    need(size(value) + size(slope) < 2 * 10**6, "numbers of less than two million bits")
+    return value, slope
 def everywhere(F, a, b):  # F > 0 on [a, b], F(x) = (value, derivative), box by box: by its value, or from an end by its slopes
     boxes, tries = [(a, b)], 0
     while boxes:
