@@ -412,6 +412,14 @@ def test_false_facts_are_refused(how):
         check(FALSE_FACTS[how]())
 
 
+@pytest.mark.parametrize("key", ["m", "a", "w"])
+def test_true_is_no_number(key):
+    document = json.loads(made("ce, free"))
+    document["problem"][key][0] = True
+    with pytest.raises(Refused, match="numbers as strings"):
+        check(document)
+
+
 def test_enough_is_tampered_with():
     assert len(EVERYWHERE) + len(ONE) + len(FALSE_FACTS) > 150
 

@@ -68,9 +68,9 @@ ATOMS: dict = {  # is q = y + t in the domain (y: are targets); at least g(x; y)
                       lambda q, y: sum(a - a * a / 2 for a, b in pairs(q, y) if b != 1))}
 def exact(x):  # what is in a file, with fractions for texts that are numbers, and with no other numbers
     if isinstance(x, list | dict):
-        return [exact(y) for y in x] if isinstance(x, list) else {key: exact(y) for key, y in x.items()}
+        return [exact(y) for y in x] if isinstance(x, list) else {k: y if k == "divergence" else exact(y) for k, y in x.items()}
     if not isinstance(x, str) or not (match := NUMBER.fullmatch(x)):
-        return need(x is None or isinstance(x, str | bool), "numbers as strings") or x
+        return need(x is None or isinstance(x, str), "numbers as strings") or x
     p, q, e = map(int, match.groups(default="0"))
     return Fraction(p << max(e, 0), (q or 1) << max(-e, 0))
 class Minimum:  # bounds of f; its methods are what check_more.py changes
