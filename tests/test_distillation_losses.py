@@ -247,7 +247,7 @@ REFUSALS = [
     (lambda: Problem.from_targets(EYE, 3, loss="ce", teacher=EYE, **RIDGES), r"teacher must be None for the loss 'ce', got \[\["),
     (lambda: Problem.from_targets(EYE, 3, loss=kd(), teacher=EYE[:2], **RIDGES), r"teacher must have shape \(3, 3\), got \(2, 3\)"),
     (lambda: Problem.from_targets(EYE, 3, loss=kd(), teacher=np.nan * EYE, **RIDGES), r"teacher must be finite, got"),
-    (lambda: Problem.from_targets(EYE, 3, loss=kd(), teacher="warm", **RIDGES), r"teacher must be numbers, got 'warm'"),
+    (lambda: Problem.from_targets(EYE, 3, loss=kd(), teacher="warm", **RIDGES), r"teacher must be a number: .*, got 'warm'"),
     (lambda: Problem.from_targets(0.5 * EYE, 3, loss=kd(), teacher=EYE, **RIDGES), r"'kd' must be .* sum to 1"),
     (
         lambda: Problem.from_targets(np.ones((2, 2)) / 2, 3, loss=kd(), teacher=np.eye(2), groups=(2,), **RIDGES),

@@ -78,7 +78,7 @@ def test_counts_make_an_imbalanced_problem_and_seeds_go_with_keys():
         ("per_class = 10\n", "", "missing key 'problem.per_class'"),
         ("per_class = 10", "per_class = 0", r"\[problem\]: per_class must be a whole number of at least 1, got 0"),
         ("widths = [8]", "widths = [[8]]", r"\[problem\]: widths must be"),
-        ("l2_W = 5e-3", 'l2_W = "a"', r"\[problem\]: l2_W must be numbers, got 'a'"),
+        ("l2_W = 5e-3", 'l2_W = "a"', r"\[problem\]: l2_W must be a number: .*, got 'a'"),
         ('loss = "focal(2)"', 'loss = "focal(a)"', "problem.loss must be a function of ufm.losses with its numbers"),
         ('loss = "focal(2)"', 'loss = "hinge"', "problem.loss must be one of 'mse'"),
         ('loss = ["mse", "focal(2)"]', 'loss = ["mse", "os(1)"]', "axes.loss must be a function of ufm.losses"),

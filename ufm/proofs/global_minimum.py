@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from ufm.base.checks import check_count, is_traced, refuse
 from ufm.duality.rounding import widened
 from ufm.problem import Problem
-from ufm.problem.params import Params, check_point
+from ufm.problem.params import Params, check_order, check_point
 from ufm.proofs.exact import flint, fraction, rational, text, texts
 from ufm.proofs.instance import Instance, instance_of, transposed
 from ufm.proofs.obstacles import obstacle
@@ -54,6 +54,8 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
       True
     """
     flint()
+    if params is not None:
+        check_order(problem, params)
     if not isinstance(problem, Problem):
         refuse("problem", type(problem).__name__, "a Problem")
     check_count("digits", digits, 1, MOST_DIGITS)

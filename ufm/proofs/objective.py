@@ -12,7 +12,7 @@ import numpy as np
 from ufm.base.checks import check_choice, refuse
 from ufm.problem import Problem
 from ufm.problem.meant import exact
-from ufm.problem.params import Params, check_point
+from ufm.problem.params import Params, check_order, check_point
 from ufm.proofs.exact import rational
 from ufm.proofs.expressions import ONE, ZERO, Expression, exp, log, name, number, sqrt, total
 
@@ -68,6 +68,7 @@ def objective_expression(problem: Problem, params: Params) -> Names:
     Raises:
       ValueError: for another loss, or soft targets of cross-entropy.
     """
+    check_order(problem, params)
     check_choice("the loss of the problem", problem.loss.name, ("mse", "ce"))
     check_point(problem, params)
     Y, of = exact(problem, "targets"), {n: exact(problem, n)[()] for n in ("samples", "scale", "l2_H", "l2_b", "beta")}

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from ufm.base.checks import check_count, is_traced, refuse
 from ufm.duality.rounding import widened
 from ufm.problem import Problem
-from ufm.problem.params import Params, check_point, end_to_end
+from ufm.problem.params import Params, check_order, check_point, end_to_end
 from ufm.proofs.balance import with_best_bias
 from ufm.proofs.exact import above, ball, below, dyadic, flint, fraction, precision, rational, text, texts
 from ufm.proofs.floats import number
@@ -71,6 +71,8 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
       ValueError: for numbers that are traced, digits below 1, or where python-flint is not installed.
     """
     flint()
+    if params is not None:
+        check_order(problem, params)
     check_count("digits", digits, 1)
     if is_traced(problem, params):
         refuse("problem and params", "traced", "of known numbers to be proved")

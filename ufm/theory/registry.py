@@ -18,7 +18,7 @@ import numpy as np
 
 from ufm.base.checks import is_traced, refuse
 from ufm.base.precision import full_precision
-from ufm.base.programs import QUICK, make_room_for
+from ufm.base.programs import make_room_for
 from ufm.equivalent.columns import spread_columns
 from ufm.problem import Problem, check_memory, recognised
 from ufm.theory.entries import Catalogue, family_of
@@ -126,7 +126,7 @@ def predict(problem: Problem) -> Prediction:
         )
     best = found[0]
     make_room_for(problem)
-    prediction = _program(best.id, not is_traced(merged))(best.view(merged))
+    prediction = _program(best.id)(best.view(merged))
     accuracy = prediction.accuracy
     known = None if accuracy is None or is_traced(accuracy) or np.ndim(accuracy) else float(accuracy)
     if known is not None and not known <= served_accuracy(problem.dtype):
@@ -147,14 +147,10 @@ def served_accuracy(dtype: Any) -> float:
 
 
 @cache
-def _program(theorem_id: str, alone: bool) -> Callable[[Problem], Prediction]:
-    """The closed form as one compiled program: operation by operation a first call would take three times as long.
-
-    alone: not part of another program, so that it may be compiled quickly: it runs shortly, and compiling it is what takes time.
-    """
+def _program(theorem_id: str) -> Callable[[Problem], Prediction]:
+    """The closed form as one compiled program: operation by operation a first call would take three times as long."""
     theorem = catalogue()[theorem_id]
-    options = QUICK if alone else None
-    return jax.jit(lambda problem: grounded(problem, theorem.predict(problem)), compiler_options=options)
+    return jax.jit(lambda problem: grounded(problem, theorem.predict(problem)))
 
 
 def _nearest(name: str, known: dict[str, Theorem]) -> str:

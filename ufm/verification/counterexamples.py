@@ -15,7 +15,6 @@ from ufm.proofs.expressions import of_tree
 from ufm.proofs.facts import known
 from ufm.theory.registry import catalogue
 from ufm.theory.theorem import Theorem
-from ufm.verification.numpy_lines import RECIPES
 
 _BITS = 320
 
@@ -78,6 +77,8 @@ def refutation(id: str) -> Counterexample:
 
 
 def _made(theorem: Theorem) -> Counterexample:
+    from ufm.verification.numpy_lines import RECIPES  # which loads all families and SciPy's minimisers
+
     recipe = RECIPES[theorem.id]
     cases = theorem.cases()
     label = recipe.case or next(iter(cases))
