@@ -11,9 +11,10 @@ import pytest
 
 import ufm
 from ufm import cli
+from ufm.cli.output import folder_for
 from ufm.proofs import Proof, closed, number, unproved
 from ufm.theory.theorem import Theorem, agreement
-from ufm.verification.archive import folder_for, save_proofs
+from ufm.verification.archive import save_proofs
 
 
 class Served(NamedTuple):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden_minima import MINIMA, of_four
 from ufm import Params, Problem, losses, objective
 from ufm.proofs import conjugates, values
 from ufm.proofs.balance import balanced
@@ -17,25 +18,6 @@ from ufm.proofs.global_minimum import point_of, prove
 from ufm.proofs.instance import instance_of
 from ufm.proofs.sandwich import dual_value, scaled
 
-BIASES = ("none", "ridge", "free")
-GOLDEN = {  # sizes 5, 3, 2, 1; l_W = 5e-3, l_H = 1e-3, l_b = 2e-3 as float64: first forty decimals
-    "mse": (
-        "0.0141613289838755862060893756969741527448", "0.0105196079412888401272213452135994172907",
-        "0.0102059109707148466823656792425652917720",
-    ),
-    "ce": (
-        "0.0712947141254694612281602628323345962513", "0.0695556489407933796518721112215427311983",
-        "0.0675407433294123690784129431670741258623",
-    ),
-    "logistic": (
-        "0.1684652057065357514759199626229881295415", "0.1547152057065357511896905890868149589635",
-        "0.1242725206436695707243265428994177246129",
-    ),
-    "squared_hinge": (
-        "0.0108255195168679263382078029592975551677", "0.0103313746350779932578248425458749863710",
-        "0.0102667696471352052396042150401307916444",
-    ),
-}  # fmt: skip
 LARGER = {  # cross-entropy, free bias, sizes round(50 * 0.02^(k/(K-1))), l_W = 2e-3, l_H = 2e-5
     6: "0.0232697277375880607020001180426099228105",
     10: "0.0442703642313835297528870166116253330401",
@@ -43,15 +25,9 @@ LARGER = {  # cross-entropy, free bias, sizes round(50 * 0.02^(k/(K-1))), l_W = 
 }
 
 
-def of_four(loss, bias, **changes):
-    """The problem of the golden values."""
-    numbers = {"l2_W": 5e-3, "l2_H": 1e-3, "l2_b": 2e-3 if bias == "ridge" else 0.0} | changes
-    return Problem.imbalanced((5, 3, 2, 1), 4, columns="class", loss=loss, bias=bias, **numbers)
-
-
-@pytest.mark.parametrize("loss", GOLDEN)
+@pytest.mark.parametrize("loss", MINIMA)
 def test_minima_of_four_classes_are_enclosed_to_fifty_digits(loss):
-    for bias, digits in zip(BIASES, GOLDEN[loss], strict=True):
+    for bias, digits in MINIMA[loss].items():
         proof = prove(of_four(loss, bias), digits=50)
         assert proof.digits > 50 and proof.kind == "sandwich" and not proof.reason
         assert holds(proof, digits)
@@ -72,10 +48,10 @@ def holds(proof, digits):
     return proof.lower <= first + Fraction(1, 10**40) and first <= proof.upper
 
 
-@pytest.mark.parametrize("loss", GOLDEN)
+@pytest.mark.parametrize("loss", MINIMA)
 def test_any_rational_dual_point_and_any_point_are_on_their_side_of_the_minimum(loss):
     rng = np.random.default_rng(3)
-    for bias, digits in zip(BIASES, GOLDEN[loss], strict=True):
+    for bias, digits in MINIMA[loss].items():
         problem, minimum = of_four(loss, bias), rational(digits) + rational("1e-40")
         instance = instance_of(problem)
         W, H, b = rng.standard_normal((4, 4)), rng.standard_normal((4, 4)), rng.standard_normal(4)
@@ -95,8 +71,8 @@ def test_any_rational_dual_point_and_any_point_are_on_their_side_of_the_minimum(
 
 def test_a_narrow_model_is_proved_where_its_width_holds_the_optimum_and_bracketed_where_not():
     wide, narrow = (prove(of_four("ce", "none").replace(widths=(d,))) for d in (3, 1))
-    assert holds(wide, GOLDEN["ce"][0]) and wide.digits > 12 and "for every width d >= 3" in wide.statement
-    assert narrow.lower < Fraction(GOLDEN["ce"][0]) < narrow.upper and "below the rank" in narrow.reason
+    assert holds(wide, MINIMA["ce"]["none"]) and wide.digits > 12 and "for every width d >= 3" in wide.statement
+    assert narrow.lower < Fraction(MINIMA["ce"]["none"]) < narrow.upper and "below the rank" in narrow.reason
 
 
 EXTREME = {

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ufm.base.checks import refuse
+
 _ROOM = 1 << 20  # bytes of a report that a disk must have room for before the work begins
 
 
@@ -89,6 +91,23 @@ def _try(file: Path) -> None:
 def _fill(file: Path, content: str) -> None:
     with open(file, "w") as stream:
         stream.write(content)
+
+
+def folder_for(path: str | Path) -> Path:
+    """The folder that proofs are saved in, made where it is not there, before any work.
+
+    Raises:
+      ValueError: for a path that cannot be a folder to write in.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".ufm"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        refuse("--proofs", str(path), f"a folder that can be written ({error.strerror})")
+    return folder
 
 
 def show(printed: Any) -> None:

@@ -9,7 +9,7 @@ import jax
 
 from ufm.base.environment import prefer_quick_compilation
 from ufm.cli import atlas, language, long_tail, metrics, perturb, sweep
-from ufm.cli.output import add_json, carry_out, show
+from ufm.cli.output import add_json, carry_out, folder_for, show
 from ufm.proofs.exact import flint
 
 _COMMANDS = {
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ufm.verification.archive import folder_for, save_proofs
+    from ufm.verification.archive import save_proofs
     from ufm.verification.run import verify
 
     folder = None if options.proofs is None else folder_for(options.proofs)

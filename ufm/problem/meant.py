@@ -52,6 +52,11 @@ def exact(problem: Any, name: str) -> np.ndarray:
     return _to_the_last_bit(floats)
 
 
+def exact_ridges(problem: Any) -> list[Fraction]:
+    """Of all factors, that of H first, as Fractions."""
+    return [exact(problem, "l2_H")[()], *exact(problem, "l2_W")]
+
+
 def is_meant(problem: Any, name: str) -> bool:
     """Whether numbers of that name are meant to be others than the floats that stand for them."""
     if not {name, "smoothing" if name == "targets" else name} & dict(problem.meant).keys():

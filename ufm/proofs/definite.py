@@ -9,17 +9,22 @@ from ufm.proofs.exact import below, flint, middle
 
 def positive_definite(rows: list) -> bool:
     """Whether every symmetric matrix inside is: all pivots of its LDL' are above 0 (Sylvester). The upper half is not read."""
+    return bad_pivot(rows) is None
+
+
+def bad_pivot(rows: list) -> tuple[int, Any] | None:
+    """The place and the ball of the first pivot that is not above 0 for certain; None where there is none."""
     rows = [list(row) for row in rows]
     for k, pivot_row in enumerate(rows):
         pivot = pivot_row[k]
         if not pivot > 0:
-            return False
+            return k, pivot
         for i in range(k + 1, len(rows)):
             row, factor = rows[i], rows[i][k] / pivot
             if row[k] != 0:
                 for j in range(k + 1, i + 1):
                     row[j] -= factor * rows[j][k]
-    return True
+    return None
 
 
 def largest_eigenvalue(S: Any, bits: int) -> Any:

@@ -63,6 +63,11 @@ def rationals(x: Any) -> list[list[Any]]:
     return [[rational(entry) for entry in row] for row in np.asarray(x)]
 
 
+def transposed(rows: Any) -> list[list[Any]]:
+    """The columns of rows, or the rows of columns."""
+    return [list(x) for x in zip(*rows, strict=True)]
+
+
 def ball(x: Any) -> Any:
     """The ball of a rational, at the present precision."""
     return flint().arb(rational(x))

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ufm.proofs.exact import rational, shown
+from ufm.proofs.exact import rational, shown, transposed
 from ufm.proofs.expressions import Expression, name, number, sqrt, total, x
 from ufm.proofs.facts import Above, Equal, Fact, Less, PositiveDefinite, known, refutation
-from ufm.proofs.objective import Names, Rows, combination, inner, labelled, named, product, transposed
+from ufm.proofs.objective import Names, Rows, combination, inner, labelled, named, product
 from ufm.proofs.proof import Proof, unproved
 from ufm.proofs.scalars import least
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import inf, isinf
 from typing import Any
 
+from ufm.proofs.definite import bad_pivot
 from ufm.proofs.exact import ball, flint, fraction, precision, rational, text
 from ufm.proofs.expressions import Expression
 from ufm.proofs.proof import FORMAT, Proof, unproved
@@ -145,15 +146,10 @@ class PositiveDefinite:
         trees = [[entry.tree() for entry in row] for row in self.rows]
         if trees != [list(column) for column in zip(*trees, strict=True)]:
             return "the matrix is not symmetric as it is written"
-        left = [[entry.evaluate(balls) for entry in row] for row in self.rows]
-        for k in range(len(left)):
-            pivot = left[k][k]
-            if not pivot > 0:
-                return f"pivot {k + 1} of the matrix is " + ("not positive" if pivot <= 0 else "not decided")
-            for i in range(k + 1, len(left)):
-                factor = left[i][k] / pivot
-                left[i] = [a - factor * b for a, b in zip(left[i], left[k], strict=True)]
-        return ""
+        bad = bad_pivot([[entry.evaluate(balls) for entry in row] for row in self.rows])
+        if bad is None:
+            return ""
+        return f"pivot {bad[0] + 1} of the matrix is " + ("not positive" if bad[1] <= 0 else "not decided")
 
     def tree(self) -> Any:
         """As a file writes it."""

@@ -1,7 +1,5 @@
 """Prove: the global minimum of a problem between two rationals, from any point of it."""
 
-from functools import cache
-from importlib.metadata import version
 from math import sqrt
 from typing import Any
 
@@ -9,16 +7,15 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ufm.base.checks import check_count, is_traced, refuse
 from ufm.duality.rounding import widened
 from ufm.problem import Problem
-from ufm.problem.params import Params, check_order, check_point
-from ufm.proofs.exact import flint, fraction, rational, text, texts
-from ufm.proofs.instance import Instance, instance_of, transposed
-from ufm.proofs.obstacles import obstacle
+from ufm.problem.params import Params
+from ufm.proofs.exact import fraction, rational, rationals, text, texts, transposed
+from ufm.proofs.instance import Instance, instance_of
+from ufm.proofs.obstacles import check_asked, obstacle
 from ufm.proofs.one_layer import OneLayer, Solved
 from ufm.proofs.profiles import profile
-from ufm.proofs.proof import FORMAT, Proof, unproved
+from ufm.proofs.proof import FORMAT, Proof, makers, unproved
 from ufm.proofs.refine import LARGEST, refined, unknowns
 from ufm.proofs.sandwich import Sandwich, sandwich, working_bits
 from ufm.proofs.statement import sandwich_statement, shortfall
@@ -53,18 +50,7 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
       >>> prove(problem).proved
       True
     """
-    flint()
-    if params is not None:
-        check_order(problem, params)
-    if not isinstance(problem, Problem):
-        refuse("problem", type(problem).__name__, "a Problem")
-    check_count("digits", digits, 1, MOST_DIGITS)
-    if is_traced(problem, params):
-        refuse("problem and params", "traced", "of known numbers to be proved")
-    if params is not None:
-        check_point(problem, params)
-        if not all(np.all(np.isfinite(np.asarray(x))) for x in jax.tree.leaves(params)):
-            refuse("params", "NaN or infinity", "finite")
+    check_asked(problem, params, digits, MOST_DIGITS)
     if problem.trainable >= 2:
         return profile(problem, params, digits=digits)
     reason = obstacle(problem)
@@ -75,7 +61,7 @@ def prove(problem: Problem, params: Params | None = None, *, digits: int = 12) -
     found = None
     if params is None and _is_small(problem, instance):
         found = best_sandwich(instance, searched(instance), digits)
-    if found is None or (params is None and not reaches(found, digits)):
+    if found is None or (params is None and not found.reaches(digits)):
         params = solve(wide, jax.random.key(0)).params if params is None else params
         other = best_sandwich(instance, point_of(instance, wide, params), digits)
         found = other if found is None else min(found, other, key=lambda x: x.upper - x.lower)
@@ -101,19 +87,14 @@ def searched(instance: Instance) -> Point:
     U, S, V = np.linalg.svd(solved.Z, full_matrices=False)
     root = np.sqrt([float(fraction(m)) for m in instance.m])
     W, h = _balanced(instance, U * np.sqrt(S), V.T * np.sqrt(S) / root[:, None])
-    bias = None if instance.bias == "none" else [rational(float(x)) for x in solved.b]
-    return Point([[rational(float(x)) for x in row] for row in W], [[rational(float(x)) for x in column] for column in h], bias)
-
-
-def reaches(found: Sandwich, digits: int) -> bool:
-    """Whether the two ends agree to so many digits."""
-    return (found.upper - found.lower) * rational(10) ** digits <= max(abs(found.lower), abs(found.upper))
+    bias = None if instance.bias == "none" else list(map(rational, solved.b))
+    return Point(rationals(W), rationals(h), bias)
 
 
 def best_sandwich(instance: Instance, point: Point, digits: int) -> Sandwich:
     """The enclosure of a point, or of the point refined where it does not reach the digits asked for and that is narrower."""
     found = sandwich(instance, point, digits)
-    if reaches(found, digits):
+    if found.reaches(digits):
         return found
     if instance.features == "sphere" or instance.H0 is not None or unknowns(instance, point) > LARGEST:
         return found
@@ -141,9 +122,8 @@ def _point(instance: Instance, problem: Problem, params: Params) -> Point:
         W = None if W is None else _directed(W)
     if W is not None and instance.features == "free" and instance.H0 is None:
         W, h = _balanced(instance, W, h)
-    b = None if params.b is None else [rational(float(x)) for x in np.asarray(params.b)]
-    rows = None if W is None else [[rational(float(x)) for x in row] for row in W]
-    return Point(rows, [[rational(float(x)) for x in column] for column in h], b)
+    b = None if params.b is None else list(map(rational, np.asarray(params.b)))
+    return Point(None if W is None else rationals(W), rationals(h), b)
 
 
 def _directed(rows: np.ndarray) -> np.ndarray:
@@ -175,7 +155,7 @@ def sandwich_proof(problem: Problem, instance: Instance, found: Sandwich, digits
     point = found.point
     document: dict[str, Any] = {
         "format": FORMAT, "kind": "sandwich", "statement": statement,
-        "made_by": {name: _version(name) for name in ("ufm", "python-flint")},
+        "made_by": makers(),
         "problem": instance.document(),
         "W": None if point.W is None else texts(point.W), "h": texts(transposed(point.h)),
         "b": None if point.b is None else list(map(text, point.b)),
@@ -184,7 +164,3 @@ def sandwich_proof(problem: Problem, instance: Instance, found: Sandwich, digits
     }  # fmt: skip
     return Proof("sandwich", statement, lower, upper, shortfall(instance, found, digits), document)
 
-
-@cache
-def _version(name: str) -> str:
-    return version(name)

@@ -7,6 +7,7 @@ with Ent(y_c) for divergences alone. Everything is rational but a teacher's targ
 The cross-entropy of this package never reads the target of the true class: in a proof it is 1 minus the others, whatever is stored.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from ufm.losses.margin import LdrKl
 from ufm.problem import Problem
 from ufm.problem.meant import exact, is_meant
 from ufm.proofs.conjugates import Atom, Bernoulli, Entropy, Hinge, Quadratic
-from ufm.proofs.exact import ball, rational, text, texts
+from ufm.proofs.exact import ball, rational, text, texts, transposed
 
 Columns = list[list[Any]]  # a matrix, column by column
 
@@ -128,11 +129,7 @@ class Instance:
 
 def instance_of(problem: Problem) -> Instance:
     """The exact instance of a problem whose loss has known atoms (`has_atoms`), equal columns merged where that is exact."""
-    merged, wide, every = merges(problem), widened(problem), range(problem.columns)
-
-    def given(name: str) -> np.ndarray:  # sums of floats are taken in float64, fractions from where they were given
-        return exact(problem if is_meant(problem, name) else wide, name)
-
+    merged, given, every = merges(problem), numbers_of(problem), range(problem.columns)
     kinds = [_columns(given("targets")), _columns(given("teacher")) if problem.loss.teacher else [[]] * len(every)]
     m, a, w = (list(map(rational, given(name))) for name in ("multiplicity", "intercept", "weight"))
     keys: dict[Any, int] = {}
@@ -150,6 +147,12 @@ def instance_of(problem: Problem) -> Instance:
     )  # fmt: skip
 
 
+def numbers_of(problem: Problem) -> Callable[[str], np.ndarray]:
+    """Exact numbers of a problem by name, as Fractions: those meant, else the floats, whose sums are taken in float64."""
+    wide = widened(problem)
+    return lambda name: exact(problem if is_meant(problem, name) else wide, name)
+
+
 def has_atoms(loss: Loss) -> bool:
     """Whether a loss is a sum of the atoms of this room."""
     return isinstance(loss.value, Mixture | Binary | SingleHead | DualHead | LdrKl) or _basic(loss) is not None
@@ -164,24 +167,24 @@ def _parts(loss: Loss, y: Columns, t: Columns) -> tuple[Part, ...]:
     if isinstance(value, Mixture):
         T, hard = rational(value.temperature), rational(value.gamma)
         soft, teacher = rational(value.kd) * T * T, [[a / T for a in column] for column in t]
-        both = Part(Entropy(), hard, one, _distributions(y)), Part(Entropy(), soft, T, teacher, kind="softmax", divergence=True)
+        both = Part(Entropy(), hard, one, distributions(y)), Part(Entropy(), soft, T, teacher, kind="softmax", divergence=True)
         return tuple(part for part in both if part.weight)
     if isinstance(value, Binary):
         return (_binary(value, one, t, 0),)
     if isinstance(value, SingleHead):
         hard, soft = rational(value.gamma), rational(value.kd)
-        return Part(Entropy(), hard, one, _distributions(y)), _binary(value.binary, soft, t, 0)
+        return Part(Entropy(), hard, one, distributions(y)), _binary(value.binary, soft, t, 0)
     if isinstance(value, DualHead):
         half, hard, soft = len(y[0]) // 2, rational(value.gamma), rational(value.kd)
-        head = Part(Entropy(), hard, one, _distributions([column[:half] for column in y]))
+        head = Part(Entropy(), hard, one, distributions([column[:half] for column in y]))
         return head, _binary(value.binary, soft, [column[half:] for column in y], half)
     if isinstance(value, LdrKl):
         T, margin = rational(value.temperature), rational(value.margin)
         shift = [[rational(0) if k == _first_largest(column) else -margin for k in range(len(column))] for column in y]
-        return (Part(Entropy(), T, T, _distributions(y), shift=shift, log_classes=T),)
+        return (Part(Entropy(), T, T, distributions(y), shift=shift, log_classes=T),)
     atom = _basic(loss)
     assert atom is not None
-    return (Part(atom, one, one, _distributions(y) if isinstance(atom, Entropy) else y),)
+    return (Part(atom, one, one, distributions(y) if isinstance(atom, Entropy) else y),)
 
 
 def _binary(value: Binary, weight: Any, t: Columns, first: int) -> Part:
@@ -193,7 +196,7 @@ def _binary(value: Binary, weight: Any, t: Columns, first: int) -> Part:
     return Part(Bernoulli(), weight * T * T, T, teacher, kind="sigmoid", first=first, divergence=True)
 
 
-def _distributions(y: Columns) -> Columns:
+def distributions(y: Columns) -> Columns:
     """Targets with 1 minus the others in the place of the largest."""
     tops = [_first_largest(column) for column in y]
     return [[1 - (sum(c, rational(0)) - a) if k == top else a for k, a in enumerate(c)] for c, top in zip(y, tops, strict=True)]
@@ -205,11 +208,6 @@ def _first_largest(column: list) -> int:
 
 def _columns(matrix: Any) -> Columns:
     return [list(map(rational, column)) for column in np.asarray(matrix).T]
-
-
-def transposed(rows: list) -> list:
-    """The columns of rows, or the rows of columns."""
-    return [list(x) for x in zip(*rows, strict=True)]
 
 
 _BASIC: tuple[tuple[Any, Atom], ...] = (

@@ -13,7 +13,7 @@ from ufm.base.checks import check_choice, refuse
 from ufm.problem import Problem
 from ufm.problem.meant import exact
 from ufm.problem.params import Params, check_order, check_point
-from ufm.proofs.exact import rational
+from ufm.proofs.exact import rational, transposed
 from ufm.proofs.expressions import ONE, ZERO, Expression, exp, log, name, number, sqrt, total
 
 Rows = Sequence[Sequence[Expression]]
@@ -32,11 +32,6 @@ def product(A: Rows, B: Rows) -> Rows:
     return [[total([a * b for a, b in zip(row, column, strict=True)]) for column in transposed(B)] for row in A]
 
 
-def transposed(A: Rows) -> Rows:
-    """A^T."""
-    return [list(column) for column in zip(*A, strict=True)]
-
-
 def combination(A: Rows, B: Rows, share: Any) -> Rows:
     """A + share B."""
     return [[a + share * b for a, b in zip(*pair, strict=True)] for pair in zip(A, B, strict=True)]
@@ -52,11 +47,6 @@ def labelled(label: str, A: Rows) -> tuple[Names, Rows]:
     entries = [[(f"{label}_{i}_{j}", e) for j, e in enumerate(row, 1)] for i, row in enumerate(A, 1)]
     where = [(key, e) for row in entries for key, e in row if e.operation != "number"]
     return where, [[e if e.operation == "number" else name(key) for key, e in row] for row in entries]
-
-
-def exact_ridges(problem: Problem) -> list[Fraction]:
-    """Of all factors, that of H first."""
-    return [exact(problem, "l2_H")[()], *exact(problem, "l2_W")]
 
 
 def objective_expression(problem: Problem, params: Params) -> Names:

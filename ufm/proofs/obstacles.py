@@ -1,10 +1,34 @@
-"""Obstacles: why an instance cannot be proved, in a sentence; what is said in the place of a proof."""
+"""Obstacles: why an instance cannot be proved, in a sentence; what is said in the place of a proof, and what is refused."""
 
+import jax
 import numpy as np
 
+from ufm.base.checks import check_count, is_traced, refuse
 from ufm.losses.distillation import Binary, DualHead, Mixture, SingleHead
 from ufm.problem import Problem
+from ufm.problem.params import Params, check_order, check_point
+from ufm.proofs.exact import flint
 from ufm.proofs.instance import has_atoms
+
+
+def check_asked(problem: Problem, params: Params | None, digits: int, most: int | None = None) -> None:
+    """Refuse what no proof can be asked of: another order, traced or infinite numbers, another point, digits out of range.
+
+    Raises:
+      ValueError: naming the argument; where python-flint is not installed, naming the extra.
+    """
+    flint()
+    if params is not None:
+        check_order(problem, params)
+    if not isinstance(problem, Problem):
+        refuse("problem", type(problem).__name__, "a Problem")
+    check_count("digits", digits, 1, most)
+    if is_traced(problem, params):
+        refuse("problem and params", "traced", "of known numbers to be proved")
+    if params is not None:
+        check_point(problem, params)
+        if not all(np.all(np.isfinite(np.asarray(x))) for x in jax.tree.leaves(params)):
+            refuse("params", "NaN or infinity", "finite")
 
 
 def obstacle(problem: Problem) -> str:

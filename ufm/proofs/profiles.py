@@ -10,7 +10,6 @@ at. Tight where every Z has rank one: two classes under cross-entropy or squared
 
 import dataclasses
 from collections.abc import Sequence
-from importlib.metadata import version
 from math import exp, log, prod
 from typing import Any, NamedTuple
 
@@ -18,17 +17,16 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ufm.base.checks import check_count, is_traced, refuse
 from ufm.duality.rounding import widened
 from ufm.problem import Problem
-from ufm.problem.params import Params, check_order, check_point, end_to_end
+from ufm.problem.params import Params, end_to_end
 from ufm.proofs.balance import with_best_bias
-from ufm.proofs.exact import above, ball, below, dyadic, flint, fraction, precision, rational, text, texts
+from ufm.proofs.exact import above, ball, below, dyadic, flint, fraction, precision, rational, rationals, text, texts, transposed
 from ufm.proofs.floats import number
-from ufm.proofs.instance import Columns, Instance, instance_of, transposed
-from ufm.proofs.obstacles import obstacle
+from ufm.proofs.instance import Columns, Instance, instance_of
+from ufm.proofs.obstacles import check_asked, obstacle
 from ufm.proofs.one_layer import OneLayer, Solved
-from ufm.proofs.proof import FORMAT, Proof, decimals, unproved
+from ufm.proofs.proof import FORMAT, Proof, decimals, makers, unproved
 from ufm.proofs.sandwich import dual_value, lower_bound, outward
 from ufm.proofs.statement import problem_words
 from ufm.proofs.values import data, squares
@@ -36,7 +34,6 @@ from ufm.search import solve
 
 MOST_SLOPES = 400
 _MOST_DIGITS = 12  # that slopes from floats reach
-"""What slopes solved in floats can prove."""
 
 
 class Line(NamedTuple):
@@ -70,18 +67,12 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
     Raises:
       ValueError: for numbers that are traced, digits below 1, or where python-flint is not installed.
     """
-    flint()
-    if params is not None:
-        check_order(problem, params)
-    check_count("digits", digits, 1)
-    if is_traced(problem, params):
-        refuse("problem and params", "traced", "of known numbers to be proved")
+    check_asked(problem, params, digits)
     reason = _obstacle(problem)
     if reason:
         return unproved(reason)
     wide = widened(problem)
     params = solve(wide, jax.random.key(0)).params if params is None else params
-    check_point(problem, params)
     instance = instance_of(problem)
     asked, digits = digits, min(digits, _MOST_DIGITS)
     bits = _bits(instance, digits)
@@ -92,7 +83,7 @@ def profile(problem: Problem, params: Params | None = None, *, digits: int = 12)
             lines, lower = _bounded(instance, c, _scaled(instance, weights, h, b), upper, digits, bits)
     document = {
         "format": FORMAT, "kind": "profile", "statement": "",
-        "made_by": {"ufm": version("ufm"), "python-flint": version("python-flint")}, "problem": instance.document(),
+        "made_by": makers(), "problem": instance.document(),
         "W": [texts(W) for W in weights], "h": texts(h), "b": None if b is None else list(map(text, b)), "c": text(c),
         "slopes": [_written(line) for line in lines], "lower": text(lower), "upper": text(upper),
     }  # fmt: skip
@@ -126,21 +117,18 @@ def _bounded(instance: Instance, c: Any, start: Solved, upper: Any, digits: int,
     factors, layer = len(instance.ridges), OneLayer(instance)
     rate = number(c)
 
-    def line_at(price: float, near: Solved) -> Line:
-        solved = layer.solve(price, near)
-        q = rational(price)
-        dual, _, lower = lower_bound(
-            dataclasses.replace(instance, ridges=[q, q]), _columns(layer.logits(solved.Z, solved.b)), digits + 2, bits
-        )
+    def line_of(solved: Solved) -> Line:
+        q, z = rational(solved.price), layer.logits(solved.Z, solved.b)
+        dual, _, lower = lower_bound(dataclasses.replace(instance, ridges=[q, q]), _columns(z), digits + 2, bits)
         return Line(q, lower, dual, solved)
 
     zeros = [[part.atom.at([rational(0)] * len(y), y) for y in part.targets()] for part in instance.parts]
     infimum = Line(rational(0), outward(below(dual_value(instance, zeros, None)), bits, -1), zeros, None)
     empty = Solved(0.0, 0 * start.Z, _best_bias(instance, start.b, bits))
     dead = max(layer.slope_at_zero(empty.b), 1e-300) * (1 + 1e-9)
-    lines = [infimum, _flat(instance, layer, dead, empty, digits, bits)]
+    lines = [infimum, line_of(dataclasses.replace(empty, price=dead))]  # from that price on zero is the minimum
     if start.norm > 0:
-        lines.append(line_at(min(rate * start.norm ** (2 / factors - 1), 0.999 * dead), start))
+        lines.append(line_of(layer.solve(min(rate * start.norm ** (2 / factors - 1), 0.999 * dead), start)))
     goal = upper - abs(upper) / rational(10) ** digits
     for _ in range(MOST_SLOPES):
         crossings = profile_bound(c, factors, lines)
@@ -151,18 +139,10 @@ def _bounded(instance: Instance, c: Any, start: Solved, upper: Any, digits: int,
         price = _between(lowest, rate, factors)
         if price is None or any(line.price == rational(price) for line in lines):
             break
-        lines.append(line_at(price, _nearest(lines, price, start)))
+        lines.append(line_of(layer.solve(price, _nearest(lines, price, start))))
     crossings = profile_bound(c, factors, lines)
     kept = {id(line): line for crossing in crossings for line in (crossing.left, crossing.right)}
     return [line for line in kept.values() if line is not infimum], outward(min(x.value for x in crossings), bits, -1)
-
-
-def _flat(instance: Instance, layer: OneLayer, price: float, empty: Solved, digits: int, bits: int) -> Line:
-    """The line of the price from which on zero is the minimum."""
-    q = rational(price)
-    z = _columns(layer.logits(empty.Z, empty.b))
-    dual, _, lower = lower_bound(dataclasses.replace(instance, ridges=[q, q]), z, digits + 2, bits)
-    return Line(q, lower, dual, dataclasses.replace(empty, price=price))
 
 
 def _nearest(lines: Sequence[Line], price: float, start: Solved) -> Solved:
@@ -206,10 +186,10 @@ def _point(instance: Instance, problem: Problem, params: Params, bits: int) -> t
     ridges, factors = np.array([number(x) for x in instance.ridges]), len(instance.ridges)
     c = np.exp(np.mean(np.log(ridges)))
     sizes = [np.sqrt(c / ridge) * s[:r] ** (1 / factors) for ridge in ridges]
-    h = _rationals(sizes[0][:, None] * Vt[:r] / totals)
-    weights = [_rationals(np.diag(size)) for size in sizes[1:-1]] + [_rationals(U[:, :r] * sizes[-1])]
+    h = rationals(sizes[0][:, None] * Vt[:r] / totals)
+    weights = [rationals(np.diag(size)) for size in sizes[1:-1]] + [rationals(U[:, :r] * sizes[-1])]
     u = _columns_of(_product_matrix([*reversed(weights), h]) * ball(instance.scale))
-    b = None if params.b is None else with_best_bias(instance, u, [rational(float(x)) for x in np.asarray(params.b)], bits)
+    b = None if params.b is None else with_best_bias(instance, u, list(map(rational, np.asarray(params.b))), bits)
     z = u if b is None else [[x + a * y for x, y in zip(column, b, strict=True)] for column, a in zip(u, instance.a, strict=True)]
     penalty = instance.ridges[0] * sum((m * squares([x]) for m, x in zip(instance.m, transposed(h), strict=True)), rational(0))
     penalty += sum((ridge * squares(W) for ridge, W in zip(instance.ridges[1:], weights, strict=True)), rational(0))
@@ -228,7 +208,7 @@ def _best_bias(instance: Instance, b: np.ndarray, bits: int) -> np.ndarray:
     if instance.bias == "none":
         return 0 * b
     u = [[ball(0)] * instance.K for _ in instance.m]
-    return np.array([number(x) for x in with_best_bias(instance, u, [rational(float(x)) for x in b], bits)])
+    return np.array([number(x) for x in with_best_bias(instance, u, list(map(rational, b)), bits)])
 
 
 def _bits(instance: Instance, digits: int) -> int:
@@ -283,6 +263,3 @@ def _columns_of(matrix: Any) -> Columns:
 def _columns(z: np.ndarray) -> Columns:
     return [[ball(float(x)) for x in column] for column in z.T]
 
-
-def _rationals(x: np.ndarray) -> list[list[Any]]:
-    return [[rational(float(entry)) for entry in row] for row in x]

@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
+from importlib.metadata import version
 from math import inf, log10
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,14 @@ class Proof:
         distance, size = self.upper - self.lower, max(abs(self.lower), abs(self.upper))
         return inf if distance == 0 else max(0.0, _log10(size) - _log10(distance)) if size else 0.0
 
+    def outside(self, value: float) -> float:
+        """How far a number is from lying between both ends, relative to the larger of their sizes; 0 inside, or without ends."""
+        if self.lower is None or self.upper is None:
+            return 0.0
+        number, size = Fraction(value), max(abs(self.lower), abs(self.upper))
+        distance = max(self.lower - number, number - self.upper, Fraction(0))
+        return float(distance / size) if size else inf if distance else 0.0
+
     def save(self, file: str | Path) -> Path:
         """Write the document as JSON, every number in it an exact rational; `python -S check_proof.py FILE` checks it.
 
@@ -85,6 +95,12 @@ class Proof:
 
     def _repr_latex_(self) -> str:
         return self.latex()
+
+
+@cache
+def makers() -> dict[str, str]:
+    """The versions of what makes proofs, for their files."""
+    return {name: version(name) for name in ("ufm", "python-flint")}
 
 
 def _log10(x: Fraction) -> float:

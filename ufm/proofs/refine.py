@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ufm.proofs.exact import ball, flint, middle, precision, rational
+from ufm.proofs.exact import ball, flint, middle, precision, rational, transposed
 from ufm.proofs.floats import floats_of, number
-from ufm.proofs.instance import Instance, transposed
+from ufm.proofs.instance import Instance
 from ufm.proofs.sandwich import bits_before_the_point
 from ufm.proofs.values import Point, bias_gradient, gradients, logits
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ufm.base.checks import check_choice, check_count, refuse
-from ufm.proofs.exact import flint, rational, shown, text
+from ufm.proofs.exact import flint, rational, shown, text, transposed
 from ufm.proofs.expressions import Expression, exp, log, name, number, power, sqrt, total
 from ufm.proofs.facts import Fact, Less, Where, refutation
-from ufm.proofs.objective import Names, Rows, inner, named, product, transposed
+from ufm.proofs.objective import Names, Rows, inner, named, product
 from ufm.proofs.proof import Proof
 
 Claim = Mapping[str, str] | None

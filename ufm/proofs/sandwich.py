@@ -13,8 +13,8 @@ from typing import Any
 
 from ufm.proofs.balance import balanced, with_best_bias
 from ufm.proofs.definite import largest_eigenvalue, positive_definite
-from ufm.proofs.exact import above, ball, below, dyadic, flint, precision, rational
-from ufm.proofs.instance import Columns, Instance, transposed
+from ufm.proofs.exact import above, ball, below, dyadic, flint, precision, rational, transposed
+from ufm.proofs.instance import Columns, Instance
 from ufm.proofs.values import (
     Point,
     bias_gradient,
@@ -37,6 +37,10 @@ class Sandwich:
     point: Point
     dual: list[Columns]
     norm: Any = None
+
+    def reaches(self, digits: int) -> bool:
+        """Whether the two ends agree to so many digits."""
+        return (self.upper - self.lower) * rational(10) ** digits <= max(abs(self.lower), abs(self.upper))
 
 
 def sandwich(instance: Instance, point: Point, digits: float) -> Sandwich:

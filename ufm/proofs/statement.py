@@ -98,7 +98,7 @@ def as_float(x: Any, name: str) -> str:
 
 def shortfall(instance: Instance, found: Sandwich, digits: int) -> str:
     """Why fewer digits are proved than were asked for; empty where they are."""
-    if (found.upper - found.lower) * rational(10) ** digits <= max(abs(found.lower), abs(found.upper)):
+    if found.reaches(digits):
         return ""
     if instance.features == "sphere":
         return f"fewer than {digits} digits: on the sphere duality is a relaxation"

@@ -6,8 +6,8 @@ A matrix of columns is a list of them. Rationals stay rationals as long as they 
 from dataclasses import dataclass
 from typing import Any
 
-from ufm.proofs.exact import ball, flint, raised, rational
-from ufm.proofs.instance import Columns, Instance, transposed
+from ufm.proofs.exact import ball, flint, raised, rational, transposed
+from ufm.proofs.instance import Columns, Instance
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ufm.problem import Problem
-from ufm.problem.meant import exact
+from ufm.problem.meant import exact, exact_ridges
 from ufm.problem.params import Params
 from ufm.proofs import Proof, critical, least, unproved
 from ufm.proofs.exact import rational
 from ufm.proofs.expressions import Expression, name, number, sqrt, x
 
-_ROUNDINGS = 64 * float(np.finfo(float).eps)  # of a predicted number
+ROUNDINGS = 64 * float(np.finfo(float).eps)
+"""How far, relatively, a predicted number may lie outside of what was proved."""
 
 
 def counts_of(problem: Problem) -> list[Fraction]:
@@ -29,11 +30,6 @@ def counts_of(problem: Problem) -> list[Fraction]:
     return totals
 
 
-def ridges_of(problem: Problem) -> list[Fraction]:
-    """l2_H, l2_W of the first layer and so on, exactly."""
-    return [exact(problem, "l2_H")[()], *exact(problem, "l2_W")]
-
-
 def samples_of(problem: Problem) -> Fraction:
     """N, exactly."""
     return Fraction(exact(problem, "samples").item())
@@ -41,7 +37,7 @@ def samples_of(problem: Problem) -> Fraction:
 
 def price_square(problem: Problem) -> Fraction:
     """c^2 = n l2_W l2_H of balanced classes on one layer, n = N/K."""
-    l2_H, l2_W = ridges_of(problem)
+    l2_H, l2_W = exact_ridges(problem)
     return l2_W * l2_H * samples_of(problem) / problem.classes
 
 
@@ -68,11 +64,7 @@ def least_margin(loss: Callable[[Problem], Expression], copies: Callable[[int], 
 
 def held(proof: Proof, value: Any) -> Proof:
     """The proof where a predicted number lies between its ends, up to roundings; else none."""
-    if not proof.proved or proof.lower is None or proof.upper is None:
-        return proof
-    served = Fraction(float(value))
-    outside = max(proof.lower - served, served - proof.upper, Fraction(0))
-    if outside <= _ROUNDINGS * max(abs(proof.lower), abs(proof.upper)):
+    if proof.outside(float(value)) <= ROUNDINGS:
         return proof
     return unproved(f"the predicted number {float(value)!r} does not lie in what was proved: {proof.statement}")
 

@@ -5,7 +5,6 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from ufm.base.checks import refuse
 from ufm.proofs import UNCHECKED
 from ufm.proofs.check_proof import Refused, check
 from ufm.verification.report import Report
@@ -17,23 +16,6 @@ class Archive(NamedTuple):
     accepted: list[Path]
     uncovered: list[Path]
     refused: dict[Path, str]
-
-
-def folder_for(path: str | Path) -> Path:
-    """The folder that proofs are saved in, made where it is not there, before any work.
-
-    Raises:
-      ValueError: for a path that cannot be a folder to write in.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".ufm"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        refuse("--proofs", str(path), f"a folder that can be written ({error.strerror})")
-    return folder
 
 
 def save_proofs(report: Report, folder: Path) -> Archive:

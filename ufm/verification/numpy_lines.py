@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ufm.problem.meant import exact_ridges
 from ufm.problem.params import logits
-from ufm.proofs.objective import exact_ridges
 from ufm.theory.cross_entropy import refuted as deep
 from ufm.theory.distillation import gradient_identity
 from ufm.theory.implicit_bias import unregularised_ce

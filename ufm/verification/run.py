@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -19,12 +18,11 @@ from ufm.base.environment import describe_environment
 from ufm.base.precision import full_precision
 from ufm.base.programs import make_room
 from ufm.proofs import Proof
+from ufm.theory.proving import ROUNDINGS
 from ufm.theory.registry import catalogue, select
 from ufm.theory.theorem import Check, Theorem, key_of
 from ufm.verification.report import CaseResult, Entry, Report
 from ufm.verification.worker import Worker
-
-_ROUNDINGS = 64  # of a value that is served
 
 
 def verify(
@@ -197,7 +195,4 @@ def _inside(proof: Proof, predicted: Any) -> list[Check]:
     value = getattr(predicted, "value", None)
     if value is None or proof.lower is None or proof.upper is None:
         return []
-    served = Fraction(float(value))
-    outside = max(proof.lower - served, served - proof.upper, Fraction(0))
-    size = max(abs(proof.lower), abs(proof.upper))
-    return [Check("proof", "value", float(outside / size) if size else float(outside), _ROUNDINGS * float(np.finfo(float).eps))]
+    return [Check("proof", "value", proof.outside(float(value)), ROUNDINGS)]

@@ -21,6 +21,7 @@ import numpy as np
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
+from ufm.problem.meant import exact_ridges
 from ufm.problem.params import gradient_norm, objective
 from ufm.proofs import Proof
 from ufm.proofs.equations import simplex_branch
@@ -29,7 +30,7 @@ from ufm.theory import statements
 from ufm.theory.assumptions import BALANCED, DEEP, PENALISED, PLAIN, has_classes, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import Prediction, effective_c
-from ufm.theory.proving import counts_of, held, ridges_of
+from ufm.theory.proving import counts_of, held
 from ufm.theory.symmetric import symmetric_prediction
 
 
@@ -107,7 +108,7 @@ def predict_branch(problem: Problem) -> dict[str, jax.Array]:
 
 def prove_branch(problem: Problem, predicted: dict[str, jax.Array]) -> Proof:
     """The value at the largest root of the equation of the margin."""
-    return held(simplex_branch(problem.classes, counts_of(problem)[0], ridges_of(problem)), predicted["value"])
+    return held(simplex_branch(problem.classes, counts_of(problem)[0], exact_ridges(problem)), predicted["value"])
 
 
 def critical_margin(problem: Problem) -> jax.Array:

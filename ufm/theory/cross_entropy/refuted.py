@@ -15,11 +15,11 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from ufm.problem import Problem
-from ufm.problem.meant import exact
+from ufm.problem.meant import exact, exact_ridges
 from ufm.problem.params import objective
 from ufm.proofs import Proof
 from ufm.proofs.equations import simplex_is_beaten
-from ufm.proofs.objective import exact_ridges, objective_expression
+from ufm.proofs.objective import objective_expression
 from ufm.search.solution import solve
 from ufm.theory import statements
 from ufm.theory.cross_entropy.etf_branch import etf_prediction

@@ -20,9 +20,10 @@ import numpy as np
 
 from ufm.losses import CE
 from ufm.problem import Problem
+from ufm.problem.meant import exact_ridges
 from ufm.problem.params import Params, objective
 from ufm.proofs import Proof
-from ufm.proofs.objective import exact_ridges, objective_expression
+from ufm.proofs.objective import objective_expression
 from ufm.proofs.refutations import margins_are_beaten
 from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, as_class_sizes, has_bias, has_loss, is_wide

@@ -19,6 +19,7 @@ from ufm.duality import certify
 from ufm.equivalent.columns import split_columns
 from ufm.losses import CE
 from ufm.problem import Problem
+from ufm.problem.meant import exact_ridges
 from ufm.problem.params import logits
 from ufm.proofs import Less, PositiveDefinite, Proof, established, order, unproved
 from ufm.proofs.expressions import Expression, name, number, total
@@ -27,7 +28,7 @@ from ufm.theory import statements
 from ufm.theory.assumptions import ONE_HOT, ONE_LAYER, PENALISED, PLAIN, has_bias, has_loss, is_wide
 from ufm.theory.mse.cases import ridges_at
 from ufm.theory.prediction import effective_c
-from ufm.theory.proving import counts_of, exactly, ridges_of, samples_of
+from ufm.theory.proving import counts_of, exactly, samples_of
 from ufm.theory.theorem import Check, agreement, below
 
 COUNTS = (40, 7, 7, 2)
@@ -51,7 +52,7 @@ def predict_gaps(problem: Problem) -> jax.Array:
 
 def _critical(problem: Problem) -> tuple[Fraction, list[tuple[str, Expression]]]:
     """N^2 l2_W l2_H, and the name that it has in facts."""
-    (l2_H, l2_W), N = ridges_of(problem), samples_of(problem)
+    (l2_H, l2_W), N = exact_ridges(problem), samples_of(problem)
     where = [("N", number(N)), ("l2_W", number(l2_W)), ("l2_H", number(l2_H))]
     return N**2 * l2_W * l2_H, [*where, ("critical", name("N") ** 2 * name("l2_W") * name("l2_H"))]
 

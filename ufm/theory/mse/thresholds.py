@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ufm.problem import Problem
-from ufm.problem.meant import exact
+from ufm.problem.meant import exact, exact_ridges
 from ufm.problem.params import Params, objective, weight_shapes
 from ufm.proofs import Proof, least
 from ufm.proofs.equations import largest_root_is_beaten
 from ufm.proofs.expressions import x
-from ufm.proofs.objective import exact_ridges, objective_expression
+from ufm.proofs.objective import objective_expression
 from ufm.theory import statements
 from ufm.theory.mse.cases import balanced_at
 from ufm.theory.mse.spectrum import beta_spinodal, beta_tie, largest_root, minimise_direction

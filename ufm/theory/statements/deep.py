@@ -8,11 +8,11 @@ import numpy as np
 
 from ufm.losses import CE, MSE, is_loss
 from ufm.problem import Problem, is_one_hot
-from ufm.problem.meant import exact
+from ufm.problem.meant import exact, exact_ridges
 from ufm.problem.params import Params
 from ufm.proofs import Proof, critical, unproved
 from ufm.proofs.equations import simplex_ray, squared_error_balanced, squared_error_centred, squared_error_modes
-from ufm.theory.proving import counts_of, ridges_of, samples_of
+from ufm.theory.proving import counts_of, samples_of
 
 
 def proved_deep(problem: Problem, params: Params) -> Proof:
@@ -20,7 +20,7 @@ def proved_deep(problem: Problem, params: Params) -> Proof:
     plain = is_one_hot(problem.design) and problem.features == "free" and problem.classifier is None and problem.H0 is None
     if not plain or np.ptp(np.asarray(problem.weight)) or problem.weight[0] != 1 or problem.scale != 1:
         return unproved("several trained layers are proved for plain one-hot classes alone")
-    counts, ridges, N = counts_of(problem), ridges_of(problem), samples_of(problem)
+    counts, ridges, N = counts_of(problem), exact_ridges(problem), samples_of(problem)
     balanced, K, bias = len(set(counts)) == 1 and sum(counts) == N, problem.classes, problem.bias
     if is_loss(problem.loss, MSE):
         rank = min(problem.widths)
