@@ -239,3 +239,15 @@ def test_what_is_not_proved_says_why():
         critical(problem, params._replace(weights=params.weights[:1]))
     with pytest.raises(ValueError, match="digits"):
         critical(problem, params, digits=0)
+
+
+def test_numbers_that_are_meant_are_those_of_the_proof():
+    numbers = {"loss": "ce", "bias": "ridge", "smoothing": "0.1"}
+    meant = Problem.balanced(3, 2, 3, l2_W="0.005", l2_H="1/200", l2_b="0.01", columns="class", **numbers)
+    floats = Problem.balanced(3, 2, 3, l2_W=0.005, l2_H=0.005, l2_b=0.01, columns="class", **numbers | {"smoothing": 0.1})
+    point = descend(floats)
+    exactly, nearly = critical(meant, point), critical(floats, point)
+    assert exactly.document["problem"]["l"] == ["1/200", "1/200"] and exactly.document["problem"]["lb"] == "1/100"
+    assert exactly.document["problem"]["parts"][0]["Y"]["rows"][0] == ["14/15", "1/30", "1/30"]
+    assert not max(exactly.lower, nearly.lower) <= min(exactly.upper, nearly.upper)
+    assert abs(exactly.lower - nearly.lower) < 1e-15

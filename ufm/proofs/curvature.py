@@ -23,7 +23,8 @@ from ufm.losses import CE, LOGISTIC, MSE, SQUARED_HINGE
 from ufm.losses.loss import is_loss
 from ufm.problem import Params, Problem
 from ufm.proofs.column_losses import LOSSES
-from ufm.proofs.exact import flint, rational, rationals, text, texts
+from ufm.proofs.exact import flint, rational, rationals, text, texts, transposed
+from ufm.proofs.instance import distributions, numbers_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +217,7 @@ def out_of_reach(problem: Problem) -> str:
 
 
 def objective_of(problem: Problem) -> Objective:
-    """A problem in exact numbers, every float the rational that it is; the ce target of a true class is 1 minus the others.
+    """A problem in exact numbers, as it is meant; the ce target of a true class is 1 minus the others.
 
     Raises:
       ValueError: for a problem that is `out_of_reach`.
@@ -224,22 +225,20 @@ def objective_of(problem: Problem) -> Objective:
     if reason := out_of_reach(problem):
         refuse("problem", problem, f"one whose curvature is known: {reason}")
     name = next(name for name, kind in _KINDS if is_loss(problem.loss, kind))
-    targets = rationals(problem.targets)
+    given = numbers_of(problem)
+    targets = rationals(given("targets"))
     if name == "ce":
-        for c in range(problem.columns):
-            column = [row[c] for row in targets]
-            top = column.index(max(column))
-            targets[top][c] = 1 - sum(column[:top] + column[top + 1 :])
+        targets = transposed(distributions(transposed(targets)))
     K, (*_, last) = problem.classes, problem.widths
     outputs = (*problem.widths[1:], K if problem.classifier is None else last)
     return Objective(
         loss=name,
         bias=problem.bias,
         targets=targets,
-        **{key: [rational(x) for x in np.asarray(getattr(problem, key))] for key in ("multiplicity", "weight", "intercept")},
-        **{key: rational(getattr(problem, key)) for key in ("samples", "scale", "l2_b")},
-        l2=[rational(x) for x in np.asarray(problem.ridges)],
-        classifier=None if problem.classifier is None else rationals(problem.classifier),
+        **{key: list(map(rational, given(key))) for key in ("multiplicity", "weight", "intercept")},
+        **{key: rational(given(key)[()]) for key in ("samples", "scale", "l2_b")},
+        l2=[rational(x) for x in (given("l2_H")[()], *given("l2_W"))],
+        classifier=None if problem.classifier is None else rationals(given("classifier")),
         shapes=((problem.widths[0], problem.columns), *zip(outputs, problem.widths, strict=True))[: problem.factors],
     )
 
